@@ -1,0 +1,32 @@
+//! The words every Quorate crate shares: identifiers, thresholds, the roster, intents, session
+//! descriptors and the statement that an envelope's signature covers.
+//!
+//! Nothing in here is secret, and nothing in here reads a clock, a file or a network: time and
+//! randomness are arguments. Everything that is hashed or signed has one canonical encoding
+//! (Borsh, <https://borsh.io>), always under a domain tag, see [`canonical`].
+
+pub mod canonical;
+pub mod derivation;
+pub mod ids;
+pub mod intent;
+pub mod key;
+pub mod payload;
+pub mod roster;
+pub mod session;
+pub mod signature;
+pub mod statement;
+
+pub use derivation::{DerivationPath, DerivationPathError};
+pub use ids::{Hash32, IdError, IntentHash, KeyId, KeyName, OperatorId, PartyId, SessionId};
+pub use intent::{Action, Intent, IntentError, SignedIntent, VerifiedIntent};
+pub use key::{Attestation, Curve, KeyRecord, Protocol, PublicKey, PublicKeyError, Scheme};
+pub use payload::{BitcoinNetwork, Network, NetworkError, Payload};
+pub use roster::{
+    OperatorEntry, PartyEntry, Roster, RosterError, Threshold, ThresholdError, ValidRoster,
+};
+pub use session::{CeremonyKind, SessionDescriptor};
+pub use signature::{EcdsaSignature, Signature, SignatureError};
+pub use statement::{Equivocation, Recipient, SignedStatement, Statement, StatementError};
+
+/// The largest committee this version runs (`n`).
+pub const MAX_PARTIES: u16 = 15;
