@@ -1,0 +1,75 @@
+//! Committee setup for CGGMP24: every party's Paillier key and Pedersen parameters, proven to each other
+//! (ePrint 2021/060, figure 7). Once per committee; every key of it reuses the result.
+
+use cggmp24::ExecutionId;
+use cggmp24::key_refresh::Msg;
+use cggmp24::key_share::AuxInfo;
+use round_based::state_machine::wrap_protocol;
+use zeroize::Zeroizing;
+
+use crate::adapter::{Adapter, conclude};
+use crate::rules;
+use crate::{Abort, Ceremony, CeremonyRng, Level, Outcome, PrimeSet, Seat};
+
+/// One party's auxiliary information, encoded (CBOR). Secret: it holds the party's Paillier primes.
+pub struct Aux(Zeroizing<Vec<u8>>);
+
+/// Bytes that are no auxiliary information.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not valid auxiliary information: {0}")]
+pub struct AuxError(String);
+
+impl std::fmt::Debug for Aux {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Aux([redacted])")
+    }
+}
+
+impl Aux {
+    /// Wraps stored bytes; they are validated when used.
+    #[must_use]
+    pub fn from_secret_bytes(bytes: &[u8]) -> Self {
+        Self(Zeroizing::new(bytes.to_vec()))
+    }
+
+    /// The encoding, for sealing.
+    #[must_use]
+    pub fn as_secret_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn encode<L: Level>(info: &AuxInfo<L>) -> Result<Self, AuxError> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(256 * 1024));
+        ciborium::into_writer(&**info, &mut *bytes).map_err(|e| AuxError(e.to_string()))?;
+        Ok(Self(bytes))
+    }
+
+    /// Decodes and validates for a security level: moduli and primes are large enough, parameters are units.
+    pub(crate) fn decode<L: Level>(&self) -> Result<AuxInfo<L>, AuxError> {
+        ciborium::from_reader(self.0.as_slice()).map_err(|e| AuxError(e.to_string()))
+    }
+}
+
+/// The setup ceremony. The seat's index is the party's position in the committee.
+///
+/// # Errors
+/// Primes too small for the level.
+pub fn aux_info<L: Level>(
+    seat: Seat,
+    primes: PrimeSet,
+    mut rng: CeremonyRng,
+) -> Result<Box<dyn Ceremony>, Abort> {
+    let primes = primes.into_library::<L>().map_err(Abort::local)?;
+    let session = *seat.session();
+    let (me, n) = (seat.me(), seat.parties());
+    let machine = wrap_protocol::<Msg<sha2::Sha256, L>, _>(move |party| async move {
+        let result = cggmp24::aux_info_gen(ExecutionId::new(session.as_bytes()), me, n, primes)
+            .enforce_reliable_broadcast(true)
+            .start(&mut rng, party)
+            .await;
+        conclude(result, &rules::AUX, |info| {
+            Aux::encode(&info).map(Outcome::Aux).map_err(Abort::local)
+        })
+    });
+    Ok(Box::new(Adapter::new(seat, &rules::AUX, machine)))
+}

@@ -1,0 +1,131 @@
+//! Shortcuts: run a whole ceremony in the simulator and take the results.
+
+use quorate_mpc_protocol::{
+    Aux, DangerTestLevel, FrostMessage, Outcome, Share, aux_info, keygen, sign_ecdsa, sign_frost,
+};
+use quorate_types::{CeremonyKind, Curve, DerivationPath, Threshold};
+
+use crate::keys::Identities;
+use crate::primes;
+use crate::sim::{Ending, Simulation, ceremony_rng, session_id};
+
+/// Everyone's seat in ceremonies of the whole committee.
+#[must_use]
+pub fn all_seats(threshold: Threshold) -> Vec<u16> {
+    (0..threshold.n()).collect()
+}
+
+/// A DKG ready to run.
+#[must_use]
+pub fn keygen_simulation(identities: &Identities, curve: Curve, seed: u64) -> Simulation<'_> {
+    let threshold = identities.roster.threshold();
+    Simulation::new(
+        identities,
+        CeremonyKind::Keygen,
+        &all_seats(threshold),
+        session_id(seed),
+        seed,
+        |seat| {
+            let rng = ceremony_rng(seed, seat.me());
+            keygen(seat, threshold, curve, rng)
+        },
+    )
+}
+
+/// Shares of a new key, in committee order.
+#[must_use]
+pub fn shares(identities: &Identities, curve: Curve, seed: u64) -> Vec<Share> {
+    let mut simulation = keygen_simulation(identities, curve, seed);
+    simulation.run();
+    simulation
+        .endings()
+        .into_iter()
+        .map(|ending| match ending.done() {
+            Outcome::Share(share) => share,
+            other => panic!("not a share: {other:?}"),
+        })
+        .collect()
+}
+
+/// A committee setup at the test level, ready to run.
+#[must_use]
+pub fn aux_simulation(identities: &Identities, seed: u64) -> Simulation<'_> {
+    Simulation::new(
+        identities,
+        CeremonyKind::Aux,
+        &all_seats(identities.roster.threshold()),
+        session_id(seed),
+        seed,
+        |seat| {
+            let rng = ceremony_rng(seed, seat.me());
+            aux_info::<DangerTestLevel>(seat.clone(), primes::small(seat.me()), rng)
+        },
+    )
+}
+
+/// Auxiliary information at the test level, in committee order.
+#[must_use]
+pub fn aux(identities: &Identities, seed: u64) -> Vec<Aux> {
+    let mut simulation = aux_simulation(identities, seed);
+    simulation.run();
+    simulation
+        .endings()
+        .into_iter()
+        .map(|ending| match ending.done() {
+            Outcome::Aux(aux) => aux,
+            other => panic!("not aux: {other:?}"),
+        })
+        .collect()
+}
+
+/// What a signing simulation signs.
+#[derive(Debug, Clone)]
+pub enum Signing {
+    /// A 32-byte hash with ECDSA.
+    Ecdsa([u8; 32]),
+    /// A FROST message.
+    Frost(FrostMessage),
+}
+
+/// A signing session of `signers` (committee indices), ready to run.
+#[must_use]
+pub fn signing_simulation<'a>(
+    identities: &'a Identities,
+    shares: &'a [Share],
+    aux: &'a [Aux],
+    signers: &'a [u16],
+    path: &'a DerivationPath,
+    message: &'a Signing,
+    seed: u64,
+) -> Simulation<'a> {
+    Simulation::new(
+        identities,
+        CeremonyKind::Sign,
+        signers,
+        session_id(seed),
+        seed,
+        |seat| {
+            let party = usize::from(signers[usize::from(seat.me())]);
+            let rng = ceremony_rng(seed, seat.me());
+            let share = &shares[party];
+            match message {
+                Signing::Ecdsa(hash) => sign_ecdsa::<DangerTestLevel>(
+                    seat, share, &aux[party], signers, path, *hash, rng,
+                ),
+                Signing::Frost(message) => sign_frost(seat, share, signers, path, message, rng),
+            }
+        },
+    )
+}
+
+/// Signatures of everyone who finished; panics if they differ.
+#[must_use]
+pub fn signature_of(endings: &[Ending]) -> Option<quorate_types::Signature> {
+    let mut signatures = endings.iter().filter_map(|ending| match ending {
+        Ending::Done(Outcome::Signature(signature)) => Some(*signature),
+        _ => None,
+    });
+    let first = signatures.next()?;
+    assert!(signatures.all(|s| s == first), "parties finished with different signatures");
+    Some(first)
+}
