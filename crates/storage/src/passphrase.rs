@@ -1,0 +1,80 @@
+//! Keys from passphrases: Argon2id (RFC 9106).
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// A passphrase in memory; wiped on drop, never printed.
+pub struct Passphrase(Zeroizing<String>);
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passphrase([redacted])")
+    }
+}
+
+impl Passphrase {
+    /// Takes a passphrase; a trailing line end, as files have, is not part of it.
+    #[must_use]
+    pub fn new(text: Zeroizing<String>) -> Self {
+        let trimmed = text.trim_end_matches(['\r', '\n']);
+        if trimmed.len() == text.len() {
+            return Self(text);
+        }
+        Self(Zeroizing::new(trimmed.to_owned()))
+    }
+
+    /// Whether it has no characters.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The 32-byte key for a salt.
+    pub(crate) fn derive(
+        &self,
+        salt: &[u8; 16],
+        params: KdfParams,
+    ) -> Result<Zeroizing<[u8; 32]>, argon2::Error> {
+        let params = Params::new(params.memory_kib, params.passes, params.lanes, Some(32))?;
+        let mut key = Zeroizing::new([0u8; 32]);
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
+            self.0.as_bytes(),
+            salt,
+            &mut *key,
+        )?;
+        Ok(key)
+    }
+}
+
+/// Argon2id's costs, stored beside what they protect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KdfParams {
+    /// Memory in KiB; at least 64 MiB is accepted.
+    pub memory_kib: u32,
+    /// Passes.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl KdfParams {
+    /// RFC 9106's second recommended option: 64 MiB, 3 passes, 4 lanes.
+    pub const RECOMMENDED: Self = Self {
+        memory_kib: 64 * 1024,
+        passes: 3,
+        lanes: 4,
+    };
+
+    /// Costs that someone with write access to the file could not have lowered, nor raised to exhaust memory.
+    #[must_use]
+    pub const fn is_acceptable(self) -> bool {
+        self.memory_kib >= 64 * 1024
+            && self.memory_kib <= 4 * 1024 * 1024
+            && self.passes >= 1
+            && self.passes <= 64
+            && self.lanes >= 1
+            && self.lanes <= 64
+    }
+}

@@ -1,0 +1,405 @@
+//! The store of sealed secrets: one file each.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use borsh::BorshSerialize;
+use quorate_types::{Hash32, PartyId};
+use rand_core::{OsRng, RngCore as _};
+use zeroize::Zeroizing;
+
+use crate::files::{FileError, create_private_dir, read_private, remove, write_private};
+use crate::{KdfParams, Passphrase, SealedBox, seal};
+
+/// Why the store does not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system's answer.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Nothing can be sealed under no passphrase.
+    #[error("the passphrase is empty")]
+    EmptyPassphrase,
+    /// The passphrase does not open this.
+    #[error("wrong passphrase for {what} (or the file was altered); nothing was changed")]
+    WrongPassphrase {
+        /// What was to be opened.
+        what: String,
+    },
+    /// Made by a newer program, or no such file at all.
+    #[error("unknown format version {0}; this program reads version 1")]
+    Version(u32),
+    /// Someone lowered the key derivation's cost.
+    #[error("the file asks for Argon2id costs {0:?}, outside what is accepted")]
+    WeakKdf(KdfParams),
+    /// Not a store, or a damaged one.
+    #[error("{} is not a store header: {reason}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The cipher failed, which only happens for impossible lengths.
+    #[error("sealing failed")]
+    Seal,
+    /// A sealed file does not open under this store's key and its own name.
+    #[error("{} does not open: it is damaged, or belongs to another party, key or epoch; restore it from a backup", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No such item.
+    #[error("no {0} in the store")]
+    Missing(ItemName),
+    /// Another process has the store open.
+    #[error("{} is in use by another agent; stop it first", path.display())]
+    Locked {
+        /// The store's directory.
+        path: PathBuf,
+    },
+    /// There is a store already.
+    #[error("{} already holds a store", path.display())]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// What an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize)]
+pub enum ItemKind {
+    /// The party's identity and channel keys.
+    Identity,
+    /// A key share.
+    Share,
+    /// Auxiliary information of a committee.
+    Aux,
+    /// A safe prime waiting to be used.
+    Prime,
+}
+
+impl ItemKind {
+    const ALL: [Self; 4] = [Self::Identity, Self::Share, Self::Aux, Self::Prime];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Share => "share",
+            Self::Aux => "aux",
+            Self::Prime => "prime",
+        }
+    }
+}
+
+/// Names one item; bound by its seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize)]
+pub struct ItemName {
+    /// What it is.
+    pub kind: ItemKind,
+    /// Key, session or other id.
+    pub id: Hash32,
+    /// Share generation; 0 where there is none.
+    pub epoch: u32,
+}
+
+impl std::fmt::Display for ItemName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}-{}", self.kind.as_str(), self.id, self.epoch)
+    }
+}
+
+impl FromStr for ItemName {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split('-');
+        let (Some(kind), Some(id), Some(epoch), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(());
+        };
+        Ok(Self {
+            kind: ItemKind::ALL
+                .into_iter()
+                .find(|k| k.as_str() == kind)
+                .ok_or(())?,
+            id: id.parse().map_err(|_| ())?,
+            epoch: epoch.parse().map_err(|_| ())?,
+        })
+    }
+}
+
+/// Sealed files in a directory of their own. One process at a time.
+pub struct EncryptedFileStore {
+    directory: PathBuf,
+    party: PartyId,
+    key: Zeroizing<[u8; 32]>,
+    /// Held locked for as long as the store is open.
+    _lock: File,
+}
+
+impl std::fmt::Debug for EncryptedFileStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EncryptedFileStore({})", self.directory.display())
+    }
+}
+
+const HEADER: &str = "store.json";
+const SUFFIX: &str = ".sealed";
+const MAX_ITEM: u64 = 16 << 20;
+
+impl EncryptedFileStore {
+    /// Creates an empty store under a passphrase.
+    ///
+    /// # Errors
+    /// A store that is already there, an empty passphrase, the file system's.
+    pub fn create(
+        directory: &Path,
+        party: &PartyId,
+        passphrase: &Passphrase,
+    ) -> Result<Self, StoreError> {
+        create_private_dir(directory)?;
+        let lock = lock(directory)?;
+        let header = directory.join(HEADER);
+        if header.exists() {
+            return Err(StoreError::Exists {
+                path: directory.to_owned(),
+            });
+        }
+        let mut key = Zeroizing::new([0u8; 32]);
+        OsRng.fill_bytes(&mut *key);
+        let boxed = SealedBox::seal(passphrase, &purpose(party), &*key)?;
+        let json = serde_json::to_vec_pretty(&boxed).map_err(|_| StoreError::Seal)?;
+        write_private(&header, &json)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            party: party.clone(),
+            key,
+            _lock: lock,
+        })
+    }
+
+    /// Opens an existing store.
+    ///
+    /// # Errors
+    /// Another process's lock, a wrong passphrase, a store of another party, permissions open to others.
+    pub fn open(
+        directory: &Path,
+        party: &PartyId,
+        passphrase: &Passphrase,
+    ) -> Result<Self, StoreError> {
+        let header = directory.join(HEADER);
+        let json = read_private(&header, 1 << 16)?;
+        create_private_dir(directory)?;
+        let lock = lock(directory)?;
+        let bad_header = |reason: String| StoreError::Header {
+            path: header.clone(),
+            reason,
+        };
+        let boxed: SealedBox =
+            serde_json::from_slice(&json).map_err(|e| bad_header(e.to_string()))?;
+        let bytes = boxed.open(passphrase, &purpose(party))?;
+        let key = <[u8; 32]>::try_from(bytes.as_slice())
+            .map_err(|_| bad_header("the store key is not 32 bytes".to_owned()))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            party: party.clone(),
+            key: Zeroizing::new(key),
+            _lock: lock,
+        })
+    }
+
+    /// Stores an item, replacing one of the same name whole.
+    ///
+    /// # Errors
+    /// The file system's; an item already there is then untouched.
+    pub fn put(&self, name: ItemName, secret: &[u8]) -> Result<(), StoreError> {
+        let sealed = seal::seal(&self.key, &self.associated_data(name), secret)?;
+        Ok(write_private(&self.path(name), &sealed)?)
+    }
+
+    /// Reads an item.
+    ///
+    /// # Errors
+    /// Missing, or damaged: a wrong secret is never returned.
+    pub fn get(&self, name: ItemName) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let path = self.path(name);
+        let sealed = match read_private(&path, MAX_ITEM) {
+            Err(e) if e.is_not_found() => return Err(StoreError::Missing(name)),
+            other => other?,
+        };
+        seal::open(&self.key, &self.associated_data(name), &sealed)
+            .ok_or(StoreError::Damaged { path })
+    }
+
+    /// Deletes an item durably; one that is not there is fine.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn delete(&self, name: ItemName) -> Result<(), StoreError> {
+        Ok(remove(&self.path(name))?)
+    }
+
+    /// Every item of a kind, sorted.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn list(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError> {
+        let read = |source| FileError::Io {
+            action: "list",
+            path: self.directory.clone(),
+            source,
+        };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(read)? {
+            let file = entry.map_err(read)?.file_name();
+            let stem = file.to_str().and_then(|f| f.strip_suffix(SUFFIX));
+            let name = stem.and_then(|s| s.parse::<ItemName>().ok());
+            names.extend(name.filter(|n| n.kind == kind));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn path(&self, name: ItemName) -> PathBuf {
+        self.directory.join(format!("{name}{SUFFIX}"))
+    }
+
+    fn associated_data(&self, name: ItemName) -> Vec<u8> {
+        // Cannot fail: both parts encode into memory.
+        let mut data = b"quorate/sealed-item/v1".to_vec();
+        let encoded = borsh::to_vec(&(&self.party, name)).unwrap_or_default();
+        data.extend_from_slice(&encoded);
+        data
+    }
+}
+
+fn purpose(party: &PartyId) -> String {
+    format!("store key of {party}")
+}
+
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join("lock");
+    let open = |source| FileError::Io {
+        action: "open",
+        path: path.clone(),
+        source,
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(open)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked {
+            path: directory.to_owned(),
+        }),
+        Err(fs::TryLockError::Error(source)) => Err(open(source).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passphrase(text: &str) -> Passphrase {
+        Passphrase::new(Zeroizing::new(text.to_owned()))
+    }
+
+    fn party(number: u8) -> PartyId {
+        PartyId::new(&format!("party-{number}")).unwrap()
+    }
+
+    fn name(id: u8) -> ItemName {
+        ItemName {
+            kind: ItemKind::Share,
+            id: Hash32::from_bytes([id; 32]),
+            epoch: 0,
+        }
+    }
+
+    #[test]
+    fn t24_a_wrong_passphrase_or_party_is_a_clear_error_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let store = EncryptedFileStore::create(&path, &party(1), &passphrase("right")).unwrap();
+        store.put(name(1), b"secret").unwrap();
+        drop(store);
+        for (who, phrase) in [(party(1), "wrong"), (party(2), "right")] {
+            let error = EncryptedFileStore::open(&path, &who, &passphrase(phrase)).unwrap_err();
+            assert!(error.to_string().contains("wrong passphrase"), "{error}");
+        }
+        let store = EncryptedFileStore::open(&path, &party(1), &passphrase("right\n")).unwrap();
+        assert_eq!(&**store.get(name(1)).unwrap(), b"secret");
+        assert_eq!(store.list(ItemKind::Share).unwrap(), [name(1)]);
+        store.delete(name(1)).unwrap();
+        assert!(matches!(store.get(name(1)), Err(StoreError::Missing(_))));
+    }
+
+    #[test]
+    fn t24_bit_flips_truncation_and_swapped_files_do_not_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let store = EncryptedFileStore::create(&path, &party(1), &passphrase("p")).unwrap();
+        store.put(name(1), b"one").unwrap();
+        store.put(name(2), b"two").unwrap();
+        let file = store.path(name(1));
+        let original = fs::read(&file).unwrap();
+        for position in 0..original.len() {
+            let mut altered = original.clone();
+            altered[position] ^= 1;
+            write_private(&file, &altered).unwrap();
+            assert!(matches!(
+                store.get(name(1)),
+                Err(StoreError::Damaged { .. })
+            ));
+            write_private(&file, &original[..position]).unwrap();
+            assert!(matches!(
+                store.get(name(1)),
+                Err(StoreError::Damaged { .. })
+            ));
+        }
+        write_private(&file, &fs::read(store.path(name(2))).unwrap()).unwrap();
+        assert!(matches!(
+            store.get(name(1)),
+            Err(StoreError::Damaged { .. })
+        ));
+        write_private(&file, &original).unwrap();
+        assert_eq!(&**store.get(name(1)).unwrap(), b"one");
+    }
+
+    #[test]
+    fn two_agents_do_not_share_a_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let _open = EncryptedFileStore::create(&path, &party(1), &passphrase("p")).unwrap();
+        let second = EncryptedFileStore::open(&path, &party(1), &passphrase("p"));
+        assert!(matches!(second, Err(StoreError::Locked { .. })));
+    }
+
+    #[test]
+    fn permissions_open_to_others_are_refused_with_the_command_that_mends_them() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        drop(EncryptedFileStore::create(&path, &party(1), &passphrase("p")).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = EncryptedFileStore::open(&path, &party(1), &passphrase("p")).unwrap_err();
+        assert!(error.to_string().contains("chmod 0700"), "{error}");
+    }
+
+    #[test]
+    fn lowered_kdf_costs_are_refused() {
+        let boxed = SealedBox::seal(&passphrase("p"), "x", b"y").unwrap();
+        let json = serde_json::to_string(&boxed).unwrap().replace("65536", "8");
+        let boxed: SealedBox = serde_json::from_str(&json).unwrap();
+        assert!(matches!(
+            boxed.open(&passphrase("p"), "x"),
+            Err(StoreError::WeakKdf(_))
+        ));
+    }
+}
