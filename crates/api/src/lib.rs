@@ -1,1 +1,17 @@
-//! api
+//! The operators' contract with an orchestrator: routes, their JSON, and a typed client.
+//!
+//! | route | body | answer |
+//! |---|---|---|
+//! | `GET /v1/status` | | [`ClusterStatus`] |
+//! | `GET /v1/keys` | | list of [`quorate_types::node::KeyListing`] |
+//! | `POST /v1/intents` | a signed intent's canonical bytes | [`IntentView`] |
+//! | `GET /v1/intents/{hash}?wait_ms=N` | | [`IntentView`] |
+//!
+//! Errors are [`Problem`] documents (RFC 9457). The connection is TLS 1.3 with a client certificate of the cluster's own CA.
+//! Nothing an orchestrator answers is to be believed unchecked: keys carry all parties' attestations, signatures verify.
+
+pub mod client;
+pub mod model;
+
+pub use client::{Client, ClientError, Tls};
+pub use model::{ClusterStatus, IntentState, IntentView, PartyStatus, Problem, ResultView, routes};

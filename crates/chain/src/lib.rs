@@ -1,1 +1,36 @@
-//! chain
+//! Unsigned transaction to facts and sighash, addresses, and assembly of the signed transaction.
+//!
+//! Pure: no network, no files, no clock, no randomness. Every agent runs [`analyse`] alone on the payload of an
+//! intent and signs only what comes out of it (invariant I2): the bytes are parsed, re-encoded to the same bytes,
+//! and hashed here. [`SigningItem`] is the proof of that, and only this crate can make one.
+//!
+//! | payload | parsed as | signed |
+//! |---|---|---|
+//! | `EvmTransaction` | EIP-155 legacy, EIP-2930, EIP-1559 | Keccak-256 of the bytes |
+//! | `Message` on an EVM chain | EIP-191 version `0x45` | Keccak-256 with the EIP-191 prefix |
+//! | `TypedData` | EIP-712 JSON | the EIP-712 hash of the parsed structure |
+//! | `BitcoinPsbt` | BIP-174 version 0 | BIP-143 (P2WPKH) or BIP-341 (P2TR key path) sighash per input |
+//! | `SolanaMessage` | legacy or version 0 message | the bytes |
+//! | `Raw` | nothing | SHA-256 (ECDSA), tagged hash (BIP-340), the bytes (Ed25519) |
+
+pub mod address;
+mod analysis;
+mod assembly;
+mod error;
+pub mod evm;
+pub mod facts;
+pub mod hd;
+pub mod psbt;
+mod raw;
+pub mod solana;
+mod strict_json;
+mod verification;
+
+pub use address::{address, script_pubkey};
+pub use alloy_primitives::U256;
+pub use analysis::{Analysis, SigningItem, SigningMessage, TaprootTweak, analyse};
+pub use assembly::{Assembled, assemble};
+pub use error::ChainError;
+pub use facts::Facts;
+pub use raw::BIP340_RAW_TAG;
+pub use verification::{VerifyError, verify};

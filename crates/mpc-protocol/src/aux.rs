@@ -4,6 +4,8 @@
 use cggmp24::ExecutionId;
 use cggmp24::key_refresh::Msg;
 use cggmp24::key_share::AuxInfo;
+use quorate_types::Hash32;
+use quorate_types::canonical::tagged_hash;
 use round_based::state_machine::wrap_protocol;
 use zeroize::Zeroizing;
 
@@ -36,6 +38,25 @@ impl Aux {
     #[must_use]
     pub fn as_secret_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Hash of every party's public part (`N_j`, and Pedersen `N^_j, s_j, t_j`): equal for all parties of one setup.
+    ///
+    /// # Errors
+    /// Bytes that are no auxiliary information of this level.
+    pub fn public_digest<L: Level>(&self) -> Result<Hash32, AuxError> {
+        let info = self.decode::<L>()?;
+        let moduli = info.N.iter().map(|n| n.to_bytes_msf());
+        let pedersen = info.pedersen_params.iter().flat_map(|p| {
+            [
+                p.hat_N.to_bytes_msf(),
+                p.s.to_bytes_msf(),
+                p.t.to_bytes_msf(),
+            ]
+        });
+        let parts: Vec<Vec<u8>> = moduli.chain(pedersen).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        Ok(tagged_hash("quorate/aux-public/v1", &parts))
     }
 
     fn encode<L: Level>(info: &AuxInfo<L>) -> Result<Self, AuxError> {

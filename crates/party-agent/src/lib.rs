@@ -1,1 +1,18 @@
-//! party-agent
+//! The party agent: holds one share of every key and decides alone what it takes part in.
+//!
+//! A request comes in over `mpc.node.<party>` ([`serve`]), is judged from the raw bytes up ([`judge`]), recorded in the ledger,
+//! and only then run ([`driver`]). The agent believes the orchestrator nothing: intents carry an operator's signature, and
+//! transactions are parsed and hashed here.
+
+pub mod agent;
+pub mod config;
+pub mod driver;
+pub mod judge;
+pub mod keybook;
+pub mod pool;
+pub mod primes;
+pub mod runs;
+pub mod serve;
+
+pub use agent::{Agent, AgentError};
+pub use config::{AgentConfig, ConfigError, Timeouts};

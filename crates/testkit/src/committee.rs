@@ -110,7 +110,13 @@ pub fn signing_simulation<'a>(
             let share = &shares[party];
             match message {
                 Signing::Ecdsa(hash) => sign_ecdsa::<DangerTestLevel>(
-                    seat, share, &aux[party], signers, path, *hash, rng,
+                    seat,
+                    share,
+                    &aux[party],
+                    signers,
+                    path,
+                    *hash,
+                    rng,
                 ),
                 Signing::Frost(message) => sign_frost(seat, share, signers, path, message, rng),
             }
@@ -126,6 +132,9 @@ pub fn signature_of(endings: &[Ending]) -> Option<quorate_types::Signature> {
         _ => None,
     });
     let first = signatures.next()?;
-    assert!(signatures.all(|s| s == first), "parties finished with different signatures");
+    assert!(
+        signatures.all(|s| s == first),
+        "parties finished with different signatures"
+    );
     Some(first)
 }

@@ -15,7 +15,8 @@ pub fn is_valid(key: &PublicKey, message: &[u8], signature: &Signature) -> bool 
             let low = parsed.normalize_s().is_none();
             let id = RecoveryId::from_byte(sig.recovery_id).unwrap();
             let recovered = VerifyingKey::recover_from_prehash(message, &parsed, id);
-            low && vk.verify_prehash(message, &parsed).is_ok() && recovered.is_ok_and(|key| key == vk)
+            low && vk.verify_prehash(message, &parsed).is_ok()
+                && recovered.is_ok_and(|key| key == vk)
         }
         (Curve::P256, Signature::Ecdsa(sig)) => {
             use p256::ecdsa::{

@@ -45,20 +45,41 @@ fn every_quorum_signs(t: u16, n: u16, curve: Curve, messages: &[Signing], quorum
     let identities = cluster(t, n);
     let shares = committee::shares(&identities, curve, 1);
     let root = shares[0].public_key().unwrap();
-    assert!(shares.iter().all(|s| s.public_key().as_ref() == Some(&root)));
-    assert!(shares.iter().all(|s| s.chain_code() == shares[0].chain_code()));
+    assert!(
+        shares
+            .iter()
+            .all(|s| s.public_key().as_ref() == Some(&root))
+    );
+    assert!(
+        shares
+            .iter()
+            .all(|s| s.chain_code() == shares[0].chain_code())
+    );
     let needs_aux = messages.iter().any(|m| matches!(m, Signing::Ecdsa(_)));
-    let aux = if needs_aux { committee::aux(&identities, 2) } else { Vec::new() };
+    let aux = if needs_aux {
+        committee::aux(&identities, 2)
+    } else {
+        Vec::new()
+    };
     for path in ["m", "m/0/7"] {
         let path: DerivationPath = path.parse().unwrap();
         let child = child_public_key(&shares[0], &path).unwrap();
-        for (quorum, message) in quorums.iter().flat_map(|q| messages.iter().map(move |m| (q, m))) {
+        for (quorum, message) in quorums
+            .iter()
+            .flat_map(|q| messages.iter().map(move |m| (q, m)))
+        {
             let signature = sign(&identities, &shares, &aux, quorum, &path, message);
             let (key, bytes) = verification_key(&child, message);
-            assert!(verify::is_valid(&key, &bytes, &signature), "{curve} {path} {quorum:?}");
+            assert!(
+                verify::is_valid(&key, &bytes, &signature),
+                "{curve} {path} {quorum:?}"
+            );
             let mut other = bytes.clone();
             other[0] ^= 1;
-            assert!(!verify::is_valid(&key, &other, &signature), "verifier accepts anything");
+            assert!(
+                !verify::is_valid(&key, &other, &signature),
+                "verifier accepts anything"
+            );
         }
     }
 }
@@ -69,32 +90,69 @@ fn pairs_of_three() -> Vec<Vec<u16>> {
 
 #[test]
 fn ecdsa_secp256k1_2_of_3() {
-    every_quorum_signs(2, 3, Curve::Secp256k1, &[Signing::Ecdsa([0x5a; 32])], &pairs_of_three());
+    every_quorum_signs(
+        2,
+        3,
+        Curve::Secp256k1,
+        &[Signing::Ecdsa([0x5a; 32])],
+        &pairs_of_three(),
+    );
 }
 
 #[test]
 fn ecdsa_p256_2_of_3() {
-    every_quorum_signs(2, 3, Curve::P256, &[Signing::Ecdsa([0x77; 32])], &pairs_of_three()[..2]);
+    every_quorum_signs(
+        2,
+        3,
+        Curve::P256,
+        &[Signing::Ecdsa([0x77; 32])],
+        &pairs_of_three()[..2],
+    );
 }
 
 #[test]
 fn ecdsa_secp256k1_3_of_5() {
-    every_quorum_signs(3, 5, Curve::Secp256k1, &[Signing::Ecdsa([3; 32])], &[vec![0, 2, 4]]);
+    every_quorum_signs(
+        3,
+        5,
+        Curve::Secp256k1,
+        &[Signing::Ecdsa([3; 32])],
+        &[vec![0, 2, 4]],
+    );
 }
 
 #[test]
 fn eddsa_2_of_3_and_3_of_5() {
-    let message = [Signing::Frost(FrostMessage::Ed25519(b"a solana message".to_vec()))];
+    let message = [Signing::Frost(FrostMessage::Ed25519(
+        b"a solana message".to_vec(),
+    ))];
     every_quorum_signs(2, 3, Curve::Ed25519, &message, &pairs_of_three());
-    every_quorum_signs(3, 5, Curve::Ed25519, &message, &[vec![0, 2, 4], vec![4, 1, 3]]);
+    every_quorum_signs(
+        3,
+        5,
+        Curve::Ed25519,
+        &message,
+        &[vec![0, 2, 4], vec![4, 1, 3]],
+    );
 }
 
 #[test]
 fn bip340_2_of_3_and_3_of_5_with_and_without_tweak() {
-    let message = |tweak| Signing::Frost(FrostMessage::Bip340 { message: [9; 32], tweak });
+    let message = |tweak| {
+        Signing::Frost(FrostMessage::Bip340 {
+            message: [9; 32],
+            tweak,
+        })
+    };
     let messages = [message(TaprootTweak::None), message(TaprootTweak::Bip86)];
     every_quorum_signs(2, 3, Curve::Secp256k1, &messages, &pairs_of_three());
-    every_quorum_signs(3, 5, Curve::Secp256k1, &messages, &[vec![0, 2, 4], vec![4, 1, 3]]);
+    every_quorum_signs(
+        3,
+        5,
+        Curve::Secp256k1,
+        &messages,
+        &[vec![0, 2, 4], vec![4, 1, 3]],
+    );
 }
 
 #[test]
@@ -105,9 +163,23 @@ fn bip340_works_for_keys_of_either_parity() {
         let shares = committee::shares(&identities, Curve::Secp256k1, seed);
         let root = shares[0].public_key().unwrap();
         seen[usize::from(root.as_bytes()[0] - 2)] = true;
-        let message = Signing::Frost(FrostMessage::Bip340 { message: [1; 32], tweak: TaprootTweak::Bip86 });
-        let signature = sign(&identities, &shares, &[], &[0, 1], &DerivationPath::root(), &message);
-        assert!(verify::is_valid(&verify::bip86_output_key(&root), &[1; 32], &signature));
+        let message = Signing::Frost(FrostMessage::Bip340 {
+            message: [1; 32],
+            tweak: TaprootTweak::Bip86,
+        });
+        let signature = sign(
+            &identities,
+            &shares,
+            &[],
+            &[0, 1],
+            &DerivationPath::root(),
+            &message,
+        );
+        assert!(verify::is_valid(
+            &verify::bip86_output_key(&root),
+            &[1; 32],
+            &signature
+        ));
     }
     assert_eq!(seen, [true, true]);
 }
@@ -134,8 +206,15 @@ fn a_share_survives_its_encoding() {
             let back = Share::from_secret_bytes(*curve, &bytes).unwrap();
             assert_eq!(back.public_key(), share.public_key());
             assert_eq!(back.index(), share.index());
-            let other = if *curve == Curve::P256 { Curve::Ed25519 } else { Curve::P256 };
-            assert!(Share::from_secret_bytes(other, &bytes).is_err(), "curve is bound");
+            let other = if *curve == Curve::P256 {
+                Curve::Ed25519
+            } else {
+                Curve::P256
+            };
+            assert!(
+                Share::from_secret_bytes(other, &bytes).is_err(),
+                "curve is bound"
+            );
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod derivation;
 pub mod ids;
 pub mod intent;
 pub mod key;
+pub mod node;
 pub mod payload;
 pub mod roster;
 pub mod session;

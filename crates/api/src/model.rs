@@ -1,0 +1,123 @@
+//! The JSON of the API.
+
+use quorate_types::node::{CommitteeRecord, KeyListing, NodeStatus};
+use quorate_types::{Hash32, IntentHash, PartyId, Signature, Threshold};
+use serde::{Deserialize, Serialize};
+
+/// Paths.
+pub mod routes {
+    /// [`super::ClusterStatus`].
+    pub const STATUS: &str = "/v1/status";
+    /// Keys.
+    pub const KEYS: &str = "/v1/keys";
+    /// Where intents are posted.
+    pub const INTENTS: &str = "/v1/intents";
+    /// One intent.
+    pub const INTENT: &str = "/v1/intents/{hash}";
+}
+
+/// How the cluster is, as the orchestrator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Default threshold.
+    pub threshold: Threshold,
+    /// Hash of the orchestrator's roster.
+    pub roster: Hash32,
+    /// Every party of the roster, in order.
+    pub parties: Vec<PartyStatus>,
+}
+
+/// One party.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartyStatus {
+    /// Its name.
+    pub party: PartyId,
+    /// What it answered, if it did.
+    pub status: Option<NodeStatus>,
+    /// Why there is no answer.
+    pub error: Option<String>,
+}
+
+/// Where an intent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IntentState {
+    /// Being worked on.
+    Running,
+    /// Done; see the result.
+    Done,
+    /// Ended without a result; see the problem.
+    Failed,
+}
+
+/// An intent as the orchestrator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentView {
+    /// Its hash.
+    pub intent: IntentHash,
+    /// Where it is.
+    pub state: IntentState,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Who took part in the last try.
+    pub participants: Vec<PartyId>,
+    /// What it yielded.
+    pub result: Option<ResultView>,
+    /// Why it yielded nothing.
+    pub problem: Option<Problem>,
+    /// What went wrong in tries before the last, for people.
+    pub notes: Vec<String>,
+}
+
+/// What an intent yielded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultView {
+    /// A key that every party attested.
+    Key(Box<KeyListing>),
+    /// A committee setup that every party attested.
+    Committee(CommitteeRecord),
+    /// One signature per message or input.
+    Signatures(Vec<Signature>),
+}
+
+/// A problem document (RFC 9457) with a stable code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail}")]
+pub struct Problem {
+    /// `about:blank`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Short, for people.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// Stable, for programs.
+    pub code: String,
+    /// What happened, whose fault, what to do.
+    pub detail: String,
+    /// Parties held at fault.
+    #[serde(default)]
+    pub culprits: Vec<PartyId>,
+    /// Parties that did not answer.
+    #[serde(default)]
+    pub missing: Vec<PartyId>,
+}
+
+impl Problem {
+    /// A problem without parties.
+    #[must_use]
+    pub fn new(status: u16, code: &str, title: &str, detail: impl ToString) -> Self {
+        Self {
+            kind: "about:blank".to_owned(),
+            title: title.to_owned(),
+            status,
+            code: code.to_owned(),
+            detail: detail.to_string(),
+            culprits: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The one door from a payload to something that may be signed.
+
+use quorate_types::{Network, Payload, PublicKey, Scheme};
+
+use crate::address::check_key;
+use crate::{ChainError, Facts, evm, psbt, raw, solana};
+
+/// Which key a BIP-340 signature is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaprootTweak {
+    /// The child key itself.
+    None,
+    /// The output key of BIP-86: the child key tweaked with the hash of itself and no script tree.
+    Bip86,
+}
+
+/// What a signing protocol is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SigningMessage {
+    /// A 32-byte digest, for ECDSA.
+    EcdsaPrehash([u8; 32]),
+    /// A 32-byte message for BIP-340, and the key it is for.
+    Bip340 {
+        /// The message.
+        message: [u8; 32],
+        /// The key.
+        tweak: TaprootTweak,
+    },
+    /// The whole message, for Ed25519.
+    Ed25519(Vec<u8>),
+}
+
+/// Proof that a message came out of the analysis of a payload: only [`analyse`] makes one.
+///
+/// ```compile_fail,E0451
+/// use quorate_chain::{SigningItem, SigningMessage};
+///
+/// let forged = SigningItem { index: 0, message: SigningMessage::EcdsaPrehash([0; 32]) };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningItem {
+    index: u32,
+    message: SigningMessage,
+}
+
+impl SigningItem {
+    /// Position among the payload's items, from 0: a PSBT has one item per input, everything else has one.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// What is to be signed.
+    #[must_use]
+    pub const fn message(&self) -> &SigningMessage {
+        &self.message
+    }
+}
+
+/// What a payload does, and what is to be signed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Analysis {
+    /// For people and policies.
+    pub facts: Facts,
+    /// In the payload's order, at least one.
+    pub items: Vec<SigningItem>,
+}
+
+/// Parses a payload, re-encodes it to the same bytes, and hashes it (I2).
+///
+/// `child` is the derived key that is to sign, `raw_signing` whether that key was created for raw bytes.
+///
+/// # Errors
+/// Everything that is not understood completely is refused; see [`ChainError`].
+pub fn analyse(
+    payload: &Payload,
+    network: Option<Network>,
+    scheme: Scheme,
+    child: &PublicKey,
+    raw_signing: bool,
+) -> Result<Analysis, ChainError> {
+    let len = payload.as_bytes().len();
+    if len > Payload::MAX_LEN {
+        return Err(ChainError::PayloadTooLong {
+            len,
+            max: Payload::MAX_LEN,
+        });
+    }
+    check_combination(payload, network, raw_signing)?;
+    check_key(network, scheme, child)?;
+    let (facts, messages) = dispatch(payload, network, scheme, child)?;
+    let items = (0..)
+        .zip(messages)
+        .map(|(index, message)| SigningItem { index, message })
+        .collect();
+    Ok(Analysis { facts, items })
+}
+
+fn check_combination(
+    payload: &Payload,
+    network: Option<Network>,
+    raw_signing: bool,
+) -> Result<(), ChainError> {
+    let kind = payload.kind();
+    match (payload, network) {
+        (Payload::Raw(_), Some(network)) => Err(ChainError::RawWithNetwork { network }),
+        (Payload::Raw(_), None) if raw_signing => Ok(()),
+        (Payload::Raw(_), None) => Err(ChainError::RawSigningNotAllowed),
+        (_, None) => Err(ChainError::NetworkMissing { kind }),
+        (
+            Payload::EvmTransaction(_) | Payload::TypedData(_) | Payload::Message(_),
+            Some(Network::Evm { .. }),
+        )
+        | (Payload::BitcoinPsbt(_), Some(Network::Bitcoin(_)))
+        | (Payload::SolanaMessage(_), Some(Network::Solana)) => Ok(()),
+        (Payload::Message(_), Some(network)) => Err(ChainError::MessageNotSupported { network }),
+        (_, Some(network)) => Err(ChainError::PayloadNotForNetwork { kind, network }),
+    }
+}
+
+fn dispatch(
+    payload: &Payload,
+    network: Option<Network>,
+    scheme: Scheme,
+    child: &PublicKey,
+) -> Result<(Facts, Vec<SigningMessage>), ChainError> {
+    match (payload, network) {
+        (Payload::EvmTransaction(bytes), Some(Network::Evm { chain_id })) => {
+            let tx = evm::UnsignedTx::parse(bytes, chain_id)?;
+            Ok((Facts::Evm(tx.facts()), vec![tx.signing_message()]))
+        }
+        (Payload::Message(bytes), Some(Network::Evm { chain_id })) => {
+            let (facts, message) = evm::message::analyse(bytes, chain_id);
+            Ok((Facts::EvmMessage(facts), vec![message]))
+        }
+        (Payload::TypedData(text), Some(Network::Evm { chain_id })) => {
+            let (facts, message) = evm::typed_data::analyse(text, chain_id)?;
+            Ok((Facts::TypedData(facts), vec![message]))
+        }
+        (Payload::BitcoinPsbt(bytes), Some(Network::Bitcoin(network))) => {
+            let psbt = psbt::CheckedPsbt::parse(bytes, scheme, child)?;
+            Ok((Facts::Bitcoin(psbt.facts(network)), psbt.messages()?))
+        }
+        (Payload::SolanaMessage(bytes), Some(Network::Solana)) => {
+            let message = solana::CheckedMessage::parse(bytes, child)?;
+            Ok((
+                Facts::Solana(message.facts()),
+                vec![message.signing_message()],
+            ))
+        }
+        (Payload::Raw(bytes), None) => {
+            let (facts, message) = raw::analyse(bytes, scheme, child)?;
+            Ok((Facts::Raw(facts), vec![message]))
+        }
+        (other, Some(network)) => Err(ChainError::PayloadNotForNetwork {
+            kind: other.kind(),
+            network,
+        }),
+        (other, None) => Err(ChainError::NetworkMissing { kind: other.kind() }),
+    }
+}

@@ -1,0 +1,95 @@
+//! Why an EVM transaction is refused.
+
+/// Why an EVM transaction is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvmError {
+    /// No bytes.
+    #[error("the EVM transaction is empty")]
+    Empty,
+    /// Not RLP, or not the RLP of such a transaction.
+    #[error("the bytes are not an unsigned {what}: {reason}")]
+    Malformed {
+        /// The transaction's type.
+        what: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// RLP that says the same in more bytes than needed.
+    #[error(
+        "the {what} is not canonical RLP ({reason}); integers have no leading zeros and lengths are shortest"
+    )]
+    NonCanonicalRlp {
+        /// The transaction's type.
+        what: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// Six fields: valid on every chain.
+    #[error("legacy transaction without EIP-155 replay protection; add the fields chain id, 0, 0")]
+    PreEip155,
+    /// Signature fields are present.
+    #[error("the {what} is already signed; send the unsigned form")]
+    AlreadySigned {
+        /// The transaction's type.
+        what: &'static str,
+    },
+    /// Another number of fields.
+    #[error("an unsigned {what} has {expected} fields, not {found}")]
+    FieldCount {
+        /// The transaction's type.
+        what: &'static str,
+        /// Fields of the type.
+        expected: usize,
+        /// Fields found.
+        found: usize,
+    },
+    /// EIP-4844.
+    #[error("blob transactions (EIP-4844, type 3) are not supported; use type 2")]
+    BlobTransaction,
+    /// EIP-7702.
+    #[error(
+        "set-code transactions (EIP-7702, type 4) are not supported: they hand the account to other code; use type 2"
+    )]
+    SetCodeTransaction,
+    /// An EIP-2718 type that does not exist here.
+    #[error("transaction type {0} is not supported; use legacy, 1 (EIP-2930) or 2 (EIP-1559)")]
+    UnknownType(u8),
+    /// Made for another chain.
+    #[error("the transaction is for chain id {found}, the intent for chain id {expected}")]
+    WrongChainId {
+        /// The network's.
+        expected: u64,
+        /// The transaction's.
+        found: u64,
+    },
+    /// The tip is above the cap; no node takes it.
+    #[error("maxPriorityFeePerGas {tip} is above maxFeePerGas {cap}; lower it")]
+    TipAboveCap {
+        /// Wei per gas.
+        tip: u128,
+        /// Wei per gas.
+        cap: u128,
+    },
+    /// A JSON transaction that is not understood.
+    #[error("JSON transaction: {0}")]
+    Json(String),
+}
+
+impl EvmError {
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "evm.empty",
+            Self::Malformed { .. } => "evm.malformed",
+            Self::NonCanonicalRlp { .. } => "evm.non_canonical_rlp",
+            Self::PreEip155 => "evm.pre_eip155",
+            Self::AlreadySigned { .. } => "evm.already_signed",
+            Self::FieldCount { .. } => "evm.field_count",
+            Self::BlobTransaction => "evm.blob_transaction",
+            Self::SetCodeTransaction => "evm.set_code_transaction",
+            Self::UnknownType(_) => "evm.unknown_type",
+            Self::WrongChainId { .. } => "evm.wrong_chain_id",
+            Self::TipAboveCap { .. } => "evm.tip_above_cap",
+            Self::Json(_) => "evm.json",
+        }
+    }
+}

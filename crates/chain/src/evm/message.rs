@@ -1,0 +1,44 @@
+//! EIP-191 version `0x45` messages (`personal_sign`), and the 65-byte form of signatures over messages.
+
+use alloy_primitives::{eip191_hash_message, hex};
+use quorate_types::EcdsaSignature;
+
+use crate::facts::EvmMessageFacts;
+use crate::{Analysis, Assembled, ChainError, Facts, SigningMessage};
+
+pub(crate) fn analyse(bytes: &[u8], chain_id: u64) -> (EvmMessageFacts, SigningMessage) {
+    let hash = eip191_hash_message(bytes);
+    let text = std::str::from_utf8(bytes).ok().map(str::to_owned);
+    let facts = EvmMessageFacts {
+        chain_id,
+        len: bytes.len(),
+        hex: text.is_none().then(|| hex::encode_prefixed(bytes)),
+        text,
+        hash: hex::encode_prefixed(hash),
+    };
+    (facts, SigningMessage::EcdsaPrehash(hash.0))
+}
+
+/// `r || s || v` with v 27 or 28, the form of EIP-191 and EIP-712.
+pub(crate) fn assemble(
+    analysis: &Analysis,
+    signature: &EcdsaSignature,
+) -> Result<Assembled, ChainError> {
+    let id = match &analysis.facts {
+        Facts::EvmMessage(facts) => facts.hash.clone(),
+        Facts::TypedData(facts) => facts.hash.clone(),
+        _ => {
+            return Err(ChainError::SignatureCount {
+                expected: analysis.items.len(),
+                found: 1,
+            });
+        }
+    };
+    let mut bytes = signature.to_compact().to_vec();
+    bytes.push(if signature.recovery_id & 1 == 1 {
+        28
+    } else {
+        27
+    });
+    Ok(Assembled { bytes, id })
+}

@@ -1,0 +1,13 @@
+//! EVM transactions and messages.
+
+mod error;
+mod facts;
+mod json;
+pub(crate) mod message;
+mod rlp;
+mod transaction;
+pub mod typed_data;
+
+pub use error::EvmError;
+pub use json::from_json;
+pub(crate) use transaction::UnsignedTx;

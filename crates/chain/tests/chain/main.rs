@@ -1,0 +1,30 @@
+//! The chain crate from the outside: published vectors, refusals, round trips, and other implementations as judges.
+
+#[cfg(test)]
+mod addresses;
+#[cfg(test)]
+mod assembly;
+#[cfg(test)]
+mod combinations;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod consensus;
+#[cfg(test)]
+mod derivation;
+#[cfg(test)]
+mod evm;
+#[cfg(test)]
+mod evm_json;
+#[cfg(test)]
+mod mutations;
+#[cfg(test)]
+mod psbt;
+#[cfg(test)]
+mod round_trips;
+#[cfg(test)]
+mod solana;
+#[cfg(test)]
+mod typed_data;
+#[cfg(test)]
+mod verification;

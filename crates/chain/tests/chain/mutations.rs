@@ -1,0 +1,94 @@
+//! T20: no byte of a payload is decoration. Changing, removing or inserting one leads to a refusal, or to other facts or
+//! another digest.
+
+use quorate_chain::analyse;
+use quorate_types::{Network, Payload, PublicKey, Scheme};
+
+use crate::common::{BITCOIN, ETHEREUM, LocalKey, usual_psbt};
+use crate::evm::{eip155, eip1559, unsigned};
+use crate::solana::transfer;
+
+fn variants(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut out = Vec::new();
+    for at in 0..bytes.len() {
+        for flip in [0x01, 0x02, 0x10, 0x40, 0x80, 0xff] {
+            let mut changed = bytes.to_vec();
+            changed[at] ^= flip;
+            out.push(changed);
+        }
+        out.push([&bytes[..at], &bytes[at + 1..]].concat());
+        out.push([&bytes[..at], &[0], &bytes[at..]].concat());
+    }
+    out
+}
+
+/// Returns how many variants were refused and how many read as something else.
+fn check(
+    make: impl Fn(Vec<u8>) -> Payload,
+    bytes: &[u8],
+    network: Network,
+    scheme: Scheme,
+    key: &PublicKey,
+) -> (usize, usize) {
+    let read = |bytes: Vec<u8>| analyse(&make(bytes), Some(network), scheme, key, false);
+    let original = read(bytes.to_vec()).unwrap();
+    let (mut refused, mut different) = (0, 0);
+    for variant in variants(bytes) {
+        match read(variant.clone()) {
+            Err(_) => refused += 1,
+            Ok(analysis) => {
+                // Removing or inserting a byte next to an equal one gives the same bytes.
+                if variant != bytes {
+                    assert_ne!(analysis, original, "{}", hex::encode(&variant));
+                    different += 1;
+                }
+            }
+        }
+    }
+    (refused, different)
+}
+
+#[test]
+fn t20_no_byte_of_an_evm_transaction_is_decoration() {
+    let key = LocalKey::new(1).secp256k1();
+    for bytes in [eip155(), unsigned(&eip1559())] {
+        let (refused, different) = check(
+            Payload::EvmTransaction,
+            &bytes,
+            ETHEREUM,
+            Scheme::Ecdsa,
+            &key,
+        );
+        assert!(refused > 50 && different > 50, "{refused} {different}");
+    }
+}
+
+#[test]
+fn t20_no_byte_of_a_psbt_is_decoration() {
+    let key = LocalKey::new(0x21);
+    for scheme in [Scheme::Ecdsa, Scheme::Bip340] {
+        let bytes = usual_psbt(scheme, &key).serialize();
+        let (refused, different) = check(
+            Payload::BitcoinPsbt,
+            &bytes,
+            BITCOIN,
+            scheme,
+            &key.secp256k1(),
+        );
+        assert!(refused > 50 && different > 50, "{refused} {different}");
+    }
+}
+
+#[test]
+fn t20_no_byte_of_a_solana_message_is_decoration() {
+    let key = LocalKey::new(0x31).ed25519();
+    let bytes = transfer(&key).serialize();
+    let (refused, different) = check(
+        Payload::SolanaMessage,
+        &bytes,
+        Network::Solana,
+        Scheme::Eddsa,
+        &key,
+    );
+    assert!(refused > 50 && different > 50, "{refused} {different}");
+}

@@ -1,0 +1,163 @@
+//! One try of an intent with one set of participants: prepare, begin, wait.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use quorate_api::{IntentView, Problem};
+use quorate_types::node::{Failure, NodeReply, NodeRequest, Refusal, RunResult};
+use quorate_types::{PartyId, VerifiedIntent};
+use tokio::sync::watch;
+
+use crate::nodes::{NodeError, Nodes};
+
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an agent is asked to wait before it answers that it is still at it.
+const WAIT_MS: u32 = 5_000;
+const WAIT_TIMEOUT: Duration = Duration::from_secs(8);
+/// Answers missed in a row before an agent counts as gone.
+const MAX_SILENCE: u32 = 3;
+
+/// How one party's part of a try ended.
+#[derive(Debug)]
+pub enum PartyEnd {
+    /// With a result.
+    Finished(RunResult),
+    /// Its ceremony failed.
+    Failed(Failure),
+    /// It refused to take part.
+    Refused(Refusal),
+    /// It does not answer.
+    Silent(NodeError),
+}
+
+/// All tries of one intent.
+pub struct Attempts<'a> {
+    /// The agents.
+    pub nodes: &'a Nodes,
+    /// The intent.
+    pub intent: &'a VerifiedIntent,
+    /// Where progress is shown.
+    pub view: &'a watch::Sender<IntentView>,
+}
+
+impl Attempts<'_> {
+    /// One try. Answers in the participants' order.
+    pub async fn run(&self, attempt: u32, participants: &[PartyId]) -> Vec<(PartyId, PartyEnd)> {
+        self.view.send_modify(|view| {
+            view.attempts = attempt + 1;
+            view.participants = participants.to_vec();
+        });
+        let ends = match self.prepare(attempt, participants).await {
+            Ok(nonces) => self.begin(attempt, participants, &nonces).await,
+            Err(ends) => ends,
+        };
+        participants.iter().cloned().zip(ends).collect()
+    }
+
+    /// Everyone's nonce; or, if someone gives none, how it stands with each.
+    async fn prepare(&self, attempt: u32, participants: &[PartyId]) -> Result<Vec<[u8; 32]>, Vec<PartyEnd>> {
+        let request = NodeRequest::Prepare {
+            intent: self.intent.signed().clone(),
+            attempt,
+            participants: participants.to_vec(),
+        };
+        let replies = self.nodes.ask_all(participants, &request, PREPARE_TIMEOUT).await;
+        let nonces: Option<Vec<_>> = replies
+            .iter()
+            .map(|reply| match reply {
+                Ok(NodeReply::Prepared { nonce, .. }) => Some(*nonce),
+                _ => None,
+            })
+            .collect();
+        nonces.ok_or_else(|| replies.into_iter().map(|r| end_of(r).unwrap_or_else(waiting)).collect())
+    }
+
+    async fn begin(&self, attempt: u32, participants: &[PartyId], nonces: &[[u8; 32]]) -> Vec<PartyEnd> {
+        let begin = NodeRequest::Begin {
+            intent: self.intent.hash(),
+            attempt,
+            nonces: nonces.to_vec(),
+            wait_ms: WAIT_MS,
+        };
+        join_all(participants.iter().map(|party| self.follow(party, &begin, attempt))).await
+    }
+
+    /// Begins at one agent and waits for its end, however long its ceremony takes; the agent's own time-outs bound it.
+    async fn follow(&self, party: &PartyId, begin: &NodeRequest, attempt: u32) -> PartyEnd {
+        let wait = NodeRequest::Await {
+            intent: self.intent.hash(),
+            attempt,
+            wait_ms: WAIT_MS,
+        };
+        let mut silence = 0;
+        let mut request = begin;
+        loop {
+            let reply = self.nodes.ask(party, request, WAIT_TIMEOUT).await;
+            request = &wait;
+            match reply {
+                Err(_) if silence + 1 < MAX_SILENCE => silence += 1,
+                Ok(NodeReply::Running) => silence = 0,
+                other => return end_of(other).unwrap_or_else(waiting),
+            }
+        }
+    }
+}
+
+/// `None` where the party is fine and waits for others.
+fn end_of(reply: Result<NodeReply, NodeError>) -> Option<PartyEnd> {
+    match reply {
+        Ok(NodeReply::Finished(result)) => Some(PartyEnd::Finished(result)),
+        Ok(NodeReply::Failed(failure)) => Some(PartyEnd::Failed(failure)),
+        Ok(NodeReply::Refused(refusal)) => Some(PartyEnd::Refused(refusal)),
+        Ok(_) => None,
+        Err(error) => Some(PartyEnd::Silent(error)),
+    }
+}
+
+fn waiting() -> PartyEnd {
+    PartyEnd::Failed(Failure {
+        code: "not-begun".to_owned(),
+        reason: "was ready, but others were not".to_owned(),
+        culprits: Vec::new(),
+        missing: Vec::new(),
+    })
+}
+
+/// What to tell the client when a try yielded nothing: refusals first, then who is missing or at fault.
+pub fn problem_of(ends: &[(PartyId, PartyEnd)]) -> Problem {
+    let mut problem = Problem::new(502, "ceremony-failed", "The custodians did not finish", "");
+    let mut details = Vec::new();
+    let mut codes: Vec<(u8, u16, String)> = Vec::new();
+    for (party, end) in ends {
+        match end {
+            PartyEnd::Finished(_) => {}
+            PartyEnd::Refused(refusal) => {
+                codes.push((0, 422, refusal.code.clone()));
+                details.push(format!("{party} refused: {}", refusal.reason));
+            }
+            PartyEnd::Silent(error) => {
+                codes.push((1, 503, "party-offline".to_owned()));
+                details.push(format!("{party} does not answer ({error})"));
+                problem.missing.push(party.clone());
+            }
+            PartyEnd::Failed(failure) if failure.code == "not-begun" => {}
+            PartyEnd::Failed(failure) => {
+                let rank = if failure.code == "peer-aborted" { 3 } else { 2 };
+                codes.push((rank, 502, failure.code.clone()));
+                details.push(format!("{party}: {}", failure.reason));
+                problem.culprits.extend(failure.culprits.iter().cloned());
+                problem.missing.extend(failure.missing.iter().cloned());
+            }
+        }
+    }
+    if let Some((_, status, code)) = codes.into_iter().min() {
+        problem.status = status;
+        problem.code = code;
+    }
+    problem.culprits.sort();
+    problem.culprits.dedup();
+    problem.missing.sort();
+    problem.missing.dedup();
+    problem.detail = details.join("; ");
+    problem
+}

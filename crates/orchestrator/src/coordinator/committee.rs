@@ -1,0 +1,79 @@
+//! Intents that need every party: committee setup and key creation. They end with every party's attestation of one record,
+//! which is then activated everywhere.
+
+use std::time::Duration;
+
+use quorate_api::{Problem, ResultView};
+use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record, RunResult};
+use quorate_types::{Attestation, PartyId, ValidRoster};
+
+use super::attempt::{Attempts, PartyEnd, problem_of};
+
+const ACTIVATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(attempts: &Attempts<'_>, roster: &ValidRoster) -> Result<ResultView, Problem> {
+    let parties = roster.party_ids();
+    let ends = attempts.run(0, &parties).await;
+    let (record, attestations) = agreed(roster, &ends)?;
+    activate(attempts, &parties, &record, &attestations).await;
+    Ok(match record {
+        Record::Committee(record) => ResultView::Committee(record),
+        Record::Key(record) => ResultView::Key(Box::new(KeyListing {
+            record,
+            attestations,
+            active: true,
+        })),
+    })
+}
+
+/// The one record that every party attested.
+fn agreed(
+    roster: &ValidRoster,
+    ends: &[(PartyId, PartyEnd)],
+) -> Result<(Record, Vec<Attestation>), Problem> {
+    let attested: Option<Vec<_>> = ends
+        .iter()
+        .map(|(_, end)| match end {
+            PartyEnd::Finished(RunResult::Attested { record, attestation }) => Some((record, attestation)),
+            _ => None,
+        })
+        .collect();
+    let attested = attested.ok_or_else(|| problem_of(ends))?;
+    let disagree = |detail: &str| Problem::new(502, "not-attested", "The custodians do not agree", detail);
+    let (record, _) = attested.first().ok_or_else(|| disagree("nobody attested anything"))?;
+    let message = record.signing_bytes();
+    for ((party, _), (theirs, attestation)) in ends.iter().zip(&attested) {
+        let valid = attestation.party == *party
+            && theirs == record
+            && roster.party_signed(party, &message, &attestation.signature);
+        if !valid {
+            return Err(disagree(&format!("{party} attests another record than the others, or does not sign it")));
+        }
+    }
+    let attestations = attested.iter().map(|(_, attestation)| (*attestation).clone()).collect();
+    Ok(((*record).clone(), attestations))
+}
+
+/// A party that misses this is told again when keys are next listed.
+async fn activate(
+    attempts: &Attempts<'_>,
+    parties: &[PartyId],
+    record: &Record,
+    attestations: &[Attestation],
+) {
+    let request = NodeRequest::Activate {
+        record: record.clone(),
+        attestations: attestations.to_vec(),
+    };
+    let replies = attempts.nodes.ask_all(parties, &request, ACTIVATE_TIMEOUT).await;
+    for (party, reply) in parties.iter().zip(replies) {
+        let note = match reply {
+            Ok(NodeReply::Active) => continue,
+            Ok(NodeReply::Refused(refusal)) => format!("{party} did not activate: {refusal}"),
+            Ok(_) => format!("{party} did not activate"),
+            Err(error) => format!("{party} was not told to activate: {error}"),
+        };
+        tracing::warn!("{note}");
+        attempts.view.send_modify(|view| view.notes.push(note));
+    }
+}

@@ -1,0 +1,154 @@
+//! The REST API over mutual TLS.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use axum_server::tls_rustls::RustlsConfig;
+use quorate_api::{IntentView, Problem, routes};
+use quorate_types::canonical::Canonical as _;
+use quorate_types::{Intent, IntentHash, SignedIntent};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use serde::Deserialize;
+
+use crate::Coordinator;
+
+/// The longest a poll waits.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// A problem as an HTTP answer.
+struct Failed(Problem);
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.0)).into_response();
+        let kind = header::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}
+
+/// The routes.
+pub fn router(coordinator: Arc<Coordinator>) -> Router {
+    Router::new()
+        .route(routes::STATUS, get(status))
+        .route(routes::KEYS, get(keys))
+        .route(routes::INTENTS, post(submit))
+        .route(routes::INTENT, get(intent))
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(Intent::MAX_LEN))
+        .with_state(coordinator)
+}
+
+async fn not_found() -> Failed {
+    Failed(Problem::new(404, "not-found", "Not found", "no such resource"))
+}
+
+async fn status(State(coordinator): State<Arc<Coordinator>>) -> Response {
+    Json(coordinator.status().await).into_response()
+}
+
+async fn keys(State(coordinator): State<Arc<Coordinator>>) -> Response {
+    Json(coordinator.keys().await).into_response()
+}
+
+async fn submit(
+    State(coordinator): State<Arc<Coordinator>>,
+    body: Bytes,
+) -> Result<Json<IntentView>, Failed> {
+    let intent = SignedIntent::from_canonical_bytes(&body, Intent::MAX_LEN)
+        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a signed intent", e)))?;
+    coordinator.submit(intent).map(Json).map_err(Failed)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wait {
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn intent(
+    State(coordinator): State<Arc<Coordinator>>,
+    Path(hash): Path<String>,
+    Query(wait): Query<Wait>,
+) -> Result<Json<IntentView>, Failed> {
+    let hash: IntentHash = hash
+        .parse()
+        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not an intent hash", e)))?;
+    let wait = Duration::from_millis(wait.wait_ms).min(MAX_WAIT);
+    coordinator.view(hash, wait).await.map(Json).ok_or_else(|| {
+        Failed(Problem::new(
+            404,
+            "intent-unknown",
+            "Unknown intent",
+            "this orchestrator does not know the intent; it forgets them when it restarts, send it again",
+        ))
+    })
+}
+
+/// Why the API cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// TLS files.
+    #[error("the API's TLS files cannot be used: {0}")]
+    Tls(String),
+    /// Socket.
+    #[error("the API cannot listen: {0}")]
+    Listen(#[from] std::io::Error),
+}
+
+/// A TLS 1.3 server that admits only clients with a certificate of the CA.
+///
+/// # Errors
+/// PEM texts that cannot be used.
+pub fn tls(ca: &[u8], certificate: &[u8], key: &[u8]) -> Result<ServerConfig, ServeError> {
+    let bad = |e: &dyn std::fmt::Display| ServeError::Tls(e.to_string());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca) {
+        roots.add(certificate.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|e| bad(&e))?;
+    let chain = CertificateDer::pem_slice_iter(certificate)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| bad(&e))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| bad(&e))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|e| bad(&e))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|e| bad(&e))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Serves until the future is dropped.
+///
+/// # Errors
+/// The socket's.
+pub async fn serve(
+    listener: TcpListener,
+    tls: ServerConfig,
+    coordinator: Arc<Coordinator>,
+) -> Result<(), ServeError> {
+    listener.set_nonblocking(true)?;
+    let config = RustlsConfig::from_config(Arc::new(tls));
+    axum_server::from_tcp_rustls(listener, config)?
+        .serve(router(coordinator).into_make_service())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What keys there are: the agents know, the orchestrator asks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record};
+use quorate_types::{KeyId, PartyId, ValidRoster};
+
+use crate::nodes::{NodeError, Nodes};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pages through one agent's keys.
+async fn of_party(nodes: &Nodes, party: &PartyId) -> Result<Vec<KeyListing>, NodeError> {
+    let mut found: Vec<KeyListing> = Vec::new();
+    loop {
+        let after = found.last().map(|k| k.record.id);
+        match nodes.ask(party, &NodeRequest::Keys { after }, TIMEOUT).await? {
+            NodeReply::Keys(page) if page.is_empty() => return Ok(found),
+            NodeReply::Keys(page) => found.extend(page),
+            _ => {
+                return Err(NodeError::Unreadable {
+                    party: party.clone(),
+                    reason: "not a list of keys".to_owned(),
+                });
+            }
+        }
+    }
+}
+
+/// Every key any agent knows, with all attestations that verify, in id order.
+///
+/// A key that every party has attested but some agent has not been told about is activated there on the way: that is how an
+/// activation lost to a crash is made up for.
+pub async fn all(nodes: &Nodes, roster: &ValidRoster) -> Vec<KeyListing> {
+    let parties = roster.party_ids();
+    let lists = futures::future::join_all(parties.iter().map(|p| of_party(nodes, p))).await;
+    let mut keys: BTreeMap<KeyId, KeyListing> = BTreeMap::new();
+    let mut inactive: Vec<(PartyId, KeyId)> = Vec::new();
+    for (party, list) in parties.iter().zip(lists) {
+        for listing in list.unwrap_or_default() {
+            if !listing.active {
+                inactive.push((party.clone(), listing.record.id));
+            }
+            merge(&mut keys, roster, listing);
+        }
+    }
+    heal(nodes, roster, &keys, inactive).await;
+    keys.into_values().collect()
+}
+
+fn merge(keys: &mut BTreeMap<KeyId, KeyListing>, roster: &ValidRoster, listing: KeyListing) {
+    let entry = keys.entry(listing.record.id).or_insert_with(|| KeyListing {
+        record: listing.record.clone(),
+        attestations: Vec::new(),
+        active: false,
+    });
+    if entry.record != listing.record {
+        return;
+    }
+    for attestation in listing.attestations {
+        let fresh = !entry.attestations.iter().any(|a| a.party == attestation.party);
+        let one = std::slice::from_ref(&attestation);
+        if fresh && roster.attesters(&entry.record, one).len() == 1 {
+            entry.attestations.push(attestation);
+        }
+    }
+    entry.active = entry.attestations.len() == roster.parties().len();
+}
+
+async fn heal(
+    nodes: &Nodes,
+    roster: &ValidRoster,
+    keys: &BTreeMap<KeyId, KeyListing>,
+    inactive: Vec<(PartyId, KeyId)>,
+) {
+    let complete = |id: &KeyId| keys.get(id).filter(|k| k.attestations.len() == roster.parties().len());
+    for (party, id) in inactive {
+        if let Some(key) = complete(&id) {
+            let request = NodeRequest::Activate {
+                record: Record::Key(key.record.clone()),
+                attestations: key.attestations.clone(),
+            };
+            match nodes.ask(&party, &request, TIMEOUT).await {
+                Ok(NodeReply::Active) => tracing::info!(%party, key = %key.record.name, "activated"),
+                other => tracing::warn!(%party, key = %key.record.name, ?other, "cannot activate"),
+            }
+        }
+    }
+}

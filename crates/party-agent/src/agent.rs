@@ -1,0 +1,555 @@
+//! The agent itself: answers requests, runs what it judged good.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use quorate_chain::{SigningItem, SigningMessage};
+use quorate_messaging::{Messenger, PartyKeys, SessionSpec};
+use quorate_mpc_protocol::{
+    Abort, Aux, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, Seat, Share, TaprootTweak,
+    aux_info, keygen, sign_ecdsa, sign_frost,
+};
+use quorate_storage::{Begun, EncryptedFileStore, Ledger, Start};
+use quorate_types::node::{
+    CommitteeRecord, Failure, NodeReply, NodeRequest, NodeStatus, Record, RunResult,
+};
+use quorate_types::{
+    Attestation, CeremonyKind, DerivationPath, IntentHash, KeyRecord, PartyId, PublicKey, Scheme,
+    SessionDescriptor, Signature, SignedIntent, ValidRoster,
+};
+use rand_core::{OsRng, RngCore as _, SeedableRng as _};
+
+use crate::Timeouts;
+use crate::driver::{Drive, Participants, SessionFailure};
+use crate::judge::{Judge, Plan, RefusalReason};
+use crate::keybook::{KeyBook, KeyBookError};
+use crate::pool::Priority;
+use crate::primes::{NEEDED, PrimeStock};
+use crate::runs::{Ended, Prepared, Runs};
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The party is not in its roster, or its keys are not the roster's.
+    #[error("{0}")]
+    Identity(String),
+    /// Stored keys.
+    #[error(transparent)]
+    KeyBook(#[from] KeyBookError),
+    /// The sealed store.
+    #[error(transparent)]
+    Store(#[from] quorate_storage::StoreError),
+}
+
+/// What an agent is made of.
+pub struct Parts {
+    /// Its name.
+    pub party: PartyId,
+    /// Its roster.
+    pub roster: Arc<ValidRoster>,
+    /// Its sealed store, open.
+    pub store: Arc<EncryptedFileStore>,
+    /// Its ledger.
+    pub ledger: Arc<Ledger>,
+    /// Its identity keys.
+    pub keys: PartyKeys,
+    /// Its messenger, which has the same keys.
+    pub messenger: Arc<Messenger>,
+    /// Time-outs.
+    pub timeouts: Timeouts,
+}
+
+/// A custodian's agent.
+pub struct Agent {
+    party: PartyId,
+    roster: Arc<ValidRoster>,
+    ledger: Arc<Ledger>,
+    keys: PartyKeys,
+    messenger: Arc<Messenger>,
+    timeouts: Timeouts,
+    keybook: Arc<KeyBook>,
+    primes: Arc<PrimeStock>,
+    runs: Runs,
+}
+
+/// Unix time in milliseconds.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Agent {
+    /// Builds an agent and starts filling its stock of primes if the committee is not set up.
+    ///
+    /// # Errors
+    /// Keys that are not the roster's, damaged records.
+    pub fn new(parts: Parts) -> Result<Arc<Self>, AgentError> {
+        let Parts { party, roster, store, ledger, keys, messenger, timeouts } = parts;
+        let entry = roster
+            .party(&party)
+            .ok_or_else(|| AgentError::Identity(format!("{party} is not in the roster")))?;
+        if entry.identity != keys.identity() || entry.channel != keys.channel() {
+            return Err(AgentError::Identity(format!(
+                "the identity keys in the store are not those the roster has for {party}"
+            )));
+        }
+        let keybook = KeyBook::open(Arc::clone(&store), Arc::clone(&ledger), Arc::clone(&roster))?;
+        let primes = PrimeStock::open(store)?;
+        if keybook.committee().is_none() {
+            primes.want(NEEDED);
+        }
+        Ok(Arc::new(Self {
+            party,
+            roster,
+            ledger,
+            keys,
+            messenger,
+            timeouts,
+            keybook,
+            primes,
+            runs: Runs::default(),
+        }))
+    }
+
+    /// This agent's name.
+    #[must_use]
+    pub const fn party(&self) -> &PartyId {
+        &self.party
+    }
+
+    /// Stops background work.
+    pub fn stop(&self) {
+        self.primes.stop();
+    }
+
+    /// Answers one request.
+    pub async fn answer(self: &Arc<Self>, request: NodeRequest) -> NodeReply {
+        let reply = match request {
+            NodeRequest::Status => Ok(NodeReply::Status(self.status())),
+            NodeRequest::Keys { after } => Ok(NodeReply::Keys(self.keybook.page(after))),
+            NodeRequest::Prepare { intent, attempt, participants } => {
+                self.prepare(intent, attempt, participants).await
+            }
+            NodeRequest::Begin { intent, attempt, nonces, wait_ms } => {
+                self.begin(intent, attempt, &nonces, wait_ms).await
+            }
+            NodeRequest::Await { intent, attempt, wait_ms } => self.wait(intent, attempt, wait_ms).await,
+            NodeRequest::Activate { record, attestations } => self.activate(record, attestations).await,
+        };
+        reply.unwrap_or_else(|reason| {
+            tracing::warn!(party = %self.party, code = reason.code(), %reason, "refused");
+            NodeReply::Refused(reason.to_refusal())
+        })
+    }
+
+    fn status(&self) -> NodeStatus {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        NodeStatus {
+            party: self.party.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            roster: self.roster.hash(),
+            primes: self.primes.len(),
+            primes_needed: NEEDED,
+            committee: self.keybook.committee(),
+            keys: count(self.keybook.len()),
+            running: count(self.runs.running()),
+        }
+    }
+
+    async fn prepare(
+        self: &Arc<Self>,
+        signed: SignedIntent,
+        attempt: u32,
+        participants: Vec<PartyId>,
+    ) -> Result<NodeReply, RefusalReason> {
+        let this = Arc::clone(self);
+        // Judging may open a sealed share and computes hashes: not for an async thread.
+        blocking(move || {
+            let judge = Judge {
+                me: &this.party,
+                roster: &this.roster,
+                keybook: &this.keybook,
+                primes: &this.primes,
+                now: now_ms(),
+            };
+            let (verified, plan) = judge.judge(signed, attempt, &participants)?;
+            if let Some(result) = this.ledger.result(verified.hash())? {
+                return finished(&result);
+            }
+            let items = u32::try_from(plan.items()).unwrap_or(u32::MAX);
+            let mut nonce = [0u8; 32];
+            OsRng.fill_bytes(&mut nonce);
+            let prepared = Prepared { plan, participants, nonce };
+            this.runs.prepare((verified.hash(), attempt), prepared)?;
+            Ok(NodeReply::Prepared { nonce, items })
+        })
+        .await
+    }
+
+    async fn begin(
+        self: &Arc<Self>,
+        intent: IntentHash,
+        attempt: u32,
+        nonces: &[[u8; 32]],
+        wait_ms: u32,
+    ) -> Result<NodeReply, RefusalReason> {
+        let (prepared, state) = self.runs.begin((intent, attempt), nonces)?;
+        let descriptors = self.descriptors(intent, attempt, &prepared, nonces);
+        let own_seat = descriptors.first().and_then(|d| d.index_of(&self.party)).map(usize::from);
+        if own_seat.and_then(|seat| nonces.get(seat)) != Some(&prepared.nonce) {
+            return Err(RefusalReason::Nonces);
+        }
+        let start = Start {
+            intent,
+            attempt,
+            sessions: descriptors.iter().map(SessionDescriptor::session_id).collect(),
+        };
+        let ledger = Arc::clone(&self.ledger);
+        // INVARIANT (I5): the start is durable before the first message leaves.
+        match blocking(move || Ok(ledger.begin(&start)?)).await? {
+            Begun::Fresh => {}
+            Begun::Finished(result) => return finished(&result),
+            Begun::Repeated => return Err(RefusalReason::Repeated),
+        }
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let ended = this.run(intent, prepared, descriptors).await;
+            state.send_replace(Some(ended));
+        });
+        self.wait(intent, attempt, wait_ms).await
+    }
+
+    async fn wait(&self, intent: IntentHash, attempt: u32, wait_ms: u32) -> Result<NodeReply, RefusalReason> {
+        let wait = Duration::from_millis(u64::from(wait_ms.min(NodeRequest::MAX_WAIT_MS)));
+        match self.runs.wait((intent, attempt), wait).await {
+            Some(Some(ended)) => Ok(ended.to_reply()),
+            Some(None) => Ok(NodeReply::Running),
+            None => match self.ledger.result(intent)? {
+                Some(result) => finished(&result),
+                None => Err(RefusalReason::NotPrepared(intent)),
+            },
+        }
+    }
+
+    async fn activate(
+        self: &Arc<Self>,
+        record: Record,
+        attestations: Vec<Attestation>,
+    ) -> Result<NodeReply, RefusalReason> {
+        let this = Arc::clone(self);
+        blocking(move || {
+            this.keybook.activate(record, attestations)?;
+            Ok(NodeReply::Active)
+        })
+        .await
+    }
+
+    fn descriptors(
+        &self,
+        intent: IntentHash,
+        attempt: u32,
+        prepared: &Prepared,
+        nonces: &[[u8; 32]],
+    ) -> Vec<SessionDescriptor> {
+        let (kind, key, epoch) = match &prepared.plan {
+            Plan::SetUpCommittee => (CeremonyKind::Aux, None, 0),
+            Plan::CreateKey { id, .. } => (CeremonyKind::Keygen, Some(*id), 0),
+            Plan::Sign { record, .. } => (CeremonyKind::Sign, Some(record.id), record.epoch),
+        };
+        (0..u32::try_from(prepared.plan.items()).unwrap_or(0))
+            .map(|item| SessionDescriptor {
+                kind,
+                intent,
+                policy: self.roster.hash(),
+                key,
+                epoch,
+                participants: prepared.participants.clone(),
+                attempt,
+                item,
+                nonces: nonces.to_vec(),
+            })
+            .collect()
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        intent: IntentHash,
+        prepared: Prepared,
+        descriptors: Vec<SessionDescriptor>,
+    ) -> Ended {
+        let result = match prepared.plan {
+            Plan::SetUpCommittee => self.run_setup(&descriptors).await,
+            plan @ Plan::CreateKey { .. } => self.run_keygen(plan, &descriptors).await,
+            Plan::Sign { record, path, child, items, signers } => {
+                self.run_signing(&record, &path, &child, items, &signers, &descriptors).await
+            }
+        };
+        match result {
+            Ok(result) => self.record(intent, result).await,
+            Err(failure) => {
+                tracing::warn!(party = %self.party, %intent, code = failure.code, reason = %failure.reason, "run failed");
+                Ended::Failed(failure)
+            }
+        }
+    }
+
+    async fn record(self: &Arc<Self>, intent: IntentHash, result: RunResult) -> Ended {
+        let ledger = Arc::clone(&self.ledger);
+        let encoded = borsh::to_vec(&result).unwrap_or_default();
+        let stored = tokio::task::spawn_blocking(move || ledger.finish(intent, &encoded)).await;
+        match stored {
+            Ok(Ok(())) => Ended::Finished(result),
+            Ok(Err(error)) => Ended::Failed(local_failure(&error)),
+            Err(error) => Ended::Failed(local_failure(&error)),
+        }
+    }
+
+    async fn run_setup(self: &Arc<Self>, descriptors: &[SessionDescriptor]) -> Result<RunResult, Failure> {
+        let descriptor = only(descriptors)?;
+        let primes = Arc::clone(&self.primes);
+        let primes = tokio::task::spawn_blocking(move || primes.take())
+            .await
+            .map_err(|e| local_failure(&e))?
+            .map_err(|e| local_failure(&e))?
+            .ok_or_else(|| local_failure(&"the stock of primes ran out"))?;
+        let outcome = self
+            .drive(descriptor, Priority::Background, move |seat, rng| {
+                aux_info::<Production>(seat, primes, rng)
+            })
+            .await;
+        let Outcome::Aux(aux) = outcome? else {
+            return Err(local_failure(&"setup yielded something else"));
+        };
+        let record = CommitteeRecord {
+            session: descriptor.session_id(),
+            committee: descriptor.participants.clone(),
+            digest: aux.public_digest::<Production>().map_err(|e| local_failure(&e))?,
+        };
+        let attested = self.attest(Record::Committee(record.clone()));
+        let keybook = Arc::clone(&self.keybook);
+        let own = attested.1.clone();
+        store(move || keybook.add_pending_aux(&record, &aux, &own)).await?;
+        Ok(RunResult::Attested { record: attested.0, attestation: attested.1 })
+    }
+
+    async fn run_keygen(
+        self: &Arc<Self>,
+        plan: Plan,
+        descriptors: &[SessionDescriptor],
+    ) -> Result<RunResult, Failure> {
+        let Plan::CreateKey { id, reservation, name, curve, scheme, raw_signing, created_at } = plan else {
+            return Err(local_failure(&"not a key creation"));
+        };
+        let descriptor = only(descriptors)?;
+        let threshold = self.roster.threshold();
+        let outcome = self
+            .drive(descriptor, Priority::Online, move |seat, rng| keygen(seat, threshold, curve, rng))
+            .await;
+        let Outcome::Share(share) = outcome? else {
+            return Err(local_failure(&"key generation yielded something else"));
+        };
+        let incomplete = || local_failure(&"the new share lacks its public parts");
+        let record = KeyRecord {
+            id,
+            name,
+            scheme,
+            public_key: share.public_key().ok_or_else(incomplete)?,
+            chain_code: share.chain_code().ok_or_else(incomplete)?,
+            epoch: 0,
+            threshold,
+            committee: descriptor.participants.clone(),
+            public_shares: share.public_shares().ok_or_else(incomplete)?,
+            raw_signing,
+            created_at,
+        };
+        let attested = self.attest(Record::Key(record.clone()));
+        let keybook = Arc::clone(&self.keybook);
+        let own = attested.1.clone();
+        store(move || keybook.add_pending_key(&record, &share, &own)).await?;
+        drop(reservation);
+        Ok(RunResult::Attested { record: attested.0, attestation: attested.1 })
+    }
+
+    async fn run_signing(
+        self: &Arc<Self>,
+        record: &KeyRecord,
+        path: &DerivationPath,
+        child: &PublicKey,
+        items: Vec<SigningItem>,
+        signers: &[u16],
+        descriptors: &[SessionDescriptor],
+    ) -> Result<RunResult, Failure> {
+        let share = self.keybook.share(record).map_err(|e| local_failure(&e))?;
+        let aux = match record.scheme {
+            Scheme::Ecdsa => Some(self.keybook.aux().map_err(|e| local_failure(&e))?),
+            Scheme::Bip340 | Scheme::Eddsa => None,
+        };
+        let sessions = items.into_iter().zip(descriptors).map(|(item, descriptor)| {
+            let job = SignJob {
+                share: Arc::clone(&share),
+                aux: aux.clone(),
+                signers: signers.to_vec(),
+                path: path.clone(),
+                item,
+            };
+            self.sign_one(job, child, descriptor)
+        });
+        let signatures = futures_join(sessions.collect()).await?;
+        Ok(RunResult::Signatures(signatures))
+    }
+
+    async fn sign_one(
+        &self,
+        job: SignJob,
+        child: &PublicKey,
+        descriptor: &SessionDescriptor,
+    ) -> Result<Signature, Failure> {
+        let message = job.item.message().clone();
+        let outcome = self
+            .drive(descriptor, Priority::Online, move |seat, rng| job.start(seat, rng))
+            .await?;
+        let Outcome::Signature(signature) = outcome else {
+            return Err(local_failure(&"signing yielded something else"));
+        };
+        // A second opinion from a library that had no part in signing.
+        quorate_chain::verify(&message, child, &signature).map_err(|e| local_failure(&e))?;
+        Ok(signature)
+    }
+
+    async fn drive<F>(
+        &self,
+        descriptor: &SessionDescriptor,
+        priority: Priority,
+        build: F,
+    ) -> Result<Outcome, Failure>
+    where
+        F: FnOnce(Seat, CeremonyRng) -> Result<Box<dyn Ceremony>, Abort> + Send + 'static,
+    {
+        let me = descriptor
+            .index_of(&self.party)
+            .ok_or_else(|| local_failure(&"not a participant"))?;
+        let parties = u16::try_from(descriptor.participants.len()).unwrap_or(u16::MAX);
+        let seat = Seat::new(descriptor.session_id(), me, parties).map_err(|e| local_failure(&e))?;
+        let session = self
+            .messenger
+            .open_session(SessionSpec {
+                id: descriptor.session_id(),
+                kind: descriptor.kind,
+                participants: descriptor.participants.clone(),
+            })
+            .map_err(|e| local_failure(&e))?;
+        let drive = Drive {
+            roster: Arc::clone(&self.roster),
+            participants: Participants { parties: descriptor.participants.clone(), me },
+            round_timeout: self.timeouts.round(descriptor.kind),
+            priority,
+        };
+        let name = format!("{}-{}", descriptor.kind, descriptor.session_id().short());
+        drive
+            .run(session, name, move || build(seat, fresh_rng()))
+            .await
+            .map_err(|failure: SessionFailure| failure.to_failure())
+    }
+
+    fn attest(&self, record: Record) -> (Record, Attestation) {
+        let attestation = Attestation {
+            party: self.party.clone(),
+            signature: self.keys.sign(&record.signing_bytes()),
+        };
+        (record, attestation)
+    }
+}
+
+/// Everything one signing ceremony is started with.
+struct SignJob {
+    share: Arc<Share>,
+    aux: Option<Arc<Aux>>,
+    signers: Vec<u16>,
+    path: DerivationPath,
+    /// Made by `chain`'s analysis on this agent: the only way a message gets into a signing protocol (I2).
+    item: SigningItem,
+}
+
+impl SignJob {
+    fn start(self, seat: Seat, rng: CeremonyRng) -> Result<Box<dyn Ceremony>, Abort> {
+        let frost = match self.item.message() {
+            SigningMessage::EcdsaPrehash(hash) => {
+                let aux = self.aux.as_deref();
+                let aux = aux.ok_or_else(|| local_abort("no auxiliary information"))?;
+                return sign_ecdsa::<Production>(
+                    seat, &self.share, aux, &self.signers, &self.path, *hash, rng,
+                );
+            }
+            SigningMessage::Bip340 { message, tweak } => FrostMessage::Bip340 {
+                message: *message,
+                tweak: match tweak {
+                    quorate_chain::TaprootTweak::None => TaprootTweak::None,
+                    quorate_chain::TaprootTweak::Bip86 => TaprootTweak::Bip86,
+                },
+            },
+            SigningMessage::Ed25519(bytes) => FrostMessage::Ed25519(bytes.clone()),
+        };
+        sign_frost(seat, &self.share, &self.signers, &self.path, &frost, rng)
+    }
+}
+
+fn local_abort(detail: &str) -> Abort {
+    Abort {
+        reason: quorate_mpc_protocol::AbortReason::Local { detail: detail.to_owned() },
+        culprits: Vec::new(),
+        evidence: Vec::new(),
+    }
+}
+
+/// Seeded from the operating system, once for each ceremony.
+fn fresh_rng() -> CeremonyRng {
+    let mut seed = zeroize::Zeroizing::new([0u8; 32]);
+    OsRng.fill_bytes(&mut *seed);
+    CeremonyRng::from_seed(*seed)
+}
+
+fn local_failure(error: &dyn std::fmt::Display) -> Failure {
+    Failure {
+        code: "local-fault".to_owned(),
+        reason: error.to_string(),
+        culprits: Vec::new(),
+        missing: Vec::new(),
+    }
+}
+
+fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescriptor, Failure> {
+    descriptors.first().ok_or_else(|| local_failure(&"no session"))
+}
+
+fn finished(result: &[u8]) -> Result<NodeReply, RefusalReason> {
+    borsh::from_slice(result)
+        .map(NodeReply::Finished)
+        .map_err(|_| RefusalReason::Unreadable("the stored result is damaged".to_owned()))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RefusalReason> + Send + 'static,
+) -> Result<T, RefusalReason> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(RefusalReason::Unreadable(format!("local fault: {error}"))),
+    }
+}
+
+async fn store(
+    work: impl FnOnce() -> Result<(), KeyBookError> + Send + 'static,
+) -> Result<(), Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|e| local_failure(&e)),
+        Err(error) => Err(local_failure(&error)),
+    }
+}
+
+/// Runs all to their end; the first failure, in order, is the run's.
+async fn futures_join<T, F>(sessions: Vec<F>) -> Result<Vec<T>, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    futures::future::join_all(sessions).await.into_iter().collect()
+}

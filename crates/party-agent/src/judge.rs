@@ -1,0 +1,269 @@
+//! The agent's own judgement of a request, before it answers with as much as a nonce (I2, I3).
+
+use std::sync::Arc;
+
+use quorate_chain::{ChainError, SigningItem, analyse, hd::derive_child};
+use quorate_types::node::{NodeRequest, Refusal};
+use quorate_types::{
+    Action, Curve, DerivationPath, Intent, IntentError, KeyId, KeyName, KeyRecord, PartyId, Scheme,
+    SignedIntent, ValidRoster, VerifiedIntent,
+};
+
+use crate::keybook::{KeyBook, KeyBookError, Reservation};
+use crate::primes::{NEEDED, PrimeStock};
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusalReason {
+    /// The intent.
+    #[error(transparent)]
+    Intent(#[from] IntentError),
+    /// The payload.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The key.
+    #[error(transparent)]
+    KeyBook(#[from] KeyBookError),
+    /// Participants that cannot run this.
+    #[error("{0}")]
+    Participants(String),
+    /// Too many tries.
+    #[error("attempt {attempt} is not below {max}", max = NodeRequest::MAX_ATTEMPTS)]
+    Attempt {
+        /// Which.
+        attempt: u32,
+    },
+    /// Primes are still being searched for.
+    #[error("only {have} of {NEEDED} safe primes are ready; they are being generated, try again in a moment")]
+    PrimesNotReady {
+        /// In stock.
+        have: u32,
+    },
+    /// Nothing of that name was prepared here.
+    #[error("nothing was prepared for intent {0}; it may have waited too long, send it again")]
+    NotPrepared(quorate_types::IntentHash),
+    /// The nonces are not for this run.
+    #[error("the list of nonces does not hold this party's own in its place")]
+    Nonces,
+    /// Begun before.
+    #[error("this attempt was begun before; it is not run twice")]
+    Repeated,
+    /// Too much at once.
+    #[error("busy: {0} runs at once is the limit; retry in a moment")]
+    Busy(usize),
+    /// The ledger cannot be written: nothing is done unrecorded.
+    #[error(transparent)]
+    Ledger(#[from] quorate_storage::LedgerError),
+    /// Not a request of this protocol.
+    #[error("the request cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl RefusalReason {
+    /// A stable name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Intent(IntentError::Expired { .. }) => "intent-expired",
+            Self::Intent(IntentError::BadSignature(_)) => "operator-signature",
+            Self::Intent(IntentError::UnknownOperator(_)) => "operator-unknown",
+            Self::Intent(IntentError::OtherRoster { .. }) => "other-roster",
+            Self::Intent(_) => "intent-invalid",
+            Self::Chain(error) => error.code(),
+            Self::KeyBook(KeyBookError::UnknownKey(_)) => "key-unknown",
+            Self::KeyBook(KeyBookError::NotActive(_)) => "key-not-active",
+            Self::KeyBook(KeyBookError::NameTaken(_)) => "key-name-taken",
+            Self::KeyBook(KeyBookError::NoCommittee) => "committee-not-set-up",
+            Self::KeyBook(KeyBookError::Attestations(_) | KeyBookError::OtherRecord) => "not-attested",
+            Self::KeyBook(_) | Self::Ledger(_) => "storage",
+            Self::Participants(_) => "participants",
+            Self::Attempt { .. } => "attempts-exhausted",
+            Self::PrimesNotReady { .. } => "primes-not-ready",
+            Self::NotPrepared(_) => "not-prepared",
+            Self::Nonces => "nonces",
+            Self::Repeated => "repeated",
+            Self::Busy(_) => "busy",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+
+    /// The form that goes to the orchestrator.
+    #[must_use]
+    pub fn to_refusal(&self) -> Refusal {
+        Refusal {
+            code: self.code().to_owned(),
+            reason: self.to_string(),
+        }
+    }
+}
+
+/// What will be run, with everything that was checked.
+pub enum Plan {
+    /// Committee setup.
+    SetUpCommittee,
+    /// A DKG.
+    CreateKey {
+        /// The new key's id.
+        id: KeyId,
+        /// Keeps the name.
+        reservation: Reservation,
+        /// Name.
+        name: KeyName,
+        /// Curve.
+        curve: Curve,
+        /// Scheme.
+        scheme: Scheme,
+        /// Raw signing.
+        raw_signing: bool,
+        /// Creation time, Unix milliseconds.
+        created_at: u64,
+    },
+    /// Signing.
+    Sign {
+        /// The key.
+        record: Arc<KeyRecord>,
+        /// The child.
+        path: DerivationPath,
+        /// The child's public key.
+        child: quorate_types::PublicKey,
+        /// What to sign; each made by `chain`'s own analysis here.
+        items: Vec<SigningItem>,
+        /// The participants' committee indices.
+        signers: Vec<u16>,
+    },
+}
+
+impl Plan {
+    /// How many sessions it takes.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        match self {
+            Self::Sign { items, .. } => items.len(),
+            Self::SetUpCommittee | Self::CreateKey { .. } => 1,
+        }
+    }
+}
+
+/// What a judgement is made with.
+pub struct Judge<'a> {
+    /// This party.
+    pub me: &'a PartyId,
+    /// Its roster.
+    pub roster: &'a ValidRoster,
+    /// Its keys.
+    pub keybook: &'a Arc<KeyBook>,
+    /// Its primes.
+    pub primes: &'a PrimeStock,
+    /// Its clock, Unix milliseconds.
+    pub now: u64,
+}
+
+impl Judge<'_> {
+    /// Checks everything that this agent can check alone.
+    ///
+    /// # Errors
+    /// The first reason not to take part.
+    pub fn judge(
+        &self,
+        signed: SignedIntent,
+        attempt: u32,
+        participants: &[PartyId],
+    ) -> Result<(VerifiedIntent, Plan), RefusalReason> {
+        if attempt >= NodeRequest::MAX_ATTEMPTS {
+            return Err(RefusalReason::Attempt { attempt });
+        }
+        let verified = signed.verify(self.roster, self.now)?;
+        let plan = match &verified.intent().action {
+            Action::SetUpCommittee => self.set_up(participants)?,
+            Action::CreateKey { .. } => self.create_key(&verified, participants)?,
+            Action::Sign { .. } => self.sign(verified.intent(), participants)?,
+        };
+        Ok((verified, plan))
+    }
+
+    fn set_up(&self, participants: &[PartyId]) -> Result<Plan, RefusalReason> {
+        self.whole_committee(participants)?;
+        let have = self.primes.len();
+        if have < NEEDED {
+            return Err(RefusalReason::PrimesNotReady { have });
+        }
+        Ok(Plan::SetUpCommittee)
+    }
+
+    fn create_key(&self, verified: &VerifiedIntent, participants: &[PartyId]) -> Result<Plan, RefusalReason> {
+        let intent = verified.intent();
+        let Action::CreateKey { name, curve, scheme, raw_signing } = &intent.action else {
+            return Err(RefusalReason::Unreadable("not a key creation".to_owned()));
+        };
+        self.whole_committee(participants)?;
+        Ok(Plan::CreateKey {
+            id: KeyId::from_bytes(*verified.hash().as_bytes()),
+            reservation: self.keybook.reserve(name)?,
+            name: name.clone(),
+            curve: *curve,
+            scheme: *scheme,
+            raw_signing: *raw_signing,
+            created_at: intent.issued_at,
+        })
+    }
+
+    fn sign(&self, intent: &Intent, participants: &[PartyId]) -> Result<Plan, RefusalReason> {
+        let Action::Sign { key, path, network, payload, .. } = &intent.action else {
+            return Err(RefusalReason::Unreadable("not a signing".to_owned()));
+        };
+        let record = self.keybook.key(*key)?;
+        let signers = self.quorum(&record, participants)?;
+        let child = derive_child(&record.public_key, record.chain_code.as_bytes(), path)?;
+        let analysis = analyse(payload, *network, record.scheme, &child, record.raw_signing)?;
+        if record.scheme == Scheme::Ecdsa {
+            self.keybook.aux()?;
+        }
+        self.keybook.share(&record)?;
+        Ok(Plan::Sign {
+            record,
+            path: path.clone(),
+            child,
+            items: analysis.items,
+            signers,
+        })
+    }
+
+    fn whole_committee(&self, participants: &[PartyId]) -> Result<(), RefusalReason> {
+        let wanted = self.roster.party_ids();
+        if participants == wanted.as_slice() {
+            return Ok(());
+        }
+        Err(RefusalReason::Participants(format!(
+            "every party of the roster must take part, in roster order ({} of them)",
+            wanted.len()
+        )))
+    }
+
+    /// Exactly t different committee members, this party among them; returns their committee indices.
+    fn quorum(&self, record: &KeyRecord, participants: &[PartyId]) -> Result<Vec<u16>, RefusalReason> {
+        let indices: Option<Vec<u16>> = participants
+            .iter()
+            .map(|p| {
+                let index = record.committee.iter().position(|c| c == p)?;
+                u16::try_from(index).ok()
+            })
+            .collect();
+        let distinct = |indices: &[u16]| {
+            indices.iter().collect::<std::collections::BTreeSet<_>>().len() == indices.len()
+        };
+        match indices {
+            Some(indices)
+                if indices.len() == usize::from(record.threshold.t())
+                    && distinct(&indices)
+                    && participants.contains(self.me) =>
+            {
+                Ok(indices)
+            }
+            _ => Err(RefusalReason::Participants(format!(
+                "key {} is signed for by {} different custodians of its committee, this one among them",
+                record.name,
+                record.threshold.t()
+            ))),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The keys and the committee setup this agent has, and their way from pending to active.
+//!
+//! A record becomes active only with every party's attestation of it, so no key is used of which some party has no share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_mpc_protocol::{Aux, Share, ShareError};
+use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger, LedgerError, StoreError};
+use quorate_types::node::{CommitteeRecord, KeyListing, NodeRequest, Record};
+use quorate_types::{Attestation, Hash32, KeyId, KeyName, KeyRecord, SessionId, ValidRoster};
+
+/// Why a key or setup cannot be stored or used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyBookError {
+    /// The sealed store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A stored share is not valid.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// A stored record does not decode.
+    #[error("the record {0} in the ledger is damaged")]
+    Damaged(String),
+    /// There is no such key.
+    #[error("no key {0}; `quorate key list` shows the keys there are")]
+    UnknownKey(KeyId),
+    /// Not every party has attested the key.
+    #[error("key {0} is not active: not every party has confirmed its share")]
+    NotActive(KeyName),
+    /// The record is not the one this agent made.
+    #[error("the record to activate is not the one this agent has")]
+    OtherRecord,
+    /// Attestations are missing or wrong.
+    #[error("not every party has validly attested the record; missing: {0}")]
+    Attestations(String),
+    /// No committee setup.
+    #[error("the committee is not set up for ECDSA; run `quorate committee setup`")]
+    NoCommittee,
+    /// The name is used by another key.
+    #[error("a key named {0} exists already")]
+    NameTaken(KeyName),
+}
+
+/// A record with its attestations, as the ledger keeps it.
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+struct Stored {
+    record: Record,
+    attestations: Vec<Attestation>,
+    active: bool,
+}
+
+#[derive(Default)]
+struct Book {
+    keys: BTreeMap<KeyId, (Arc<KeyRecord>, Vec<Attestation>, bool)>,
+    committee: Option<CommitteeRecord>,
+    shares: BTreeMap<KeyId, Arc<Share>>,
+    aux: Option<(SessionId, Arc<Aux>)>,
+    reserved: BTreeSet<KeyName>,
+}
+
+/// See the module.
+pub struct KeyBook {
+    store: Arc<EncryptedFileStore>,
+    ledger: Arc<Ledger>,
+    roster: Arc<ValidRoster>,
+    book: Mutex<Book>,
+}
+
+/// Holds a key name while its DKG runs.
+pub struct Reservation {
+    keybook: Arc<KeyBook>,
+    name: KeyName,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.keybook.lock().reserved.remove(&self.name);
+    }
+}
+
+impl KeyBook {
+    /// Reads what the ledger has.
+    ///
+    /// # Errors
+    /// The ledger's, or a damaged record.
+    pub fn open(
+        store: Arc<EncryptedFileStore>,
+        ledger: Arc<Ledger>,
+        roster: Arc<ValidRoster>,
+    ) -> Result<Arc<Self>, KeyBookError> {
+        let mut book = Book::default();
+        for (name, bytes) in ledger.records("key/")?.into_iter().chain(ledger.records("committee")?) {
+            let stored: Stored =
+                borsh::from_slice(&bytes).map_err(|_| KeyBookError::Damaged(name))?;
+            match stored.record {
+                Record::Key(record) => {
+                    let entry = (Arc::new(record), stored.attestations, stored.active);
+                    book.keys.insert(entry.0.id, entry);
+                }
+                Record::Committee(record) if stored.active => book.committee = Some(record),
+                Record::Committee(_) => {}
+            }
+        }
+        Ok(Arc::new(Self {
+            store,
+            ledger,
+            roster,
+            book: Mutex::new(book),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        // The book is changed in single steps, so a panic elsewhere leaves it whole.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().keys.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The committee setup in force.
+    #[must_use]
+    pub fn committee(&self) -> Option<CommitteeRecord> {
+        self.lock().committee.clone()
+    }
+
+    /// One page of keys in id order.
+    #[must_use]
+    pub fn page(&self, after: Option<KeyId>) -> Vec<KeyListing> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let start = after.map_or(Unbounded, Excluded);
+        self.lock()
+            .keys
+            .range((start, Unbounded))
+            .take(NodeRequest::MAX_KEYS)
+            .map(|(_, (record, attestations, active))| KeyListing {
+                record: (**record).clone(),
+                attestations: attestations.clone(),
+                active: *active,
+            })
+            .collect()
+    }
+
+    /// Claims a name for a key about to be made. Names of keys that never became active are free.
+    ///
+    /// # Errors
+    /// [`KeyBookError::NameTaken`].
+    pub fn reserve(self: &Arc<Self>, name: &KeyName) -> Result<Reservation, KeyBookError> {
+        let mut book = self.lock();
+        let taken = book.keys.values().any(|(r, _, active)| *active && r.name == *name);
+        if taken || !book.reserved.insert(name.clone()) {
+            return Err(KeyBookError::NameTaken(name.clone()));
+        }
+        Ok(Reservation {
+            keybook: Arc::clone(self),
+            name: name.clone(),
+        })
+    }
+
+    /// An active key's record.
+    ///
+    /// # Errors
+    /// Unknown, or not active.
+    pub fn key(&self, id: KeyId) -> Result<Arc<KeyRecord>, KeyBookError> {
+        let book = self.lock();
+        let (record, _, active) = book.keys.get(&id).ok_or(KeyBookError::UnknownKey(id))?;
+        if *active {
+            Ok(Arc::clone(record))
+        } else {
+            Err(KeyBookError::NotActive(record.name.clone()))
+        }
+    }
+
+    /// This party's share of a key; opened once, then kept in memory.
+    ///
+    /// # Errors
+    /// Missing or damaged in the store.
+    pub fn share(&self, record: &KeyRecord) -> Result<Arc<Share>, KeyBookError> {
+        if let Some(share) = self.lock().shares.get(&record.id) {
+            return Ok(Arc::clone(share));
+        }
+        let bytes = self.store.get(share_name(record.id, record.epoch))?;
+        let share = Share::from_secret_bytes(record.public_key.curve(), &bytes)?;
+        if share.public_key().as_ref() != Some(&record.public_key) {
+            return Err(KeyBookError::OtherRecord);
+        }
+        let share = Arc::new(share);
+        self.lock().shares.insert(record.id, Arc::clone(&share));
+        Ok(share)
+    }
+
+    /// The committee's auxiliary information.
+    ///
+    /// # Errors
+    /// None in force, missing or damaged in the store.
+    pub fn aux(&self) -> Result<Arc<Aux>, KeyBookError> {
+        let session = {
+            let book = self.lock();
+            let session = book.committee.as_ref().ok_or(KeyBookError::NoCommittee)?.session;
+            if let Some((loaded, aux)) = &book.aux
+                && *loaded == session
+            {
+                return Ok(Arc::clone(aux));
+            }
+            session
+        };
+        let aux = Arc::new(Aux::from_secret_bytes(&self.store.get(aux_name(session))?));
+        self.lock().aux = Some((session, Arc::clone(&aux)));
+        Ok(aux)
+    }
+
+    /// Stores a new key durably as pending: share first, then the record that points to it.
+    ///
+    /// # Errors
+    /// The store's or the ledger's.
+    pub fn add_pending_key(
+        &self,
+        record: &KeyRecord,
+        share: &Share,
+        own: &Attestation,
+    ) -> Result<(), KeyBookError> {
+        self.store.put(share_name(record.id, record.epoch), &share.to_secret_bytes()?)?;
+        let stored = Stored {
+            record: Record::Key(record.clone()),
+            attestations: vec![own.clone()],
+            active: false,
+        };
+        self.persist(&key_name(record.id), &stored)?;
+        let entry = (Arc::new(record.clone()), stored.attestations, false);
+        self.lock().keys.insert(record.id, entry);
+        Ok(())
+    }
+
+    /// Stores new auxiliary information durably as pending.
+    ///
+    /// # Errors
+    /// The store's or the ledger's.
+    pub fn add_pending_aux(
+        &self,
+        record: &CommitteeRecord,
+        aux: &Aux,
+        own: &Attestation,
+    ) -> Result<(), KeyBookError> {
+        self.store.put(aux_name(record.session), aux.as_secret_bytes())?;
+        let stored = Stored {
+            record: Record::Committee(record.clone()),
+            attestations: vec![own.clone()],
+            active: false,
+        };
+        self.persist(&format!("pending-committee/{}", record.session), &stored)
+    }
+
+    /// Brings a record into force. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// A record this agent did not make, or attestations that are not every party's.
+    pub fn activate(&self, record: Record, attestations: Vec<Attestation>) -> Result<(), KeyBookError> {
+        self.check_attestations(&record, &attestations)?;
+        match &record {
+            Record::Key(key) => {
+                let known = self.lock().keys.get(&key.id).map(|(r, _, _)| Arc::clone(r));
+                let known = known.ok_or(KeyBookError::UnknownKey(key.id))?;
+                if *known != *key {
+                    return Err(KeyBookError::OtherRecord);
+                }
+                let name = key_name(key.id);
+                let id = key.id;
+                let stored = Stored { record, attestations, active: true };
+                self.persist(&name, &stored)?;
+                self.lock().keys.insert(id, (known, stored.attestations, true));
+            }
+            Record::Committee(committee) => {
+                let committee = committee.clone();
+                self.check_pending_committee(&committee)?;
+                let stored = Stored { record, attestations, active: true };
+                self.persist("committee", &stored)?;
+                self.lock().committee = Some(committee);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_pending_committee(&self, committee: &CommitteeRecord) -> Result<(), KeyBookError> {
+        let name = format!("pending-committee/{}", committee.session);
+        let found = self.ledger.records(&name)?.into_iter().next().ok_or(KeyBookError::OtherRecord)?;
+        let stored: Stored =
+            borsh::from_slice(&found.1).map_err(|_| KeyBookError::Damaged(name))?;
+        if stored.record == Record::Committee(committee.clone()) {
+            Ok(())
+        } else {
+            Err(KeyBookError::OtherRecord)
+        }
+    }
+
+    fn check_attestations(&self, record: &Record, attestations: &[Attestation]) -> Result<(), KeyBookError> {
+        let message = record.signing_bytes();
+        let signed: BTreeSet<_> = attestations
+            .iter()
+            .filter(|a| self.roster.party_signed(&a.party, &message, &a.signature))
+            .map(|a| a.party.clone())
+            .collect();
+        let missing: Vec<_> = self
+            .roster
+            .party_ids()
+            .into_iter()
+            .filter(|p| !signed.contains(p))
+            .map(|p| p.to_string())
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(KeyBookError::Attestations(missing.join(", ")))
+        }
+    }
+
+    fn persist(&self, name: &str, stored: &Stored) -> Result<(), KeyBookError> {
+        let bytes = borsh::to_vec(stored).map_err(|_| KeyBookError::Damaged(name.to_owned()))?;
+        Ok(self.ledger.put_record(name, &bytes)?)
+    }
+}
+
+fn key_name(id: KeyId) -> String {
+    format!("key/{id}")
+}
+
+fn share_name(id: KeyId, epoch: u32) -> ItemName {
+    ItemName {
+        kind: ItemKind::Share,
+        id: Hash32::from_bytes(*id.as_bytes()),
+        epoch,
+    }
+}
+
+fn aux_name(session: SessionId) -> ItemName {
+    ItemName {
+        kind: ItemKind::Aux,
+        id: Hash32::from_bytes(*session.as_bytes()),
+        epoch: 0,
+    }
+}

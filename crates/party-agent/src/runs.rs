@@ -1,0 +1,145 @@
+//! Runs this agent knows of: prepared, running, ended. Bounded in number and age.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use quorate_types::node::{NodeReply, RunResult};
+use quorate_types::{IntentHash, PartyId};
+use tokio::sync::watch;
+
+use crate::judge::{Plan, RefusalReason};
+
+/// How long a prepared run waits to be begun.
+const PREPARED_FOR: Duration = Duration::from_secs(60);
+/// How long an ended run is remembered in memory; its result stays in the ledger.
+const ENDED_FOR: Duration = Duration::from_secs(600);
+/// How many runs are known at once.
+const MAX_RUNS: usize = 4096;
+
+/// An intent's try.
+pub type RunId = (IntentHash, u32);
+
+/// A judged intent waiting for everyone's nonces.
+pub struct Prepared {
+    /// What will be run.
+    pub plan: Plan,
+    /// In protocol order.
+    pub participants: Vec<PartyId>,
+    /// This party's own.
+    pub nonce: [u8; 32],
+}
+
+/// Where a run is; `None` while it runs.
+pub type State = Option<Ended>;
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub enum Ended {
+    /// With a result.
+    Finished(RunResult),
+    /// Without.
+    Failed(quorate_types::node::Failure),
+}
+
+impl Ended {
+    /// As a reply.
+    #[must_use]
+    pub fn to_reply(&self) -> NodeReply {
+        match self {
+            Self::Finished(result) => NodeReply::Finished(result.clone()),
+            Self::Failed(failure) => NodeReply::Failed(failure.clone()),
+        }
+    }
+}
+
+enum Run {
+    Prepared(Box<Prepared>),
+    Begun(watch::Receiver<State>),
+}
+
+/// The runs.
+#[derive(Default)]
+pub struct Runs {
+    runs: Mutex<HashMap<RunId, (Instant, Run)>>,
+}
+
+impl Runs {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, (Instant, Run)>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a prepared run. Preparing the same try again replaces the earlier one: its nonce dies with it.
+    ///
+    /// # Errors
+    /// Begun before, or too many.
+    pub fn prepare(&self, id: RunId, prepared: Prepared) -> Result<(), RefusalReason> {
+        let mut runs = self.lock();
+        runs.retain(|_, (since, run)| match run {
+            Run::Prepared(_) => since.elapsed() < PREPARED_FOR,
+            Run::Begun(state) => state.borrow().is_none() || since.elapsed() < ENDED_FOR,
+        });
+        if matches!(runs.get(&id), Some((_, Run::Begun(_)))) {
+            return Err(RefusalReason::Repeated);
+        }
+        if runs.len() >= MAX_RUNS {
+            return Err(RefusalReason::Busy(MAX_RUNS));
+        }
+        runs.insert(id, (Instant::now(), Run::Prepared(Box::new(prepared))));
+        Ok(())
+    }
+
+    /// Takes a prepared run to begin it; from now on it is begun, and cannot be taken again.
+    ///
+    /// # Errors
+    /// Not prepared, begun before, or nonces that are not for it (it then stays prepared).
+    pub fn begin(
+        &self,
+        id: RunId,
+        nonces: &[[u8; 32]],
+    ) -> Result<(Prepared, watch::Sender<State>), RefusalReason> {
+        let mut runs = self.lock();
+        match runs.get(&id) {
+            None => return Err(RefusalReason::NotPrepared(id.0)),
+            Some((_, Run::Begun(_))) => return Err(RefusalReason::Repeated),
+            Some((_, Run::Prepared(prepared))) => {
+                let right_count = nonces.len() == prepared.participants.len();
+                if !right_count || !nonces.contains(&prepared.nonce) {
+                    return Err(RefusalReason::Nonces);
+                }
+            }
+        }
+        let (sender, receiver) = watch::channel(None);
+        match runs.insert(id, (Instant::now(), Run::Begun(receiver))) {
+            Some((_, Run::Prepared(prepared))) => Ok((*prepared, sender)),
+            _ => Err(RefusalReason::NotPrepared(id.0)),
+        }
+    }
+
+    /// How many are running.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        let running = |run: &Run| matches!(run, Run::Begun(state) if state.borrow().is_none());
+        self.lock().values().filter(|(_, run)| running(run)).count()
+    }
+
+    /// Waits up to `wait` for a begun run to end. `None`: no such run here.
+    pub async fn wait(&self, id: RunId, wait: Duration) -> Option<State> {
+        let mut receiver = match self.lock().get(&id) {
+            Some((_, Run::Begun(receiver))) => receiver.clone(),
+            _ => return None,
+        };
+        let ended = tokio::time::timeout(wait, receiver.wait_for(Option::is_some)).await;
+        Some(match ended {
+            Ok(Ok(state)) => state.clone(),
+            // The run's task is gone without a word: only a panic does that.
+            Ok(Err(_)) => Some(Ended::Failed(quorate_types::node::Failure {
+                code: "local-fault".to_owned(),
+                reason: "the run ended without a result; see the agent's log".to_owned(),
+                culprits: Vec::new(),
+                missing: Vec::new(),
+            })),
+            Err(_) => None,
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! What an orchestrator and a party agent say to each other over `mpc.node.<party>`.
+//!
+//! The orchestrator is not trusted: requests carry the operator's signed intent, replies carry signatures or attestations
+//! that a client checks itself.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::Canonical;
+use crate::{
+    Attestation, Hash32, IntentHash, KeyId, KeyRecord, PartyId, SessionId, Signature, SignedIntent,
+};
+
+/// A request to one agent.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum NodeRequest {
+    /// How are you?
+    Status,
+    /// Keys after this one in id order, at most [`NodeRequest::MAX_KEYS`] of them.
+    Keys {
+        /// Where the previous page ended.
+        after: Option<KeyId>,
+    },
+    /// Judge an intent; if it is good, answer with a fresh nonce.
+    Prepare {
+        /// The intent.
+        intent: SignedIntent,
+        /// From 0, below [`NodeRequest::MAX_ATTEMPTS`].
+        attempt: u32,
+        /// Who is to take part, in protocol order.
+        participants: Vec<PartyId>,
+    },
+    /// Run what was prepared.
+    Begin {
+        /// The intent's hash.
+        intent: IntentHash,
+        /// As prepared.
+        attempt: u32,
+        /// Every participant's nonce, in order.
+        nonces: Vec<[u8; 32]>,
+        /// How long to wait for the end before answering [`NodeReply::Running`], in milliseconds.
+        wait_ms: u32,
+    },
+    /// How is that run going?
+    Await {
+        /// The intent's hash.
+        intent: IntentHash,
+        /// As prepared.
+        attempt: u32,
+        /// How long to wait for the end, in milliseconds.
+        wait_ms: u32,
+    },
+    /// Every party has attested this record: use it from now on.
+    Activate {
+        /// The record.
+        record: Record,
+        /// All parties' attestations.
+        attestations: Vec<Attestation>,
+    },
+}
+
+impl NodeRequest {
+    /// Keys in one page.
+    pub const MAX_KEYS: usize = 256;
+    /// How often an intent may be tried.
+    pub const MAX_ATTEMPTS: u32 = 16;
+    /// The longest an agent waits before it answers, in milliseconds.
+    pub const MAX_WAIT_MS: u32 = 10_000;
+    /// The longest request or reply, in bytes.
+    pub const MAX_LEN: usize = crate::Intent::MAX_LEN + 64 * 1024;
+}
+
+impl Canonical for NodeRequest {
+    const DOMAIN: &'static str = "quorate/node-request/v1";
+}
+
+/// What is public about a committee's auxiliary information, as each party attests it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitteeRecord {
+    /// The session that made it.
+    pub session: SessionId,
+    /// The committee in order.
+    pub committee: Vec<PartyId>,
+    /// Hash of all parties' moduli and Pedersen parameters.
+    pub digest: Hash32,
+}
+
+impl Canonical for CommitteeRecord {
+    const DOMAIN: &'static str = "quorate/committee-record/v1";
+}
+
+/// Something that comes into force when every party has attested it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Record {
+    /// A key.
+    Key(KeyRecord),
+    /// A committee's auxiliary information.
+    Committee(CommitteeRecord),
+}
+
+impl Record {
+    /// The bytes an attestation signs.
+    #[must_use]
+    pub fn signing_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Key(record) => record.signing_bytes(),
+            Self::Committee(record) => record.signing_bytes(),
+        }
+    }
+}
+
+/// A key and who has attested it so far.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyListing {
+    /// The key.
+    pub record: KeyRecord,
+    /// Attestations this agent has: all parties' once active, its own before.
+    pub attestations: Vec<Attestation>,
+    /// Whether it may sign.
+    pub active: bool,
+}
+
+/// How an agent is.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeStatus {
+    /// Who.
+    pub party: PartyId,
+    /// Program version.
+    pub version: String,
+    /// Hash of its roster.
+    pub roster: Hash32,
+    /// Safe primes in stock.
+    pub primes: u32,
+    /// How many it needs before committee setup.
+    pub primes_needed: u32,
+    /// The committee's auxiliary information, once in force.
+    pub committee: Option<CommitteeRecord>,
+    /// Keys it holds shares of.
+    pub keys: u32,
+    /// Ceremonies running now.
+    pub running: u32,
+}
+
+/// Why an agent does not do it. Without secrets.
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+    thiserror::Error,
+)]
+#[error("{reason} [{code}]")]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// Stable code, `kebab-case`.
+    pub code: String,
+    /// For people.
+    pub reason: String,
+}
+
+/// Why a ceremony ended without a result.
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+    thiserror::Error,
+)]
+#[error("{reason} [{code}]")]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Stable code, `kebab-case`.
+    pub code: String,
+    /// For people; names parties.
+    pub reason: String,
+    /// Parties this agent holds at fault.
+    pub culprits: Vec<PartyId>,
+    /// Parties it waited for in vain.
+    pub missing: Vec<PartyId>,
+}
+
+/// What a run yielded.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum RunResult {
+    /// One signature per item.
+    Signatures(Vec<Signature>),
+    /// A record and this party's attestation of it.
+    Attested {
+        /// The record.
+        record: Record,
+        /// This party's signature over it.
+        attestation: Attestation,
+    },
+}
+
+/// An agent's answer.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum NodeReply {
+    /// To `Status`.
+    Status(NodeStatus),
+    /// To `Keys`, in id order.
+    Keys(Vec<KeyListing>),
+    /// To `Prepare`.
+    Prepared {
+        /// This party's fresh nonce.
+        nonce: [u8; 32],
+        /// How many messages or inputs there are to sign; 1 for other ceremonies.
+        items: u32,
+    },
+    /// To `Begin` and `Await`: not finished yet.
+    Running,
+    /// To `Begin` and `Await`: finished.
+    Finished(RunResult),
+    /// To `Begin` and `Await`: ended without a result.
+    Failed(Failure),
+    /// To `Activate`.
+    Active,
+    /// To anything.
+    Refused(Refusal),
+}
+
+impl Canonical for NodeReply {
+    const DOMAIN: &'static str = "quorate/node-reply/v1";
+}
