@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quorate_types::PartyId;
 
-use crate::subjects::{covers, inbox_prefix, session_patterns};
+use crate::subjects::{covers, inbox_prefix, session_patterns, sync_pattern};
 
 /// Answering requests: a user may publish to a reply subject it was given, so often and for so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl Permissions {
                 format!("mpc.*.*.control.{me}"),
                 format!("mpc.link.*.{me}"),
                 format!("mpc.presence.{me}"),
+                sync_pattern(me.as_str()),
             ],
             subscribe,
             responses: Some(Responses {
@@ -56,7 +57,7 @@ impl Permissions {
     #[must_use]
     pub fn orchestrator(user: &str) -> Self {
         Self {
-            publish: vec!["mpc.node.*".to_owned()],
+            publish: vec!["mpc.node.*".to_owned(), sync_pattern(user)],
             subscribe: vec![
                 "mpc.presence.*".to_owned(),
                 format!("{}.>", inbox_prefix(user)),
@@ -174,6 +175,8 @@ mod tests {
         assert!(p.may_publish("mpc.sign.00.party.party-2.party-1"));
         assert!(!p.may_publish("mpc.sign.00.broadcast.party-2"));
         assert!(!p.may_publish("mpc.node.party-2"));
+        assert!(!p.may_publish("_INBOX_party-2.sync.x"));
+        assert!(!p.may_publish("_INBOX_orchestrator.x"));
         assert!(p.may_subscribe("mpc.*.*.party.party-1.*"));
         assert!(p.may_subscribe("_INBOX_party-1.abc.*"));
         for forbidden in [

@@ -80,7 +80,7 @@ pub enum Event {
 /// Bytes of payloads that may wait to be read, per sender; more is refused and asked for again later.
 const MAX_UNREAD: usize = 16 * 1024 * 1024;
 
-/// Broadcast positions and offences reported to the owner, per sender.
+/// Offences reported to the owner, per sender; one is enough to end a session.
 const MAX_REPORTS: usize = 8;
 
 #[derive(Debug, Default)]

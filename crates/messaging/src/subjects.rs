@@ -137,6 +137,12 @@ pub fn inbox_prefix(user: &str) -> String {
     format!("_INBOX_{user}")
 }
 
+/// `_INBOX_<user>.sync.*`: what a user sends to itself, to know that the server has taken everything before it.
+#[must_use]
+pub fn sync_pattern(user: &str) -> String {
+    format!("{}.sync.*", inbox_prefix(user))
+}
+
 /// Whether everything `wanted` stands for is covered by `pattern`, by the rules of NATS: `*` is one token, a final `>`
 /// is one or more. `wanted` may itself hold wildcards.
 #[must_use]

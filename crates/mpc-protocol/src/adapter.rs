@@ -10,13 +10,17 @@ use round_based::{MessageDestination, MessageType, ProtocolMessage};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::blame::LibraryError;
+use crate::codec::{self, Place};
 use crate::rules::Rules;
-use crate::{Abort, AbortReason, Ceremony, Effect, Incoming, Outcome, Outgoing, Seat, To, codec};
+use crate::{Abort, AbortReason, Ceremony, Effect, Incoming, Outcome, Outgoing, Seat, To};
 
 /// How a protocol run ends: its outcome or the abort it means.
 pub(crate) type Ended = Result<Outcome, Abort>;
 
 type Machine<M> = Box<dyn StateMachine<Output = Ended, Msg = M>>;
+
+/// A check of our own on a decoded message, before the library sees it: the sender's index, the message, what is wrong.
+pub(crate) type Inspect<M> = Box<dyn FnMut(u16, &M) -> Result<(), &'static str>>;
 
 /// The state machine of one library protocol, with the checks every message passes first.
 pub(crate) struct Adapter<M> {
@@ -24,6 +28,7 @@ pub(crate) struct Adapter<M> {
     rules: &'static Rules,
     /// `None` once ended.
     machine: Option<Machine<M>>,
+    inspect: Inspect<M>,
     inbox: VecDeque<round_based::Incoming<M>>,
     /// (round, sender) to the hash of what was said: says what is still missing and catches a second, different message.
     heard: BTreeMap<(u16, u16), Hash32>,
@@ -43,10 +48,20 @@ where
             seat,
             rules,
             machine: Some(Box::new(machine)),
+            inspect: Box::new(|_, _| Ok(())),
             inbox: VecDeque::new(),
             heard: BTreeMap::new(),
             statements: Vec::new(),
         }
+    }
+
+    /// Adds checks to those of the library.
+    pub(crate) fn with_inspection(
+        mut self,
+        inspect: impl FnMut(u16, &M) -> Result<(), &'static str> + 'static,
+    ) -> Self {
+        self.inspect = Box::new(inspect);
+        self
     }
 
     fn advance(&mut self) -> Vec<Effect> {
@@ -78,15 +93,24 @@ where
         effects
     }
 
+    const fn place(&self, round: u16, from: u16) -> Place<'_> {
+        Place {
+            session: self.seat.session(),
+            round,
+            from,
+        }
+    }
+
     fn outgoing(&self, message: &round_based::Outgoing<M>) -> Result<Outgoing, String> {
         let to = match message.recipient {
             MessageDestination::AllParties => To::Everyone,
             MessageDestination::OneParty(j) => To::Party(j),
         };
+        let round = message.msg.round();
         Ok(Outgoing {
             to,
-            round: message.msg.round(),
-            payload: codec::encode(&message.msg)?,
+            round,
+            payload: self.place(round, self.seat.me()).encode(&message.msg)?,
         })
     }
 
@@ -145,17 +169,22 @@ where
                 "broadcast where a direct message belongs, or the reverse",
             ));
         }
-        let digest = tagged_hash("quorate/payload-seen/v1", &[&payload]);
+        let bytes = self
+            .place(round, from)
+            .open(&payload, self.rules.max_len)
+            .map_err(|detail| Abort::invalid_message(from, round, detail))?;
+        let digest = tagged_hash("quorate/payload-seen/v1", &[bytes]);
         match self.heard.get(&(round, from)) {
             Some(seen) if *seen == digest => return Ok(None),
             Some(_) => return Err(invalid("a second, different message in the same round")),
             None => {}
         }
-        let message: M = codec::decode(&payload, self.rules.max_len)
+        let message: M = codec::decode(bytes, self.rules.max_item)
             .map_err(|detail| Abort::invalid_message(from, round, detail))?;
         if message.round() != round {
             return Err(invalid("the envelope names another round than the message"));
         }
+        (self.inspect)(from, &message).map_err(|detail| Abort::failed_check(from, detail))?;
         let id = self.heard.len() as u64;
         self.heard.insert((round, from), digest);
         self.statements.extend(statement.filter(|_| broadcast));

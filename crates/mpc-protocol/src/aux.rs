@@ -92,5 +92,25 @@ pub fn aux_info<L: Level>(
             Aux::encode(&info).map(Outcome::Aux).map_err(Abort::local)
         })
     });
-    Ok(Box::new(Adapter::new(seat, &rules::AUX, machine)))
+    let adapter = Adapter::new(seat, &rules::AUX, machine);
+    Ok(Box::new(adapter.with_inspection(|_, message| {
+        check_moduli(message)
+    })))
+}
+
+/// The library bounds a peer's moduli from below only; a longer one would make every proof about it arbitrarily slow, and a
+/// negative or even one leads its arithmetic astray.
+fn check_moduli<L: Level>(message: &Msg<sha2::Sha256, L>) -> Result<(), &'static str> {
+    let Msg::Round2(parameters) = message else {
+        return Ok(());
+    };
+    let max_bits = 2 * u64::from(L::RSA_PRIME_BITLEN);
+    let sound = [&parameters.N, &parameters.hat_N]
+        .iter()
+        .all(|n| n.cmp0().is_gt() && !n.is_even() && n.significant_bits() <= max_bits);
+    if sound {
+        Ok(())
+    } else {
+        Err("a modulus that is negative, even, or longer than the security level's")
+    }
 }

@@ -232,6 +232,15 @@ impl Abort {
         )
     }
 
+    pub(crate) fn failed_check(from: u16, detail: impl ToString) -> Self {
+        Self::blaming(
+            AbortReason::FailedCheck {
+                detail: detail.to_string(),
+            },
+            vec![from],
+        )
+    }
+
     pub(crate) fn invalid_message(from: u16, round: u16, detail: impl ToString) -> Self {
         Self::blaming(
             AbortReason::InvalidMessage {

@@ -12,6 +12,7 @@ use quorate_types::{DerivationPath, EcdsaSignature, Signature};
 use round_based::state_machine::wrap_protocol;
 
 use crate::adapter::{Adapter, conclude};
+use crate::psi::FirstRound;
 use crate::{Abort, Aux, Ceremony, CeremonyRng, Level, Outcome, Seat, Share, hd, rules};
 
 /// Signs a 32-byte hash that the caller computed from a message it parsed.
@@ -79,6 +80,8 @@ where
     let public_key = hd::derive::<E, Slip10>(core, path)?.public_key;
     let session = *seat.session();
     let me = seat.me();
+    let mut first_round = FirstRound::new(session, me, signers, &key_share)
+        .ok_or_else(|| Abort::local("the aux info lacks a signer"))?;
     let signers = signers.to_vec();
     let path = path.components().to_vec();
     let data = PrehashedDataToSign::from_scalar(Scalar::from_be_bytes_mod_order(hash));
@@ -94,7 +97,10 @@ where
                 .map(|sig| Outcome::Signature(Signature::Ecdsa(sig)))
         })
     });
-    Ok(Box::new(Adapter::new(seat, &rules::ECDSA, machine)))
+    let adapter = Adapter::new(seat, &rules::ECDSA, machine);
+    Ok(Box::new(adapter.with_inspection(move |from, message| {
+        first_round.inspect(from, message)
+    })))
 }
 
 /// Normalises to low `s`, verifies, and finds the recovery id: `R = (m*G + r*X)/s` (SEC 1, 4.1.4 and 4.1.6).

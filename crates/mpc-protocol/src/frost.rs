@@ -26,8 +26,9 @@ use zeroize::Zeroizing;
 use crate::ecdsa::check_signers;
 use crate::{
     Abort, AbortReason, Ceremony, CeremonyRng, Effect, Incoming, Outcome, Outgoing, Seat, Share,
-    To, codec, hd, rules,
+    To, hd, rules,
 };
+use crate::codec::{self, Place};
 
 const COMMIT: u16 = 0;
 const SHARE: u16 = 1;
@@ -251,11 +252,31 @@ impl<C: Suite> FrostSigning<C> {
     fn commit(&mut self) -> Result<Vec<Effect>, Abort> {
         let (nonces, commitments) =
             frost_core::round1::commit(self.keys.secret.signing_share(), &mut self.rng);
-        let payload = library(commitments.serialize())?;
+        let encoded = library(commitments.serialize())?;
+        let mut effects = vec![self.broadcast(COMMIT, &encoded)?];
         self.nonces = Some(nonces);
         self.commitments
-            .insert(self.seat.me(), (payload.clone(), commitments));
-        Ok(vec![broadcast(COMMIT, payload), self.need()])
+            .insert(self.seat.me(), (encoded, commitments));
+        // Peers may have been heard before the first step.
+        effects.extend(self.progress()?);
+        Ok(effects)
+    }
+
+    const fn place(&self, round: u16, from: u16) -> Place<'_> {
+        Place {
+            session: self.seat.session(),
+            round,
+            from,
+        }
+    }
+
+    fn broadcast<M: Serialize>(&self, round: u16, message: &M) -> Result<Effect, Abort> {
+        let place = self.place(round, self.seat.me());
+        Ok(Effect::Send(Outgoing {
+            to: To::Everyone,
+            round,
+            payload: place.encode(message).map_err(Abort::local)?,
+        }))
     }
 
     fn accept(&mut self, incoming: Incoming) -> Result<Vec<Effect>, Abort> {
@@ -277,18 +298,19 @@ impl<C: Suite> FrostSigning<C> {
                 "direct message where a broadcast belongs".to_owned(),
             ));
         }
-        if payload.len() > rules::FROST.max_len {
-            return Err(invalid(format!(
-                "{} bytes, more than the {} allowed",
-                payload.len(),
-                rules::FROST.max_len
-            )));
+        if ![COMMIT, SHARE].contains(&round) {
+            return Err(invalid("the protocol has no such round".to_owned()));
         }
-        let fresh = match round {
-            COMMIT => self.accept_commitments(from, &payload).map_err(invalid)?,
-            SHARE => self.accept_share(from, &payload).map_err(invalid)?,
-            _ => return Err(invalid("the protocol has no such round".to_owned())),
-        };
+        let bytes = self
+            .place(round, from)
+            .open(&payload, rules::FROST.max_len)
+            .map_err(invalid)?;
+        let fresh = if round == COMMIT {
+            self.accept_commitments(from, bytes)
+        } else {
+            self.accept_share(from, bytes)
+        }
+        .map_err(invalid)?;
         if !fresh {
             return Ok(Vec::new());
         }
@@ -297,19 +319,19 @@ impl<C: Suite> FrostSigning<C> {
     }
 
     /// `Ok(false)` is a harmless repetition.
-    fn accept_commitments(&mut self, from: u16, payload: &[u8]) -> Result<bool, String> {
+    fn accept_commitments(&mut self, from: u16, bytes: &[u8]) -> Result<bool, String> {
+        let encoded: Vec<u8> = codec::decode(bytes, rules::FROST.max_item)?;
         if let Some((seen, _)) = self.commitments.get(&from) {
-            return unchanged(seen == payload);
+            return unchanged(*seen == encoded);
         }
         let commitments =
-            SigningCommitments::<C>::deserialize(payload).map_err(|e| e.to_string())?;
-        self.commitments
-            .insert(from, (payload.to_vec(), commitments));
+            SigningCommitments::<C>::deserialize(&encoded).map_err(|e| e.to_string())?;
+        self.commitments.insert(from, (encoded, commitments));
         Ok(true)
     }
 
-    fn accept_share(&mut self, from: u16, payload: &[u8]) -> Result<bool, String> {
-        let message: ShareMessage = codec::decode(payload, rules::FROST.max_len)?;
+    fn accept_share(&mut self, from: u16, bytes: &[u8]) -> Result<bool, String> {
+        let message: ShareMessage = codec::decode(bytes, rules::FROST.max_item)?;
         if let Some((seen, _)) = self.shares.get(&from) {
             return unchanged(seen.echo == message.echo && seen.share == message.share);
         }
@@ -356,10 +378,10 @@ impl<C: Suite> FrostSigning<C> {
             echo: *self.echo().as_bytes(),
             share: share.serialize(),
         };
-        let payload = codec::encode(&message).map_err(Abort::local)?;
+        let effect = self.broadcast(SHARE, &message)?;
         self.shares.insert(self.seat.me(), (message, share));
         self.package = Some(package);
-        Ok(broadcast(SHARE, payload))
+        Ok(effect)
     }
 
     /// Hash of all commitments in session order.
@@ -455,14 +477,6 @@ impl<C: Suite> FrostSigning<C> {
             .any(|e| matches!(e, Effect::Done(_) | Effect::Abort(_)));
         effects
     }
-}
-
-fn broadcast(round: u16, payload: Vec<u8>) -> Effect {
-    Effect::Send(Outgoing {
-        to: To::Everyone,
-        round,
-        payload,
-    })
 }
 
 fn unchanged(same: bool) -> Result<bool, String> {

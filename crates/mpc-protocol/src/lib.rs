@@ -21,6 +21,7 @@ mod hd;
 mod keygen;
 mod level;
 mod primes;
+mod psi;
 mod rules;
 mod share;
 

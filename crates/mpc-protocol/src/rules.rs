@@ -32,7 +32,13 @@ pub(crate) struct Rules {
     pub rounds: &'static [RoundRule],
     /// The longest encoded message accepted, in bytes.
     pub max_len: usize,
+    /// The longest string or byte string inside a message. An integer is a string of hexadecimal digits, and what a peer's
+    /// long one costs to compute with grows with the cube of its length (T13).
+    pub max_item: usize,
 }
+
+/// Hexadecimal digits of the longest integer in a proof, with the level's 3072-bit moduli.
+const MAX_INTEGER: usize = 2560;
 
 impl Rules {
     pub(crate) fn round(&self, number: u16) -> Option<&RoundRule> {
@@ -50,12 +56,14 @@ pub(crate) static KEYGEN: Rules = Rules {
         broadcast(3),
     ],
     max_len: 8 * 1024,
+    max_item: 128,
 };
 
 /// `cggmp24::key_refresh::Msg`: Round1, Round2, Round3, ReliabilityCheck are 0 to 3.
 pub(crate) static AUX: Rules = Rules {
     rounds: &[broadcast(0), broadcast(3), broadcast(1), direct(2)],
     max_len: 320 * 1024,
+    max_item: MAX_INTEGER,
 };
 
 /// `cggmp24::signing::Msg`: Round1a, Round1b, Round2, Round3, Round4, ReliabilityCheck are 0 to 5.
@@ -69,12 +77,14 @@ pub(crate) static ECDSA: Rules = Rules {
         broadcast(4),
     ],
     max_len: 64 * 1024,
+    max_item: MAX_INTEGER,
 };
 
 /// RFC 9591: commitments, then shares with an echo of the commitments.
 pub(crate) static FROST: Rules = Rules {
     rounds: &[broadcast(0), broadcast(1)],
     max_len: 1024,
+    max_item: 256,
 };
 
 /// The longest payload a ceremony of this kind accepts, in bytes; anything longer can be dropped before it is opened.

@@ -48,6 +48,12 @@ pub enum ShareError {
         /// Index of the other.
         second: usize,
     },
+    /// Fewer parties than the stated threshold hold the key: t-1 public shares already determine it.
+    #[error("key share states a threshold of {t}, but fewer parties can sign")]
+    ThresholdNotMinimal {
+        /// The threshold stated.
+        t: u16,
+    },
     /// No evaluation points: an additive share, which this version does not use.
     #[error("key share has no Shamir setup")]
     NotShamir,
@@ -188,10 +194,26 @@ fn checked<E: generic_ec::Curve>(
     if dirty.chain_code.is_none() {
         return Err(ShareError::NoChainCode);
     }
-    dirty.validate().map_err(|e| ShareError::Invalid {
+    let share = dirty.validate().map_err(|e| ShareError::Invalid {
         curve,
         reason: e.into_error().to_string(),
-    })
+    })?;
+    check_minimal(&share)?;
+    Ok(share)
+}
+
+/// The library accepts any threshold above the polynomial's degree. The stated one is minimal unless the public part is also
+/// valid with one signer less, which for t = 2 means a public share that is the public key itself.
+fn check_minimal<E: generic_ec::Curve>(share: &CoreKeyShare<E>) -> Result<(), ShareError> {
+    let mut fewer = share.key_info.clone();
+    let setup = fewer.vss_setup.as_mut().ok_or(ShareError::NotShamir)?;
+    let t = setup.min_signers;
+    setup.min_signers = t.saturating_sub(1);
+    let one_is_enough = share.public_shares.contains(&share.shared_public_key);
+    if one_is_enough || fewer.is_valid().is_ok() {
+        return Err(ShareError::ThresholdNotMinimal { t });
+    }
+    Ok(())
 }
 
 fn threshold_of<E: generic_ec::Curve>(

@@ -52,7 +52,7 @@ pub struct Parts {
     /// Its ledger.
     pub ledger: Arc<Ledger>,
     /// Its identity keys.
-    pub keys: PartyKeys,
+    pub keys: Arc<PartyKeys>,
     /// Its messenger, which has the same keys.
     pub messenger: Arc<Messenger>,
     /// Time-outs.
@@ -64,7 +64,7 @@ pub struct Agent {
     party: PartyId,
     roster: Arc<ValidRoster>,
     ledger: Arc<Ledger>,
-    keys: PartyKeys,
+    keys: Arc<PartyKeys>,
     messenger: Arc<Messenger>,
     timeouts: Timeouts,
     keybook: Arc<KeyBook>,

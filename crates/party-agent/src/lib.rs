@@ -5,10 +5,13 @@
 //! transactions are parsed and hashed here.
 
 pub mod agent;
+pub mod boot;
+pub mod command;
 pub mod config;
 pub mod driver;
 pub mod judge;
 pub mod keybook;
+pub mod passphrase;
 pub mod pool;
 pub mod primes;
 pub mod runs;

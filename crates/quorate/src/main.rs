@@ -1,2 +1,50 @@
-//! quorate
-fn main() {}
+//! `quorate`: provision a cluster, run one on this machine, create keys, sign.
+
+mod args;
+mod cluster;
+mod commands;
+mod demo;
+mod operator;
+mod output;
+mod provision;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command, CommitteeCommand, KeyCommand, RunAgent, RunOrchestrator};
+use clap::Parser as _;
+use quorate_party_agent::command::log_to_stderr;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One provider for all TLS in the process; fails only if one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    log_to_stderr(cli.command.default_log());
+    let json = cli.json;
+    match dispatch(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error, json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    let Cli { client, json, command } = cli;
+    match command {
+        Command::Init(args) => commands::init::run(&args, json),
+        Command::Up(args) => commands::up::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Status => commands::status::run(&client, json).await,
+        Command::Committee(CommitteeCommand::Setup) => commands::committee::setup(&client, json).await,
+        Command::Key(KeyCommand::Create(args)) => commands::key::create(&client, args, json).await,
+        Command::Key(KeyCommand::List) => commands::key::list(&client, json).await,
+        Command::Key(KeyCommand::Show { name }) => commands::key::show(&client, &name, json).await,
+        Command::Address(args) => commands::address::run(&client, args, json).await,
+        Command::Sign(args) => commands::sign::run(&client, args, json).await,
+        Command::Verify(args) => commands::verify::run(&client, args, json).await,
+        Command::Agent(RunAgent::Run(args)) => quorate_party_agent::command::run(args).await,
+        Command::Orchestrator(RunOrchestrator::Run(args)) => commands::orchestrator(args).await,
+    }
+}

@@ -3,7 +3,7 @@
 //! The simulated network stands where `messaging` stands in a real cluster: it authenticates senders, so a corrupted message
 //! here is one that its own sender corrupted.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use ed25519_dalek::Signer as _;
 use quorate_mpc_protocol::{
@@ -105,6 +105,7 @@ pub struct Simulation<'a> {
     faults: Faults,
     rng: ChaCha20Rng,
     meddlers: Vec<(u16, Meddle<'a>)>,
+    corrupted: BTreeSet<u16>,
 }
 
 /// A session id from a number.
@@ -146,6 +147,7 @@ impl<'a> Simulation<'a> {
             faults: Faults::default(),
             rng: ChaCha20Rng::seed_from_u64(seed),
             meddlers: Vec::new(),
+            corrupted: BTreeSet::new(),
         }
     }
 
@@ -171,6 +173,12 @@ impl<'a> Simulation<'a> {
     #[must_use]
     pub fn transcript(&self) -> &[InFlight] {
         &self.sent
+    }
+
+    /// Seats of which a message was corrupted on delivery: only these may be blamed.
+    #[must_use]
+    pub const fn corrupted(&self) -> &BTreeSet<u16> {
+        &self.corrupted
     }
 
     /// Puts a message on the network from outside.
@@ -234,6 +242,7 @@ impl<'a> Simulation<'a> {
                 let len = delivery.message.payload.len() as u64;
                 let at = (self.rng.next_u64() % len) as usize;
                 delivery.message.payload[at] ^= 1 << (self.rng.next_u32() % 8);
+                self.corrupted.insert(delivery.message.from);
             }
             return Some(delivery);
         }

@@ -147,6 +147,9 @@ pub enum RosterError {
         /// Whose.
         who: String,
     },
+    /// Not the JSON of a roster.
+    #[error("roster: {0}")]
+    Json(String),
     /// No operator could propose anything.
     #[error("roster lists no operator")]
     NoOperator,
@@ -238,6 +241,16 @@ fn usable(what: &'static str, who: &str, key: &[u8; 32]) -> Result<(), RosterErr
 }
 
 impl ValidRoster {
+    /// Parses and checks a roster file's JSON; unknown fields are refused.
+    ///
+    /// # Errors
+    /// See [`RosterError`].
+    pub fn from_json(text: &str) -> Result<Self, RosterError> {
+        let roster: Roster =
+            serde_json::from_str(text).map_err(|e| RosterError::Json(e.to_string()))?;
+        roster.try_into()
+    }
+
     /// The roster itself.
     #[must_use]
     pub const fn roster(&self) -> &Roster {

@@ -138,7 +138,7 @@ pub struct SessionSpec {
     pub participants: Vec<PartyId>,
 }
 
-/// One party's end of all its sessions. Dropping it ends them.
+/// One party's end of all its sessions. Dropping it stops listening: sessions that are still open hear nothing more.
 pub struct Messenger {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,

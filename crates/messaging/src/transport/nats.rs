@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::client::{PublishErrorKind, RequestErrorKind};
+use async_nats::rustls::Error as TlsError;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
+use rand_core::{OsRng, RngCore as _};
 
 use super::{Delivery, Subscription, Transport, TransportError};
-use crate::subjects::inbox_prefix;
+use crate::subjects::{inbox_prefix, sync_pattern};
 
 /// How to reach the server, and as whom.
 #[derive(Debug, Clone)]
@@ -65,7 +67,13 @@ pub struct NatsTransport {
     user: String,
     timeout: Duration,
     seen: Arc<Seen>,
+    /// Tells this connection's [`Self::sync`] from another one's of the same user.
+    nonce: String,
+    syncs: AtomicU64,
 }
+
+/// How long one message of [`NatsTransport::sync`] may take before another is sent.
+const SYNC_RETRY: Duration = Duration::from_millis(500);
 
 impl fmt::Debug for NatsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,6 +117,8 @@ impl NatsTransport {
             user: options.user,
             timeout: options.timeout,
             seen,
+            nonce: hex::encode(OsRng.next_u64().to_le_bytes()),
+            syncs: AtomicU64::new(0),
         }))
     }
 
@@ -136,15 +146,30 @@ impl NatsTransport {
         self.seen.slow.load(Ordering::Relaxed)
     }
 
-    /// Waits until the server has everything published so far.
+    /// Waits until the server has taken all subscriptions and messages of this connection so far. The client library's own
+    /// flush only waits for the socket, so this sends the user a message to itself ([`sync_pattern`]), which the server
+    /// handles after everything before it.
     ///
     /// # Errors
-    /// [`TransportError::Unavailable`] if it cannot be reached in time.
-    pub async fn flush(&self) -> Result<(), TransportError> {
-        match tokio::time::timeout(self.timeout, self.client.flush()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(TransportError::Unavailable(e.to_string())),
-            Err(_) => Err(TransportError::Unavailable("flush timed out".to_owned())),
+    /// [`TransportError::Unavailable`] if the message does not come back in time.
+    pub async fn sync(&self) -> Result<(), TransportError> {
+        let unavailable = || TransportError::Unavailable("the server does not answer".to_owned());
+        let unique = self.syncs.fetch_add(1, Ordering::Relaxed);
+        let subject = sync_pattern(&self.user).replace('*', &format!("{}-{unique}", self.nonce));
+        let echo = async {
+            let mut echo = self.client.subscribe(subject.clone()).await.ok()?;
+            loop {
+                let sent = self.client.publish(subject.clone(), Bytes::new());
+                sent.await.ok()?;
+                // Lost if the connection breaks meanwhile, so it is repeated.
+                if let Ok(back) = tokio::time::timeout(SYNC_RETRY, echo.next()).await {
+                    return back.map(drop);
+                }
+            }
+        };
+        match tokio::time::timeout(self.timeout, echo).await {
+            Ok(Some(())) => Ok(()),
+            _ => Err(unavailable()),
         }
     }
 
@@ -209,7 +234,21 @@ fn is_refusal(error: &async_nats::ConnectError) -> bool {
         ConnectErrorKind::Authentication
             | ConnectErrorKind::AuthorizationViolation
             | ConnectErrorKind::Tls
-    )
+    ) || is_tls(error)
+}
+
+/// Whether TLS failed: the client library reports an alert of the server as an input/output error.
+fn is_tls(error: &async_nats::ConnectError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = cause {
+        let io = e.downcast_ref::<std::io::Error>();
+        let inner = io.and_then(std::io::Error::get_ref);
+        if inner.is_some_and(|i| i.is::<TlsError>()) || e.is::<TlsError>() {
+            return true;
+        }
+        cause = e.source();
+    }
+    false
 }
 
 fn connect_error(options: &NatsOptions, error: &async_nats::ConnectError) -> TransportError {
@@ -247,8 +286,7 @@ impl Transport for NatsTransport {
             .subscribe(subject)
             .await
             .map_err(|e| TransportError::Unavailable(e.to_string()))?;
-        // The server handles a connection's commands in order: after the flush the subscription stands.
-        self.flush().await?;
+        self.sync().await?;
         Ok(Subscription::new(subscriber.map(|message| Delivery {
             subject: message.subject.to_string(),
             payload: message.payload,

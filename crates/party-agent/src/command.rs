@@ -1,0 +1,82 @@
+//! The command line of an agent, for its own program and for `quorate agent`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::{AgentConfig, boot, passphrase};
+
+/// Run a custodian's agent.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  quorate-party-agent --config custodians/party-1/agent.toml\n  QUORATE_PASSPHRASE=... quorate-party-agent --config agent.toml --check-config")]
+pub struct AgentArgs {
+    /// The agent's configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the configuration, the roster, the store and its passphrase, then end
+    #[arg(long)]
+    check_config: bool,
+    /// Use this NATS server instead of the configured one
+    #[arg(long, value_name = "URL")]
+    nats_url: Option<String>,
+}
+
+/// Runs until interrupted.
+///
+/// # Errors
+/// Whatever keeps the agent from starting, with what to do about it.
+pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
+    let mut config = AgentConfig::load(&args.config)?;
+    if let Some(url) = args.nats_url {
+        config.nats.url = url;
+    }
+    let prompt = format!("Passphrase of {}: ", config.party);
+    let secret = passphrase::obtain(config.passphrase_file.as_deref(), "QUORATE_PASSPHRASE", &prompt)?;
+    let opened = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || boot::open(&config, &secret)).await??
+    };
+    if args.check_config {
+        println!("{}: configuration, roster, store and passphrase are good", config.party);
+        return Ok(());
+    }
+    let transport = boot::connect(&config)
+        .await
+        .with_context(|| format!("cannot connect to NATS at {}", config.nats.url))?;
+    let mut serving = boot::start(&config, opened, transport).await?;
+    tracing::info!(party = %config.party, nats = config.nats.url, "serving");
+    tokio::select! {
+        ended = serving.ended() => ended.context("the agent stopped serving"),
+        () = interrupted() => {
+            tracing::info!(party = %config.party, "stopping");
+            Ok(())
+        }
+    }
+}
+
+/// Completes on Ctrl-C or SIGTERM.
+pub async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+/// Log lines on standard error; `QUORATE_LOG` chooses what, for example `debug`.
+pub fn log_to_stderr(default: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // Fails only if a subscriber is set already, which then stays.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}

@@ -1,0 +1,261 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use quorate_orchestrator::command::OrchestratorArgs;
+use quorate_party_agent::command::AgentArgs;
+use quorate_types::{Curve, DerivationPath, KeyName, Network, Scheme};
+
+/// Threshold custody: n custodians hold shares, any t of them sign, no one holds a key
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  quorate demo                                      everything once, on this machine
+  quorate up                                        a 2-of-3 cluster that stays
+  quorate committee setup                           once, before the first ECDSA signature
+  quorate key create --curve secp256k1 --name hot
+  quorate address --key hot --chain ethereum --path m/0/7
+  quorate sign --key hot --path m/0/7 --chain ethereum --in tx.json --out signed.txt"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Print JSON, errors included
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the operator's files are.
+#[derive(Debug, Args)]
+pub struct ClientArgs {
+    /// The operator's configuration file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "QUORATE_CLIENT",
+        default_value = "quorate-cluster/operator/client.toml"
+    )]
+    pub client: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write everything a new cluster needs into a directory
+    Init(InitArgs),
+    /// Run a whole cluster on this machine until Ctrl-C
+    Up(UpArgs),
+    /// Show the main job once: a cluster, keys, real transactions, a custodian stopped half-way
+    Demo(DemoArgs),
+    /// How every custodian is
+    Status,
+    /// The committee as a whole
+    #[command(subcommand)]
+    Committee(CommitteeCommand),
+    /// Keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// The address of a key or of one of its children
+    Address(AddressArgs),
+    /// Sign a transaction or a message
+    Sign(SignArgs),
+    /// Verify a signature made by a key
+    Verify(VerifyArgs),
+    /// A custodian's agent
+    #[command(subcommand)]
+    Agent(RunAgent),
+    /// The orchestrator
+    #[command(subcommand)]
+    Orchestrator(RunOrchestrator),
+}
+
+impl Command {
+    /// What is logged when `QUORATE_LOG` says nothing: services speak, tools do not.
+    pub const fn default_log(&self) -> &'static str {
+        match self {
+            Self::Agent(_) | Self::Orchestrator(_) => "info",
+            _ => "error",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunAgent {
+    /// Run it
+    Run(AgentArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunOrchestrator {
+    /// Run it
+    Run(OrchestratorArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CommitteeCommand {
+    /// Generate the auxiliary information ECDSA signing needs, once per committee (about a minute)
+    #[command(after_help = "Example:\n  quorate committee setup")]
+    Setup,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Create a key: every custodian gets a share, nobody the key
+    Create(CreateArgs),
+    /// List the keys
+    List,
+    /// Show one key, with who attests it
+    #[command(after_help = "Example:\n  quorate key show hot")]
+    Show {
+        /// The key's name
+        name: KeyName,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  quorate key create --curve secp256k1 --name hot
+  quorate key create --curve secp256k1 --scheme bip340 --name vault
+  quorate key create --curve ed25519 --name sol")]
+pub struct CreateArgs {
+    /// secp256k1, p256 or ed25519
+    #[arg(long)]
+    pub curve: Curve,
+    /// ecdsa, bip340 or eddsa; the curve's usual one if not given
+    #[arg(long)]
+    pub scheme: Option<Scheme>,
+    /// Its name: a-z, 0-9 and '-'
+    #[arg(long)]
+    pub name: KeyName,
+    /// Let the key sign bytes of no chain's format, with `sign --message` and no --chain. Cannot be changed later
+    #[arg(long)]
+    pub raw_signing: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  quorate init --parties 3 --threshold 2 my-cluster
+  quorate init --parties 5 --threshold 3 --host nats.internal my-cluster")]
+pub struct InitArgs {
+    /// How many custodians (n)
+    #[arg(long, default_value_t = 3)]
+    pub parties: u16,
+    /// How many of them sign (t)
+    #[arg(long, default_value_t = 2)]
+    pub threshold: u16,
+    /// The cluster's name
+    #[arg(long, default_value = "quorate")]
+    pub name: String,
+    /// The host name under which custodians and operators reach NATS and the API
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// NATS port
+    #[arg(long, default_value_t = 4222)]
+    pub nats_port: u16,
+    /// API port
+    #[arg(long, default_value_t = 7777)]
+    pub api_port: u16,
+    /// The new directory
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  quorate up
+  quorate up --parties 5 --threshold 3 --dir five")]
+pub struct UpArgs {
+    /// How many custodians (n), for a new cluster
+    #[arg(long, default_value_t = 3)]
+    pub parties: u16,
+    /// How many of them sign (t), for a new cluster
+    #[arg(long, default_value_t = 2)]
+    pub threshold: u16,
+    /// The cluster's directory; made if it is not there
+    #[arg(long, default_value = "quorate-cluster")]
+    pub dir: PathBuf,
+    /// Run everything in this process even if there is a nats-server
+    #[arg(long)]
+    pub in_process: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  quorate demo")]
+pub struct DemoArgs {
+    /// Keep the cluster's directory here instead of in a temporary one
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  quorate address --key hot --chain ethereum
+  quorate address --key vault --chain bitcoin-testnet --path m/0/7")]
+pub struct AddressArgs {
+    /// The key's name
+    #[arg(long)]
+    pub key: KeyName,
+    /// ethereum, ethereum:<chain id>, bitcoin, bitcoin-testnet, bitcoin-regtest or solana
+    #[arg(long)]
+    pub chain: Network,
+    /// Which child of the key
+    #[arg(long, default_value = "m")]
+    pub path: DerivationPath,
+}
+
+/// What is signed or was signed.
+#[derive(Debug, Args)]
+pub struct PayloadArgs {
+    /// The key's name
+    #[arg(long)]
+    pub key: KeyName,
+    /// Which child of the key
+    #[arg(long, default_value = "m")]
+    pub path: DerivationPath,
+    /// The chain the payload is for; left out only for raw messages
+    #[arg(long)]
+    pub chain: Option<Network>,
+    /// A file: an unsigned EVM transaction (JSON, or hex or binary RLP), a PSBT (base64 or binary), a Solana message (base64 or binary)
+    #[arg(long = "in", value_name = "FILE", group = "what")]
+    pub input: Option<PathBuf>,
+    /// A text: EIP-191 on EVM chains; without --chain, raw bytes for keys created with --raw-signing
+    #[arg(long, value_name = "TEXT", group = "what")]
+    pub message: Option<String>,
+    /// A file with EIP-712 typed data as JSON
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub typed_data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  quorate sign --key hot --chain ethereum --in tx.json --out signed.txt
+  quorate sign --key vault --chain bitcoin --in spend.psbt --out tx.hex
+  quorate sign --key hot --chain ethereum --message 'hello'")]
+pub struct SignArgs {
+    #[command(flatten)]
+    pub payload: PayloadArgs,
+    /// Where the signed transaction goes; standard output if not given
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Why, for the custodians and the audit log
+    #[arg(long, default_value = "")]
+    pub purpose: String,
+    /// Sign without showing the decoded transaction and asking first
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  quorate verify --key hot --chain ethereum --message 'hello' --signature 0x...")]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub payload: PayloadArgs,
+    /// The signature in hexadecimal: r || s || v for ECDSA, 64 bytes otherwise; repeat for a PSBT with several inputs
+    #[arg(long, value_name = "HEX", required = true)]
+    pub signature: Vec<String>,
+}

@@ -1,0 +1,96 @@
+//! Everything in this process, over the in-process hub: for development and the demo. One process then holds all shares, which is
+//! what Quorate exists to avoid, so whoever starts this says so on screen.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use quorate_messaging::{InProcessHub, Permissions};
+use quorate_orchestrator::OrchestratorConfig;
+use quorate_orchestrator::command as orchestrator;
+use quorate_party_agent::boot::{self, ServingAgent};
+use quorate_party_agent::{AgentConfig, passphrase};
+use quorate_types::PartyId;
+use tokio::task::JoinHandle;
+
+use super::ClusterDir;
+use crate::provision::ORCHESTRATOR;
+
+/// A running cluster. Dropping it stops everything.
+pub struct InProcessCluster {
+    agents: BTreeMap<PartyId, ServingAgent>,
+    orchestrator: JoinHandle<anyhow::Result<()>>,
+    dir: ClusterDir,
+}
+
+impl InProcessCluster {
+    /// Starts every custodian and an orchestrator on a free port of the loopback interface.
+    pub async fn start(dir: &ClusterDir) -> anyhow::Result<Self> {
+        let hub = InProcessHub::new();
+        let roster = dir.roster()?;
+        let mut agents = BTreeMap::new();
+        for party in roster.party_ids() {
+            agents.insert(party.clone(), start_agent(dir, &hub, &party).await?);
+        }
+        let config = OrchestratorConfig::load(&dir.orchestrator_config())?;
+        let prepared = orchestrator::prepare(&config)?;
+        let transport = hub.connect(ORCHESTRATOR, Permissions::orchestrator(ORCHESTRATOR));
+        let endpoint = dir.endpoint_file();
+        // Left over from a run that was killed.
+        let _ = std::fs::remove_file(&endpoint);
+        let orchestrator = tokio::spawn(async move {
+            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+            orchestrator::serve(prepared, listen, Some(&endpoint), transport).await
+        });
+        let cluster = Self {
+            agents,
+            orchestrator,
+            dir: dir.clone(),
+        };
+        cluster.wait_for_endpoint().await?;
+        Ok(cluster)
+    }
+
+    async fn wait_for_endpoint(&self) -> anyhow::Result<()> {
+        let file = self.dir.endpoint_file();
+        for _ in 0..500 {
+            if file.exists() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::bail!("the orchestrator did not start listening")
+    }
+
+    /// Stops one custodian, as if its machine were gone.
+    pub fn stop(&mut self, party: &PartyId) {
+        self.agents.remove(party);
+    }
+
+    /// The custodians that run.
+    pub fn parties(&self) -> impl Iterator<Item = &PartyId> {
+        self.agents.keys()
+    }
+}
+
+impl Drop for InProcessCluster {
+    fn drop(&mut self) {
+        self.orchestrator.abort();
+        // Nothing listens there any more.
+        let _ = std::fs::remove_file(self.dir.endpoint_file());
+    }
+}
+
+async fn start_agent(dir: &ClusterDir, hub: &InProcessHub, party: &PartyId) -> anyhow::Result<ServingAgent> {
+    let config = AgentConfig::load(&dir.agent_config(party))?;
+    let prompt = format!("Passphrase of {party}: ");
+    let secret = passphrase::obtain(config.passphrase_file.as_deref(), "QUORATE_PASSPHRASE", &prompt)?;
+    let opened = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || boot::open(&config, &secret)).await?
+    };
+    let opened = opened.with_context(|| format!("cannot open custodian {party}"))?;
+    let transport = hub.connect(party.as_str(), Permissions::party(party));
+    Ok(boot::start(&config, opened, transport).await?)
+}

@@ -1,0 +1,21 @@
+//! The commands.
+
+pub mod address;
+pub mod committee;
+pub mod init;
+pub mod key;
+pub mod payload;
+pub mod sign;
+pub mod status;
+pub mod up;
+pub mod verify;
+
+use quorate_orchestrator::command::{self, OrchestratorArgs};
+
+/// `quorate orchestrator run`.
+pub async fn orchestrator(args: OrchestratorArgs) -> anyhow::Result<()> {
+    tokio::select! {
+        result = command::run(args) => result,
+        () = quorate_party_agent::command::interrupted() => Ok(()),
+    }
+}

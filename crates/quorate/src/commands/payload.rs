@@ -1,0 +1,61 @@
+//! Reading what is to be signed.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use quorate_types::{Network, Payload};
+
+use crate::args::PayloadArgs;
+
+/// The payload the arguments name.
+pub fn read(args: &PayloadArgs) -> anyhow::Result<Payload> {
+    match (&args.input, &args.message, &args.typed_data, args.chain) {
+        (Some(file), None, None, Some(network)) => from_file(file, network),
+        (None, Some(text), None, Some(_)) => Ok(Payload::Message(text.clone().into_bytes())),
+        (None, Some(text), None, None) => Ok(Payload::Raw(text.clone().into_bytes())),
+        (None, None, Some(file), Some(_)) => {
+            let bytes = bytes_of(file)?;
+            let text = String::from_utf8(bytes).with_context(|| format!("{} is not text", file.display()))?;
+            Ok(Payload::TypedData(text))
+        }
+        (Some(_), None, None, None) | (None, None, Some(_), None) => {
+            bail!("name the chain the payload is for with --chain")
+        }
+        _ => bail!("name what to sign with one of --in FILE, --message TEXT or --typed-data FILE"),
+    }
+}
+
+fn bytes_of(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let length = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
+    if length > 2 * Payload::MAX_LEN as u64 + 1024 {
+        bail!("{} has {length} bytes, more than any payload may have", file.display());
+    }
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn from_file(file: &Path, network: Network) -> anyhow::Result<Payload> {
+    let bytes = bytes_of(file)?;
+    let text = std::str::from_utf8(&bytes).ok().map(str::trim);
+    match network {
+        Network::Evm { .. } => match text {
+            Some(json) if json.starts_with('{') => Ok(quorate_chain::evm::from_json(json)?),
+            Some(digits) if is_hex(digits) => {
+                Ok(Payload::EvmTransaction(hex::decode(digits.trim_start_matches("0x"))?))
+            }
+            _ => Ok(Payload::EvmTransaction(bytes)),
+        },
+        Network::Bitcoin(_) => Ok(Payload::BitcoinPsbt(text.and_then(base64_of).unwrap_or(bytes))),
+        Network::Solana => Ok(Payload::SolanaMessage(text.and_then(base64_of).unwrap_or(bytes))),
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    let digits = text.trim_start_matches("0x");
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn base64_of(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}

@@ -1,0 +1,31 @@
+//! `quorate status`.
+
+use crate::args::ClientArgs;
+use crate::operator::Viewer;
+use crate::output;
+
+/// Shows how every custodian is.
+pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
+    let viewer = Viewer::load(&client.client)?;
+    let status = viewer.api.status().await?;
+    if json {
+        return output::json(&status);
+    }
+    println!("cluster {} ({})", status.cluster, status.threshold);
+    for party in &status.parties {
+        match &party.status {
+            Some(node) => {
+                let committee = match &node.committee {
+                    Some(record) => format!("set up for ECDSA (session {})", record.session.short()),
+                    None => format!("not set up for ECDSA, {} of {} primes ready", node.primes, node.primes_needed),
+                };
+                println!("  {:<10} online   {} keys, {} running, {committee}", party.party, node.keys, node.running);
+                if node.roster != viewer.roster.hash() {
+                    println!("  {:<10} has another roster than this client", "");
+                }
+            }
+            None => println!("  {:<10} OFFLINE  {}", party.party, party.error.as_deref().unwrap_or("")),
+        }
+    }
+    Ok(())
+}
