@@ -27,7 +27,9 @@ pub enum ClientError {
     #[error(transparent)]
     Problem(Box<Problem>),
     /// It could not be reached, or the TLS handshake failed.
-    #[error("cannot reach the orchestrator at {endpoint}: {reason}; is the cluster running? (`quorate up`)")]
+    #[error(
+        "cannot reach the orchestrator at {endpoint}: {reason}; is the cluster running? (`quorate up`)"
+    )]
     Unreachable {
         /// Where.
         endpoint: String,
@@ -137,7 +139,10 @@ impl Client {
         self.read(sent).await
     }
 
-    async fn read<T: DeserializeOwned>(&self, sent: Result<Response, reqwest::Error>) -> Result<T, ClientError> {
+    async fn read<T: DeserializeOwned>(
+        &self,
+        sent: Result<Response, reqwest::Error>,
+    ) -> Result<T, ClientError> {
         let unreachable = |e: reqwest::Error| ClientError::Unreachable {
             endpoint: self.endpoint.clone(),
             reason: chain(&e),

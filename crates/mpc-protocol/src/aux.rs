@@ -93,9 +93,9 @@ pub fn aux_info<L: Level>(
         })
     });
     let adapter = Adapter::new(seat, &rules::AUX, machine);
-    Ok(Box::new(adapter.with_inspection(|_, message| {
-        check_moduli(message)
-    })))
+    Ok(Box::new(
+        adapter.with_inspection(|_, message| check_moduli(message)),
+    ))
 }
 
 /// The library bounds a peer's moduli from below only; a longer one would make every proof about it arbitrarily slow, and a

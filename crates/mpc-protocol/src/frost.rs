@@ -23,12 +23,12 @@ use quorate_types::{DerivationPath, Hash32, SignedStatement};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::codec::{self, Place};
 use crate::ecdsa::check_signers;
 use crate::{
     Abort, AbortReason, Ceremony, CeremonyRng, Effect, Incoming, Outcome, Outgoing, Seat, Share,
     To, hd, rules,
 };
-use crate::codec::{self, Place};
 
 const COMMIT: u16 = 0;
 const SHARE: u16 = 1;

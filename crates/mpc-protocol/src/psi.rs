@@ -50,7 +50,12 @@ impl<E: Curve> FirstRound<E> {
         let own = signers.get(usize::from(me))?;
         let keys = signers
             .iter()
-            .map(|j| aux.N.get(usize::from(*j)).cloned().map(EncryptionKey::from_n))
+            .map(|j| {
+                aux.N
+                    .get(usize::from(*j))
+                    .cloned()
+                    .map(EncryptionKey::from_n)
+            })
             .collect::<Option<_>>()?;
         Some(Self {
             session,
@@ -65,7 +70,11 @@ impl<E: Curve> FirstRound<E> {
         })
     }
 
-    pub(crate) fn inspect(&mut self, from: u16, message: &Msg<E, Sha256>) -> Result<(), &'static str> {
+    pub(crate) fn inspect(
+        &mut self,
+        from: u16,
+        message: &Msg<E, Sha256>,
+    ) -> Result<(), &'static str> {
         match message {
             Msg::Round1a(m) => drop(self.ciphertexts.insert(from, m.clone())),
             Msg::Round1b(m) => drop(self.proofs.insert(from, m.clone())),
@@ -80,8 +89,21 @@ impl<E: Curve> FirstRound<E> {
             .zip(self.proofs.remove(&from))
             .zip(self.keys.get(usize::from(from)))
             .is_some_and(|((sent, proof), key)| {
-                self.verify(from, 0, key, (&sent.K, &sent.A1, &sent.A2), &sent.Y, &proof.psi0)
-                    && self.verify(from, 1, key, (&sent.G, &sent.B1, &sent.B2), &sent.Y, &proof.psi1)
+                self.verify(
+                    from,
+                    0,
+                    key,
+                    (&sent.K, &sent.A1, &sent.A2),
+                    &sent.Y,
+                    &proof.psi0,
+                ) && self.verify(
+                    from,
+                    1,
+                    key,
+                    (&sent.G, &sent.B1, &sent.B2),
+                    &sent.Y,
+                    &proof.psi1,
+                )
             });
         if sound {
             Ok(())

@@ -13,7 +13,9 @@ use crate::{Coordinator, OrchestratorConfig, http};
 
 /// Run an orchestrator.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  quorate-orchestrator --config orchestrator/orchestrator.toml\n  quorate-orchestrator --config orchestrator.toml --check-config")]
+#[command(
+    after_help = "Examples:\n  quorate-orchestrator --config orchestrator/orchestrator.toml\n  quorate-orchestrator --config orchestrator.toml --check-config"
+)]
 pub struct OrchestratorArgs {
     /// The orchestrator's configuration file
     #[arg(long, value_name = "FILE")]
@@ -47,8 +49,13 @@ pub struct Prepared {
 pub fn prepare(config: &OrchestratorConfig) -> anyhow::Result<Prepared> {
     let text = read(&config.roster)?;
     let text = String::from_utf8(text).context("the roster is not text")?;
-    let roster = ValidRoster::from_json(&text).with_context(|| config.roster.display().to_string())?;
-    let tls = http::tls(&read(&config.ca)?, &read(&config.certificate)?, &read(&config.key)?)?;
+    let roster =
+        ValidRoster::from_json(&text).with_context(|| config.roster.display().to_string())?;
+    let tls = http::tls(
+        &read(&config.ca)?,
+        &read(&config.certificate)?,
+        &read(&config.key)?,
+    )?;
     Ok(Prepared {
         roster: Arc::new(roster),
         tls,
@@ -69,7 +76,8 @@ pub async fn serve(
     endpoint_file: Option<&Path>,
     transport: Arc<dyn Transport>,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    let listener =
+        TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let endpoint = format!("https://{}", listener.local_addr()?);
     if let Some(path) = endpoint_file {
         let temporary = path.with_extension("tmp");
@@ -94,7 +102,13 @@ pub async fn run(args: OrchestratorArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let url = args.nats_url.as_deref().unwrap_or(&config.nats);
-    let options = NatsOptions::new(url, &config.name, &config.ca, &config.certificate, &config.key);
+    let options = NatsOptions::new(
+        url,
+        &config.name,
+        &config.ca,
+        &config.certificate,
+        &config.key,
+    );
     let transport = NatsTransport::connect(options)
         .await
         .with_context(|| format!("cannot connect to NATS at {url}"))?;

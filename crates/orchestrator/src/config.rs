@@ -62,7 +62,12 @@ impl OrchestratorConfig {
         };
         let mut config: Self = toml::from_str(&text).map_err(|e| parse(e.to_string()))?;
         let base = path.parent().unwrap_or_else(|| Path::new("."));
-        for relative in [&mut config.roster, &mut config.ca, &mut config.certificate, &mut config.key] {
+        for relative in [
+            &mut config.roster,
+            &mut config.ca,
+            &mut config.certificate,
+            &mut config.key,
+        ] {
             *relative = base.join(&*relative);
         }
         if !config.nats.starts_with("tls://") {

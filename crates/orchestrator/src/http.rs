@@ -30,7 +30,8 @@ struct Failed(Problem);
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self.0)).into_response();
         let kind = header::HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -51,7 +52,12 @@ pub fn router(coordinator: Arc<Coordinator>) -> Router {
 }
 
 async fn not_found() -> Failed {
-    Failed(Problem::new(404, "not-found", "Not found", "no such resource"))
+    Failed(Problem::new(
+        404,
+        "not-found",
+        "Not found",
+        "no such resource",
+    ))
 }
 
 async fn status(State(coordinator): State<Arc<Coordinator>>) -> Response {
@@ -116,12 +122,15 @@ pub fn tls(ca: &[u8], certificate: &[u8], key: &[u8]) -> Result<ServerConfig, Se
     let bad = |e: &dyn std::fmt::Display| ServeError::Tls(e.to_string());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca) {
-        roots.add(certificate.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
+        roots
+            .add(certificate.map_err(|e| bad(&e))?)
+            .map_err(|e| bad(&e))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .build()
-        .map_err(|e| bad(&e))?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|e| bad(&e))?;
     let chain = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| bad(&e))?;

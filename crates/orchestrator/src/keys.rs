@@ -15,7 +15,10 @@ async fn of_party(nodes: &Nodes, party: &PartyId) -> Result<Vec<KeyListing>, Nod
     let mut found: Vec<KeyListing> = Vec::new();
     loop {
         let after = found.last().map(|k| k.record.id);
-        match nodes.ask(party, &NodeRequest::Keys { after }, TIMEOUT).await? {
+        match nodes
+            .ask(party, &NodeRequest::Keys { after }, TIMEOUT)
+            .await?
+        {
             NodeReply::Keys(page) if page.is_empty() => return Ok(found),
             NodeReply::Keys(page) => found.extend(page),
             _ => {
@@ -59,7 +62,10 @@ fn merge(keys: &mut BTreeMap<KeyId, KeyListing>, roster: &ValidRoster, listing: 
         return;
     }
     for attestation in listing.attestations {
-        let fresh = !entry.attestations.iter().any(|a| a.party == attestation.party);
+        let fresh = !entry
+            .attestations
+            .iter()
+            .any(|a| a.party == attestation.party);
         let one = std::slice::from_ref(&attestation);
         if fresh && roster.attesters(&entry.record, one).len() == 1 {
             entry.attestations.push(attestation);
@@ -74,7 +80,10 @@ async fn heal(
     keys: &BTreeMap<KeyId, KeyListing>,
     inactive: Vec<(PartyId, KeyId)>,
 ) {
-    let complete = |id: &KeyId| keys.get(id).filter(|k| k.attestations.len() == roster.parties().len());
+    let complete = |id: &KeyId| {
+        keys.get(id)
+            .filter(|k| k.attestations.len() == roster.parties().len())
+    };
     for (party, id) in inactive {
         if let Some(key) = complete(&id) {
             let request = NodeRequest::Activate {
@@ -82,7 +91,9 @@ async fn heal(
                 attestations: key.attestations.clone(),
             };
             match nodes.ask(&party, &request, TIMEOUT).await {
-                Ok(NodeReply::Active) => tracing::info!(%party, key = %key.record.name, "activated"),
+                Ok(NodeReply::Active) => {
+                    tracing::info!(%party, key = %key.record.name, "activated")
+                }
                 other => tracing::warn!(%party, key = %key.record.name, ?other, "cannot activate"),
             }
         }

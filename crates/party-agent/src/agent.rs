@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use quorate_chain::{SigningItem, SigningMessage};
 use quorate_messaging::{Messenger, PartyKeys, SessionSpec};
 use quorate_mpc_protocol::{
-    Abort, Aux, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, Seat, Share, TaprootTweak,
-    aux_info, keygen, sign_ecdsa, sign_frost,
+    Abort, Aux, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, Seat, Share,
+    TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
 };
 use quorate_storage::{Begun, EncryptedFileStore, Ledger, Start};
 use quorate_types::node::{
@@ -75,7 +75,9 @@ pub struct Agent {
 /// Unix time in milliseconds.
 #[must_use]
 pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -85,7 +87,15 @@ impl Agent {
     /// # Errors
     /// Keys that are not the roster's, damaged records.
     pub fn new(parts: Parts) -> Result<Arc<Self>, AgentError> {
-        let Parts { party, roster, store, ledger, keys, messenger, timeouts } = parts;
+        let Parts {
+            party,
+            roster,
+            store,
+            ledger,
+            keys,
+            messenger,
+            timeouts,
+        } = parts;
         let entry = roster
             .party(&party)
             .ok_or_else(|| AgentError::Identity(format!("{party} is not in the roster")))?;
@@ -128,14 +138,26 @@ impl Agent {
         let reply = match request {
             NodeRequest::Status => Ok(NodeReply::Status(self.status())),
             NodeRequest::Keys { after } => Ok(NodeReply::Keys(self.keybook.page(after))),
-            NodeRequest::Prepare { intent, attempt, participants } => {
-                self.prepare(intent, attempt, participants).await
-            }
-            NodeRequest::Begin { intent, attempt, nonces, wait_ms } => {
-                self.begin(intent, attempt, &nonces, wait_ms).await
-            }
-            NodeRequest::Await { intent, attempt, wait_ms } => self.wait(intent, attempt, wait_ms).await,
-            NodeRequest::Activate { record, attestations } => self.activate(record, attestations).await,
+            NodeRequest::Prepare {
+                intent,
+                attempt,
+                participants,
+            } => self.prepare(intent, attempt, participants).await,
+            NodeRequest::Begin {
+                intent,
+                attempt,
+                nonces,
+                wait_ms,
+            } => self.begin(intent, attempt, &nonces, wait_ms).await,
+            NodeRequest::Await {
+                intent,
+                attempt,
+                wait_ms,
+            } => self.wait(intent, attempt, wait_ms).await,
+            NodeRequest::Activate {
+                record,
+                attestations,
+            } => self.activate(record, attestations).await,
         };
         reply.unwrap_or_else(|reason| {
             tracing::warn!(party = %self.party, code = reason.code(), %reason, "refused");
@@ -178,9 +200,23 @@ impl Agent {
                 return finished(&result);
             }
             let items = u32::try_from(plan.items()).unwrap_or(u32::MAX);
+            let seat = participants
+                .iter()
+                .position(|p| *p == this.party)
+                .ok_or_else(|| {
+                    RefusalReason::Participants(format!(
+                        "{} is not among the participants",
+                        this.party
+                    ))
+                })?;
             let mut nonce = [0u8; 32];
             OsRng.fill_bytes(&mut nonce);
-            let prepared = Prepared { plan, participants, nonce };
+            let prepared = Prepared {
+                plan,
+                participants,
+                seat,
+                nonce,
+            };
             this.runs.prepare((verified.hash(), attempt), prepared)?;
             Ok(NodeReply::Prepared { nonce, items })
         })
@@ -196,14 +232,13 @@ impl Agent {
     ) -> Result<NodeReply, RefusalReason> {
         let (prepared, state) = self.runs.begin((intent, attempt), nonces)?;
         let descriptors = self.descriptors(intent, attempt, &prepared, nonces);
-        let own_seat = descriptors.first().and_then(|d| d.index_of(&self.party)).map(usize::from);
-        if own_seat.and_then(|seat| nonces.get(seat)) != Some(&prepared.nonce) {
-            return Err(RefusalReason::Nonces);
-        }
         let start = Start {
             intent,
             attempt,
-            sessions: descriptors.iter().map(SessionDescriptor::session_id).collect(),
+            sessions: descriptors
+                .iter()
+                .map(SessionDescriptor::session_id)
+                .collect(),
         };
         let ledger = Arc::clone(&self.ledger);
         // INVARIANT (I5): the start is durable before the first message leaves.
@@ -220,7 +255,12 @@ impl Agent {
         self.wait(intent, attempt, wait_ms).await
     }
 
-    async fn wait(&self, intent: IntentHash, attempt: u32, wait_ms: u32) -> Result<NodeReply, RefusalReason> {
+    async fn wait(
+        &self,
+        intent: IntentHash,
+        attempt: u32,
+        wait_ms: u32,
+    ) -> Result<NodeReply, RefusalReason> {
         let wait = Duration::from_millis(u64::from(wait_ms.min(NodeRequest::MAX_WAIT_MS)));
         match self.runs.wait((intent, attempt), wait).await {
             Some(Some(ended)) => Ok(ended.to_reply()),
@@ -281,8 +321,15 @@ impl Agent {
         let result = match prepared.plan {
             Plan::SetUpCommittee => self.run_setup(&descriptors).await,
             plan @ Plan::CreateKey { .. } => self.run_keygen(plan, &descriptors).await,
-            Plan::Sign { record, path, child, items, signers } => {
-                self.run_signing(&record, &path, &child, items, &signers, &descriptors).await
+            Plan::Sign {
+                record,
+                path,
+                child,
+                items,
+                signers,
+            } => {
+                self.run_signing(&record, &path, &child, items, &signers, &descriptors)
+                    .await
             }
         };
         match result {
@@ -305,7 +352,10 @@ impl Agent {
         }
     }
 
-    async fn run_setup(self: &Arc<Self>, descriptors: &[SessionDescriptor]) -> Result<RunResult, Failure> {
+    async fn run_setup(
+        self: &Arc<Self>,
+        descriptors: &[SessionDescriptor],
+    ) -> Result<RunResult, Failure> {
         let descriptor = only(descriptors)?;
         let primes = Arc::clone(&self.primes);
         let primes = tokio::task::spawn_blocking(move || primes.take())
@@ -318,19 +368,28 @@ impl Agent {
                 aux_info::<Production>(seat, primes, rng)
             })
             .await;
+        if outcome.is_err() {
+            // The primes are spent whatever came of them.
+            self.primes.want(NEEDED);
+        }
         let Outcome::Aux(aux) = outcome? else {
             return Err(local_failure(&"setup yielded something else"));
         };
         let record = CommitteeRecord {
             session: descriptor.session_id(),
             committee: descriptor.participants.clone(),
-            digest: aux.public_digest::<Production>().map_err(|e| local_failure(&e))?,
+            digest: aux
+                .public_digest::<Production>()
+                .map_err(|e| local_failure(&e))?,
         };
         let attested = self.attest(Record::Committee(record.clone()));
         let keybook = Arc::clone(&self.keybook);
         let own = attested.1.clone();
         store(move || keybook.add_pending_aux(&record, &aux, &own)).await?;
-        Ok(RunResult::Attested { record: attested.0, attestation: attested.1 })
+        Ok(RunResult::Attested {
+            record: attested.0,
+            attestation: attested.1,
+        })
     }
 
     async fn run_keygen(
@@ -338,13 +397,27 @@ impl Agent {
         plan: Plan,
         descriptors: &[SessionDescriptor],
     ) -> Result<RunResult, Failure> {
-        let Plan::CreateKey { id, reservation, name, curve, scheme, raw_signing, created_at } = plan else {
+        let Plan::CreateKey {
+            id,
+            name,
+            curve,
+            scheme,
+            raw_signing,
+            created_at,
+        } = plan
+        else {
             return Err(local_failure(&"not a key creation"));
         };
         let descriptor = only(descriptors)?;
+        let reservation = self.keybook.reserve(&name).map_err(|e| Failure {
+            code: "key-name-taken".to_owned(),
+            ..local_failure(&e)
+        })?;
         let threshold = self.roster.threshold();
         let outcome = self
-            .drive(descriptor, Priority::Online, move |seat, rng| keygen(seat, threshold, curve, rng))
+            .drive(descriptor, Priority::Online, move |seat, rng| {
+                keygen(seat, threshold, curve, rng)
+            })
             .await;
         let Outcome::Share(share) = outcome? else {
             return Err(local_failure(&"key generation yielded something else"));
@@ -368,7 +441,10 @@ impl Agent {
         let own = attested.1.clone();
         store(move || keybook.add_pending_key(&record, &share, &own)).await?;
         drop(reservation);
-        Ok(RunResult::Attested { record: attested.0, attestation: attested.1 })
+        Ok(RunResult::Attested {
+            record: attested.0,
+            attestation: attested.1,
+        })
     }
 
     async fn run_signing(
@@ -385,16 +461,19 @@ impl Agent {
             Scheme::Ecdsa => Some(self.keybook.aux().map_err(|e| local_failure(&e))?),
             Scheme::Bip340 | Scheme::Eddsa => None,
         };
-        let sessions = items.into_iter().zip(descriptors).map(|(item, descriptor)| {
-            let job = SignJob {
-                share: Arc::clone(&share),
-                aux: aux.clone(),
-                signers: signers.to_vec(),
-                path: path.clone(),
-                item,
-            };
-            self.sign_one(job, child, descriptor)
-        });
+        let sessions = items
+            .into_iter()
+            .zip(descriptors)
+            .map(|(item, descriptor)| {
+                let job = SignJob {
+                    share: Arc::clone(&share),
+                    aux: aux.clone(),
+                    signers: signers.to_vec(),
+                    path: path.clone(),
+                    item,
+                };
+                self.sign_one(job, child, descriptor)
+            });
         let signatures = futures_join(sessions.collect()).await?;
         Ok(RunResult::Signatures(signatures))
     }
@@ -407,7 +486,9 @@ impl Agent {
     ) -> Result<Signature, Failure> {
         let message = job.item.message().clone();
         let outcome = self
-            .drive(descriptor, Priority::Online, move |seat, rng| job.start(seat, rng))
+            .drive(descriptor, Priority::Online, move |seat, rng| {
+                job.start(seat, rng)
+            })
             .await?;
         let Outcome::Signature(signature) = outcome else {
             return Err(local_failure(&"signing yielded something else"));
@@ -430,7 +511,8 @@ impl Agent {
             .index_of(&self.party)
             .ok_or_else(|| local_failure(&"not a participant"))?;
         let parties = u16::try_from(descriptor.participants.len()).unwrap_or(u16::MAX);
-        let seat = Seat::new(descriptor.session_id(), me, parties).map_err(|e| local_failure(&e))?;
+        let seat =
+            Seat::new(descriptor.session_id(), me, parties).map_err(|e| local_failure(&e))?;
         let session = self
             .messenger
             .open_session(SessionSpec {
@@ -441,7 +523,10 @@ impl Agent {
             .map_err(|e| local_failure(&e))?;
         let drive = Drive {
             roster: Arc::clone(&self.roster),
-            participants: Participants { parties: descriptor.participants.clone(), me },
+            participants: Participants {
+                parties: descriptor.participants.clone(),
+                me,
+            },
             round_timeout: self.timeouts.round(descriptor.kind),
             priority,
         };
@@ -478,7 +563,13 @@ impl SignJob {
                 let aux = self.aux.as_deref();
                 let aux = aux.ok_or_else(|| local_abort("no auxiliary information"))?;
                 return sign_ecdsa::<Production>(
-                    seat, &self.share, aux, &self.signers, &self.path, *hash, rng,
+                    seat,
+                    &self.share,
+                    aux,
+                    &self.signers,
+                    &self.path,
+                    *hash,
+                    rng,
                 );
             }
             SigningMessage::Bip340 { message, tweak } => FrostMessage::Bip340 {
@@ -496,7 +587,9 @@ impl SignJob {
 
 fn local_abort(detail: &str) -> Abort {
     Abort {
-        reason: quorate_mpc_protocol::AbortReason::Local { detail: detail.to_owned() },
+        reason: quorate_mpc_protocol::AbortReason::Local {
+            detail: detail.to_owned(),
+        },
         culprits: Vec::new(),
         evidence: Vec::new(),
     }
@@ -519,7 +612,9 @@ fn local_failure(error: &dyn std::fmt::Display) -> Failure {
 }
 
 fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescriptor, Failure> {
-    descriptors.first().ok_or_else(|| local_failure(&"no session"))
+    descriptors
+        .first()
+        .ok_or_else(|| local_failure(&"no session"))
 }
 
 fn finished(result: &[u8]) -> Result<NodeReply, RefusalReason> {
@@ -551,5 +646,8 @@ async fn futures_join<T, F>(sessions: Vec<F>) -> Result<Vec<T>, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    futures::future::join_all(sessions).await.into_iter().collect()
+    futures::future::join_all(sessions)
+        .await
+        .into_iter()
+        .collect()
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quorate_messaging::{Messenger, MessengerOptions, NatsOptions, NatsTransport, PartyKeys, Transport};
+use quorate_messaging::{
+    Messenger, MessengerOptions, NatsOptions, NatsTransport, PartyKeys, Transport,
+};
 use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger, Passphrase};
 use quorate_types::{Hash32, PartyId, ValidRoster};
 use tokio::task::JoinHandle;
@@ -141,7 +143,12 @@ pub async fn start(
     opened: Opened,
     transport: Arc<dyn Transport>,
 ) -> Result<ServingAgent, BootError> {
-    let Opened { roster, store, ledger, keys } = opened;
+    let Opened {
+        roster,
+        store,
+        ledger,
+        keys,
+    } = opened;
     let party: PartyId = config.party.clone();
     let keys = Arc::new(keys);
     let messenger = Messenger::start(

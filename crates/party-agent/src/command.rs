@@ -9,7 +9,9 @@ use crate::{AgentConfig, boot, passphrase};
 
 /// Run a custodian's agent.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  quorate-party-agent --config custodians/party-1/agent.toml\n  QUORATE_PASSPHRASE=... quorate-party-agent --config agent.toml --check-config")]
+#[command(
+    after_help = "Examples:\n  quorate-party-agent --config custodians/party-1/agent.toml\n  QUORATE_PASSPHRASE=... quorate-party-agent --config agent.toml --check-config"
+)]
 pub struct AgentArgs {
     /// The agent's configuration file
     #[arg(long, value_name = "FILE")]
@@ -32,13 +34,20 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
         config.nats.url = url;
     }
     let prompt = format!("Passphrase of {}: ", config.party);
-    let secret = passphrase::obtain(config.passphrase_file.as_deref(), "QUORATE_PASSPHRASE", &prompt)?;
+    let secret = passphrase::obtain(
+        config.passphrase_file.as_deref(),
+        "QUORATE_PASSPHRASE",
+        &prompt,
+    )?;
     let opened = {
         let config = config.clone();
         tokio::task::spawn_blocking(move || boot::open(&config, &secret)).await??
     };
     if args.check_config {
-        println!("{}: configuration, roster, store and passphrase are good", config.party);
+        println!(
+            "{}: configuration, roster, store and passphrase are good",
+            config.party
+        );
         return Ok(());
     }
     let transport = boot::connect(&config)

@@ -151,7 +151,10 @@ impl AgentConfig {
             return Err(value("timeouts", "between 1 and 3600 seconds"));
         }
         if !self.nats.url.starts_with("tls://") {
-            return Err(value("nats.url", "a tls:// address; plain connections are not used"));
+            return Err(value(
+                "nats.url",
+                "a tls:// address; plain connections are not used",
+            ));
         }
         Ok(())
     }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_messaging::{Event, MessagingError, Misbehaviour, Received, Session};
-use quorate_mpc_protocol::{
-    Abort, AbortReason, Ceremony, Effect, Incoming, Outcome, Outgoing, To,
-};
+use quorate_mpc_protocol::{Abort, AbortReason, Ceremony, Effect, Incoming, Outcome, Outgoing, To};
 use quorate_types::node::Failure;
 use quorate_types::{Equivocation, PartyId, Recipient, SignedStatement, ValidRoster};
 use tokio::time::Instant;
@@ -31,7 +29,10 @@ impl Participants {
     }
 
     fn names(&self, indices: &[u16]) -> Vec<PartyId> {
-        indices.iter().filter_map(|i| self.name(*i).cloned()).collect()
+        indices
+            .iter()
+            .filter_map(|i| self.name(*i).cloned())
+            .collect()
     }
 
     fn index(&self, party: &PartyId) -> Option<u16> {
@@ -81,7 +82,11 @@ pub enum SessionFailure {
 }
 
 fn list(parties: &[PartyId]) -> String {
-    parties.iter().map(PartyId::as_str).collect::<Vec<_>>().join(", ")
+    parties
+        .iter()
+        .map(PartyId::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn blame(culprits: &[PartyId]) -> String {
@@ -118,7 +123,10 @@ impl SessionFailure {
         let culprits = match self {
             Self::Aborted { culprits, .. } => culprits.clone(),
             Self::Equivocated(proof) => vec![proof.culprit().clone()],
-            Self::Missing { .. } | Self::PeerAborted { .. } | Self::Messaging(_) | Self::Local(_) => Vec::new(),
+            Self::Missing { .. }
+            | Self::PeerAborted { .. }
+            | Self::Messaging(_)
+            | Self::Local(_) => Vec::new(),
         };
         let missing = match self {
             Self::Missing { missing, .. } => missing.clone(),
@@ -166,7 +174,12 @@ impl Drive {
     ///
     /// # Errors
     /// How it ended, see [`SessionFailure`].
-    pub async fn run<F>(&self, session: Session, name: String, build: F) -> Result<Outcome, SessionFailure>
+    pub async fn run<F>(
+        &self,
+        session: Session,
+        name: String,
+        build: F,
+    ) -> Result<Outcome, SessionFailure>
     where
         F: FnOnce() -> Result<Box<dyn Ceremony>, Abort> + Send + 'static,
     {
@@ -234,10 +247,14 @@ impl Drive {
             To::Everyone => Recipient::Everyone,
             To::Party(index) => {
                 let name = self.participants.name(index).cloned();
-                Recipient::Party(name.ok_or_else(|| SessionFailure::Local(format!("no seat {index}")))?)
+                Recipient::Party(
+                    name.ok_or_else(|| SessionFailure::Local(format!("no seat {index}")))?,
+                )
             }
         };
-        Ok(session.send(recipient, message.round, message.payload).await?)
+        Ok(session
+            .send(recipient, message.round, message.payload)
+            .await?)
     }
 
     fn incoming(&self, message: Received) -> Option<Incoming> {
@@ -253,7 +270,9 @@ impl Drive {
     /// Turns the ceremony's abort into the session's; where broadcasts differ, exchanges evidence and looks for the liar.
     async fn aborted(&self, session: &Session, abort: Abort) -> SessionFailure {
         if !abort.evidence.is_empty() {
-            session.abort(&abort.reason.to_string(), abort.evidence.clone()).await;
+            session
+                .abort(&abort.reason.to_string(), abort.evidence.clone())
+                .await;
             if let Some(proof) = self.find_equivocation(session, &abort.evidence).await {
                 return SessionFailure::Equivocated(Box::new(proof));
             }
@@ -303,7 +322,10 @@ impl Drive {
     async fn tell_peers(&self, session: &Session, failure: &SessionFailure) {
         match failure {
             SessionFailure::PeerAborted { .. } | SessionFailure::Messaging(_) => {}
-            SessionFailure::Aborted { reason: AbortReason::UnreliableBroadcast { .. }, .. }
+            SessionFailure::Aborted {
+                reason: AbortReason::UnreliableBroadcast { .. },
+                ..
+            }
             | SessionFailure::Equivocated(_) => {}
             _ => session.abort(&failure.to_string(), Vec::new()).await,
         }

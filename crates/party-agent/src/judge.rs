@@ -9,7 +9,7 @@ use quorate_types::{
     SignedIntent, ValidRoster, VerifiedIntent,
 };
 
-use crate::keybook::{KeyBook, KeyBookError, Reservation};
+use crate::keybook::{KeyBook, KeyBookError};
 use crate::primes::{NEEDED, PrimeStock};
 
 /// Why a request is refused.
@@ -34,11 +34,16 @@ pub enum RefusalReason {
         attempt: u32,
     },
     /// Primes are still being searched for.
-    #[error("only {have} of {NEEDED} safe primes are ready; they are being generated, try again in a moment")]
+    #[error(
+        "only {have} of {NEEDED} safe primes are ready; they are being generated, try again in a moment"
+    )]
     PrimesNotReady {
         /// In stock.
         have: u32,
     },
+    /// One setup serves every key; a second would invalidate the first.
+    #[error("the committee is set up already; every key of it uses that setup")]
+    AlreadySetUp,
     /// Nothing of that name was prepared here.
     #[error("nothing was prepared for intent {0}; it may have waited too long, send it again")]
     NotPrepared(quorate_types::IntentHash),
@@ -74,11 +79,14 @@ impl RefusalReason {
             Self::KeyBook(KeyBookError::NotActive(_)) => "key-not-active",
             Self::KeyBook(KeyBookError::NameTaken(_)) => "key-name-taken",
             Self::KeyBook(KeyBookError::NoCommittee) => "committee-not-set-up",
-            Self::KeyBook(KeyBookError::Attestations(_) | KeyBookError::OtherRecord) => "not-attested",
+            Self::KeyBook(KeyBookError::Attestations(_) | KeyBookError::OtherRecord) => {
+                "not-attested"
+            }
             Self::KeyBook(_) | Self::Ledger(_) => "storage",
             Self::Participants(_) => "participants",
             Self::Attempt { .. } => "attempts-exhausted",
             Self::PrimesNotReady { .. } => "primes-not-ready",
+            Self::AlreadySetUp => "committee-set-up",
             Self::NotPrepared(_) => "not-prepared",
             Self::Nonces => "nonces",
             Self::Repeated => "repeated",
@@ -105,8 +113,6 @@ pub enum Plan {
     CreateKey {
         /// The new key's id.
         id: KeyId,
-        /// Keeps the name.
-        reservation: Reservation,
         /// Name.
         name: KeyName,
         /// Curve.
@@ -183,6 +189,9 @@ impl Judge<'_> {
 
     fn set_up(&self, participants: &[PartyId]) -> Result<Plan, RefusalReason> {
         self.whole_committee(participants)?;
+        if self.keybook.committee().is_some() {
+            return Err(RefusalReason::AlreadySetUp);
+        }
         let have = self.primes.len();
         if have < NEEDED {
             return Err(RefusalReason::PrimesNotReady { have });
@@ -190,15 +199,25 @@ impl Judge<'_> {
         Ok(Plan::SetUpCommittee)
     }
 
-    fn create_key(&self, verified: &VerifiedIntent, participants: &[PartyId]) -> Result<Plan, RefusalReason> {
+    fn create_key(
+        &self,
+        verified: &VerifiedIntent,
+        participants: &[PartyId],
+    ) -> Result<Plan, RefusalReason> {
         let intent = verified.intent();
-        let Action::CreateKey { name, curve, scheme, raw_signing } = &intent.action else {
+        let Action::CreateKey {
+            name,
+            curve,
+            scheme,
+            raw_signing,
+        } = &intent.action
+        else {
             return Err(RefusalReason::Unreadable("not a key creation".to_owned()));
         };
         self.whole_committee(participants)?;
+        self.keybook.check_free(name)?;
         Ok(Plan::CreateKey {
             id: KeyId::from_bytes(*verified.hash().as_bytes()),
-            reservation: self.keybook.reserve(name)?,
             name: name.clone(),
             curve: *curve,
             scheme: *scheme,
@@ -208,7 +227,14 @@ impl Judge<'_> {
     }
 
     fn sign(&self, intent: &Intent, participants: &[PartyId]) -> Result<Plan, RefusalReason> {
-        let Action::Sign { key, path, network, payload, .. } = &intent.action else {
+        let Action::Sign {
+            key,
+            path,
+            network,
+            payload,
+            ..
+        } = &intent.action
+        else {
             return Err(RefusalReason::Unreadable("not a signing".to_owned()));
         };
         let record = self.keybook.key(*key)?;
@@ -240,7 +266,11 @@ impl Judge<'_> {
     }
 
     /// Exactly t different committee members, this party among them; returns their committee indices.
-    fn quorum(&self, record: &KeyRecord, participants: &[PartyId]) -> Result<Vec<u16>, RefusalReason> {
+    fn quorum(
+        &self,
+        record: &KeyRecord,
+        participants: &[PartyId],
+    ) -> Result<Vec<u16>, RefusalReason> {
         let indices: Option<Vec<u16>> = participants
             .iter()
             .map(|p| {
@@ -249,7 +279,11 @@ impl Judge<'_> {
             })
             .collect();
         let distinct = |indices: &[u16]| {
-            indices.iter().collect::<std::collections::BTreeSet<_>>().len() == indices.len()
+            indices
+                .iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .len()
+                == indices.len()
         };
         match indices {
             Some(indices)

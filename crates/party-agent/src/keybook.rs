@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_mpc_protocol::{Aux, Share, ShareError};
 use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger, LedgerError, StoreError};
-use quorate_types::node::{CommitteeRecord, KeyListing, NodeRequest, Record};
+use quorate_types::node::{CommitteeListing, CommitteeRecord, KeyListing, NodeRequest, Record};
 use quorate_types::{Attestation, Hash32, KeyId, KeyName, KeyRecord, SessionId, ValidRoster};
 
 /// Why a key or setup cannot be stored or used.
@@ -57,10 +57,20 @@ struct Stored {
 #[derive(Default)]
 struct Book {
     keys: BTreeMap<KeyId, (Arc<KeyRecord>, Vec<Attestation>, bool)>,
-    committee: Option<CommitteeRecord>,
+    committee: Option<CommitteeListing>,
     shares: BTreeMap<KeyId, Arc<Share>>,
     aux: Option<(SessionId, Arc<Aux>)>,
     reserved: BTreeSet<KeyName>,
+}
+
+impl Book {
+    fn is_taken(&self, name: &KeyName) -> bool {
+        self.reserved.contains(name)
+            || self
+                .keys
+                .values()
+                .any(|(record, _, active)| *active && record.name == *name)
+    }
 }
 
 /// See the module.
@@ -94,7 +104,11 @@ impl KeyBook {
         roster: Arc<ValidRoster>,
     ) -> Result<Arc<Self>, KeyBookError> {
         let mut book = Book::default();
-        for (name, bytes) in ledger.records("key/")?.into_iter().chain(ledger.records("committee")?) {
+        for (name, bytes) in ledger
+            .records("key/")?
+            .into_iter()
+            .chain(ledger.records("committee")?)
+        {
             let stored: Stored =
                 borsh::from_slice(&bytes).map_err(|_| KeyBookError::Damaged(name))?;
             match stored.record {
@@ -102,7 +116,12 @@ impl KeyBook {
                     let entry = (Arc::new(record), stored.attestations, stored.active);
                     book.keys.insert(entry.0.id, entry);
                 }
-                Record::Committee(record) if stored.active => book.committee = Some(record),
+                Record::Committee(record) if stored.active => {
+                    book.committee = Some(CommitteeListing {
+                        record,
+                        attestations: stored.attestations,
+                    });
+                }
                 Record::Committee(_) => {}
             }
         }
@@ -133,7 +152,7 @@ impl KeyBook {
 
     /// The committee setup in force.
     #[must_use]
-    pub fn committee(&self) -> Option<CommitteeRecord> {
+    pub fn committee(&self) -> Option<CommitteeListing> {
         self.lock().committee.clone()
     }
 
@@ -154,16 +173,27 @@ impl KeyBook {
             .collect()
     }
 
-    /// Claims a name for a key about to be made. Names of keys that never became active are free.
+    /// Whether a name can be given to a new key. Names of keys that never became active are free.
+    ///
+    /// # Errors
+    /// [`KeyBookError::NameTaken`].
+    pub fn check_free(&self, name: &KeyName) -> Result<(), KeyBookError> {
+        if self.lock().is_taken(name) {
+            return Err(KeyBookError::NameTaken(name.clone()));
+        }
+        Ok(())
+    }
+
+    /// Claims a name while its key is being made.
     ///
     /// # Errors
     /// [`KeyBookError::NameTaken`].
     pub fn reserve(self: &Arc<Self>, name: &KeyName) -> Result<Reservation, KeyBookError> {
         let mut book = self.lock();
-        let taken = book.keys.values().any(|(r, _, active)| *active && r.name == *name);
-        if taken || !book.reserved.insert(name.clone()) {
+        if book.is_taken(name) {
             return Err(KeyBookError::NameTaken(name.clone()));
         }
+        book.reserved.insert(name.clone());
         Ok(Reservation {
             keybook: Arc::clone(self),
             name: name.clone(),
@@ -209,7 +239,12 @@ impl KeyBook {
     pub fn aux(&self) -> Result<Arc<Aux>, KeyBookError> {
         let session = {
             let book = self.lock();
-            let session = book.committee.as_ref().ok_or(KeyBookError::NoCommittee)?.session;
+            let session = book
+                .committee
+                .as_ref()
+                .ok_or(KeyBookError::NoCommittee)?
+                .record
+                .session;
             if let Some((loaded, aux)) = &book.aux
                 && *loaded == session
             {
@@ -232,7 +267,10 @@ impl KeyBook {
         share: &Share,
         own: &Attestation,
     ) -> Result<(), KeyBookError> {
-        self.store.put(share_name(record.id, record.epoch), &share.to_secret_bytes()?)?;
+        self.store.put(
+            share_name(record.id, record.epoch),
+            &share.to_secret_bytes()?,
+        )?;
         let stored = Stored {
             record: Record::Key(record.clone()),
             attestations: vec![own.clone()],
@@ -254,7 +292,8 @@ impl KeyBook {
         aux: &Aux,
         own: &Attestation,
     ) -> Result<(), KeyBookError> {
-        self.store.put(aux_name(record.session), aux.as_secret_bytes())?;
+        self.store
+            .put(aux_name(record.session), aux.as_secret_bytes())?;
         let stored = Stored {
             record: Record::Committee(record.clone()),
             attestations: vec![own.clone()],
@@ -267,7 +306,11 @@ impl KeyBook {
     ///
     /// # Errors
     /// A record this agent did not make, or attestations that are not every party's.
-    pub fn activate(&self, record: Record, attestations: Vec<Attestation>) -> Result<(), KeyBookError> {
+    pub fn activate(
+        &self,
+        record: Record,
+        attestations: Vec<Attestation>,
+    ) -> Result<(), KeyBookError> {
         self.check_attestations(&record, &attestations)?;
         match &record {
             Record::Key(key) => {
@@ -278,16 +321,34 @@ impl KeyBook {
                 }
                 let name = key_name(key.id);
                 let id = key.id;
-                let stored = Stored { record, attestations, active: true };
+                let stored = Stored {
+                    record,
+                    attestations,
+                    active: true,
+                };
                 self.persist(&name, &stored)?;
-                self.lock().keys.insert(id, (known, stored.attestations, true));
+                self.lock()
+                    .keys
+                    .insert(id, (known, stored.attestations, true));
             }
             Record::Committee(committee) => {
                 let committee = committee.clone();
-                self.check_pending_committee(&committee)?;
-                let stored = Stored { record, attestations, active: true };
+                match self.committee() {
+                    Some(active) if active.record == committee => return Ok(()),
+                    Some(_) => return Err(KeyBookError::OtherRecord),
+                    None => self.check_pending_committee(&committee)?,
+                }
+                let stored = Stored {
+                    record,
+                    attestations,
+                    active: true,
+                };
                 self.persist("committee", &stored)?;
-                self.lock().committee = Some(committee);
+                let listing = CommitteeListing {
+                    record: committee,
+                    attestations: stored.attestations,
+                };
+                self.lock().committee = Some(listing);
             }
         }
         Ok(())
@@ -295,7 +356,12 @@ impl KeyBook {
 
     fn check_pending_committee(&self, committee: &CommitteeRecord) -> Result<(), KeyBookError> {
         let name = format!("pending-committee/{}", committee.session);
-        let found = self.ledger.records(&name)?.into_iter().next().ok_or(KeyBookError::OtherRecord)?;
+        let found = self
+            .ledger
+            .records(&name)?
+            .into_iter()
+            .next()
+            .ok_or(KeyBookError::OtherRecord)?;
         let stored: Stored =
             borsh::from_slice(&found.1).map_err(|_| KeyBookError::Damaged(name))?;
         if stored.record == Record::Committee(committee.clone()) {
@@ -305,7 +371,11 @@ impl KeyBook {
         }
     }
 
-    fn check_attestations(&self, record: &Record, attestations: &[Attestation]) -> Result<(), KeyBookError> {
+    fn check_attestations(
+        &self,
+        record: &Record,
+        attestations: &[Attestation],
+    ) -> Result<(), KeyBookError> {
         let message = record.signing_bytes();
         let signed: BTreeSet<_> = attestations
             .iter()

@@ -16,7 +16,9 @@ pub enum PassphraseError {
     #[error("{} is not UTF-8 text", .0.display())]
     Text(PathBuf),
     /// Nowhere to take it from.
-    #[error("no passphrase: set {variable}, name a passphrase file, or run in a terminal to be asked")]
+    #[error(
+        "no passphrase: set {variable}, name a passphrase file, or run in a terminal to be asked"
+    )]
     None {
         /// The environment variable that would have been read.
         variable: &'static str,
@@ -37,7 +39,8 @@ pub fn obtain(
 ) -> Result<Passphrase, PassphraseError> {
     if let Some(path) = file {
         let bytes = Zeroizing::new(read_private(path, 4096)?);
-        let text = std::str::from_utf8(&bytes).map_err(|_| PassphraseError::Text(path.to_owned()))?;
+        let text =
+            std::str::from_utf8(&bytes).map_err(|_| PassphraseError::Text(path.to_owned()))?;
         return Ok(Passphrase::new(Zeroizing::new(text.to_owned())));
     }
     if let Ok(text) = std::env::var(variable) {

@@ -77,7 +77,9 @@ impl PrimeStock {
         let mut seed = zeroize::Zeroizing::new([0u8; 32]);
         OsRng.fill_bytes(&mut *seed);
         let mut rng = CeremonyRng::from_seed(*seed);
-        while !self.stopped.load(Ordering::Relaxed) && self.len() < self.wanted.load(Ordering::Relaxed) {
+        while !self.stopped.load(Ordering::Relaxed)
+            && self.len() < self.wanted.load(Ordering::Relaxed)
+        {
             let prime = SafePrime::generate(&mut rng);
             if self.stopped.load(Ordering::Relaxed) {
                 break;

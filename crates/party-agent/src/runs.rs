@@ -26,6 +26,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// In protocol order.
     pub participants: Vec<PartyId>,
+    /// This party's place among them.
+    pub seat: usize,
     /// This party's own.
     pub nonce: [u8; 32],
 }
@@ -104,7 +106,7 @@ impl Runs {
             Some((_, Run::Begun(_))) => return Err(RefusalReason::Repeated),
             Some((_, Run::Prepared(prepared))) => {
                 let right_count = nonces.len() == prepared.participants.len();
-                if !right_count || !nonces.contains(&prepared.nonce) {
+                if !right_count || nonces.get(prepared.seat) != Some(&prepared.nonce) {
                     return Err(RefusalReason::Nonces);
                 }
             }

@@ -31,13 +31,19 @@ async fn main() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> anyhow::Result<()> {
-    let Cli { client, json, command } = cli;
+    let Cli {
+        client,
+        json,
+        command,
+    } = cli;
     match command {
         Command::Init(args) => commands::init::run(&args, json),
         Command::Up(args) => commands::up::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Status => commands::status::run(&client, json).await,
-        Command::Committee(CommitteeCommand::Setup) => commands::committee::setup(&client, json).await,
+        Command::Committee(CommitteeCommand::Setup) => {
+            commands::committee::setup(&client, json).await
+        }
         Command::Key(KeyCommand::Create(args)) => commands::key::create(&client, args, json).await,
         Command::Key(KeyCommand::List) => commands::key::list(&client, json).await,
         Command::Key(KeyCommand::Show { name }) => commands::key::show(&client, &name, json).await,

@@ -79,27 +79,50 @@ impl Viewer {
         let text = std::fs::read_to_string(path).with_context(|| {
             format!("cannot read {}; name the operator's configuration with --client, or start a cluster with `quorate up`", path.display())
         })?;
-        let mut config: ClientConfig = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        let mut config: ClientConfig =
+            toml::from_str(&text).with_context(|| path.display().to_string())?;
         let base = path.parent().unwrap_or_else(|| Path::new("."));
         let tls = &mut config.tls;
-        for relative in [&mut config.roster, &mut config.key, &mut tls.ca, &mut tls.certificate, &mut tls.key]
-            .into_iter()
-            .chain(&mut config.passphrase_file)
-            .chain(&mut config.endpoint_file)
+        for relative in [
+            &mut config.roster,
+            &mut config.key,
+            &mut tls.ca,
+            &mut tls.certificate,
+            &mut tls.key,
+        ]
+        .into_iter()
+        .chain(&mut config.passphrase_file)
+        .chain(&mut config.endpoint_file)
         {
             *relative = base.join(&*relative);
         }
         let roster = boot::load_roster(&config.roster)?;
-        let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let (ca, certificate, key) =
-            (read(&config.tls.ca)?, read(&config.tls.certificate)?, read(&config.tls.key)?);
+        let read = |path: &Path| {
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let (ca, certificate, key) = (
+            read(&config.tls.ca)?,
+            read(&config.tls.certificate)?,
+            read(&config.tls.key)?,
+        );
         let endpoint = config
             .endpoint_file
             .as_deref()
             .and_then(|file| std::fs::read_to_string(file).ok())
             .unwrap_or_else(|| config.endpoint.clone());
-        let api = Client::new(endpoint.trim(), &Tls { ca: &ca, certificate: &certificate, key: &key })?;
-        Ok(Self { config, roster, api })
+        let api = Client::new(
+            endpoint.trim(),
+            &Tls {
+                ca: &ca,
+                certificate: &certificate,
+                key: &key,
+            },
+        )?;
+        Ok(Self {
+            config,
+            roster,
+            api,
+        })
     }
 
     /// All keys whose every attestation is there and good; others are not shown as usable.
@@ -118,7 +141,10 @@ impl Viewer {
     /// A key by name. What the orchestrator says is believed only if every custodian has signed it.
     pub async fn key(&self, name: &KeyName) -> anyhow::Result<KeyRecord> {
         let keys = self.keys().await?;
-        let mut named = keys.into_iter().filter(|k| k.record.name == *name).peekable();
+        let mut named = keys
+            .into_iter()
+            .filter(|k| k.record.name == *name)
+            .peekable();
         if named.peek().is_none() {
             bail!("no key named {name}; `quorate key list` shows the keys there are");
         }
@@ -135,7 +161,9 @@ impl Viewer {
         if self.fully_attested(key) {
             return Ok(());
         }
-        bail!("the orchestrator reports a key that not every custodian has signed for; do not use it")
+        bail!(
+            "the orchestrator reports a key that not every custodian has signed for; do not use it"
+        )
     }
 }
 
@@ -148,9 +176,14 @@ impl Operator {
         let sealed: SealedBox =
             serde_json::from_slice(&json).with_context(|| config.key.display().to_string())?;
         let prompt = format!("Passphrase of operator {}: ", config.operator);
-        let secret = passphrase::obtain(config.passphrase_file.as_deref(), "QUORATE_OPERATOR_PASSPHRASE", &prompt)?;
+        let secret = passphrase::obtain(
+            config.passphrase_file.as_deref(),
+            "QUORATE_OPERATOR_PASSPHRASE",
+            &prompt,
+        )?;
         let bytes = sealed.open(&secret, &key_purpose(&config.operator))?;
-        let bytes = <&[u8; 32]>::try_from(bytes.as_slice()).context("the operator key is not 32 bytes")?;
+        let bytes =
+            <&[u8; 32]>::try_from(bytes.as_slice()).context("the operator key is not 32 bytes")?;
         let key = SigningKey::from_bytes(bytes);
         Ok(Self { viewer, key })
     }
@@ -159,7 +192,9 @@ impl Operator {
     pub fn sign(&self, action: Action) -> SignedIntent {
         let mut nonce = [0u8; 16];
         OsRng.fill_bytes(&mut nonce);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let intent = Intent {
             roster: self.viewer.roster.hash(),

@@ -11,10 +11,12 @@ pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
 
 /// Prints an error on standard error; with `--json` as a problem document.
 pub fn error(error: &anyhow::Error, as_json: bool) {
-    let problem = error.chain().find_map(|cause| match cause.downcast_ref::<ClientError>() {
-        Some(ClientError::Problem(problem)) => Some((**problem).clone()),
-        _ => None,
-    });
+    let problem = error
+        .chain()
+        .find_map(|cause| match cause.downcast_ref::<ClientError>() {
+            Some(ClientError::Problem(problem)) => Some((**problem).clone()),
+            _ => None,
+        });
     if as_json {
         let other = || Problem::new(0, "client", "The command failed", format!("{error:#}"));
         if let Ok(text) = serde_json::to_string_pretty(&problem.unwrap_or_else(other)) {
@@ -32,12 +34,16 @@ pub fn error(error: &anyhow::Error, as_json: bool) {
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "committee-not-set-up" => "run `quorate committee setup` once; it takes about a minute",
-        "primes-not-ready" => "`quorate status` shows how many safe primes each custodian has; `quorate committee setup` waits for them",
+        "primes-not-ready" => {
+            "`quorate status` shows how many safe primes each custodian has; `quorate committee setup` waits for them"
+        }
         "party-offline" => "`quorate status` shows who answers",
         "key-unknown" => "`quorate key list` shows the keys there are",
         "key-name-taken" => "choose another --name; `quorate key list` shows those in use",
         "intent-expired" | "intent-invalid" => "check this machine's clock, then try again",
-        "other-roster" => "the custodians have another roster than this client; get the current one from your administrator",
+        "other-roster" => {
+            "the custodians have another roster than this client; get the current one from your administrator"
+        }
         _ => return None,
     })
 }

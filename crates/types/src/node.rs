@@ -111,6 +111,16 @@ impl Record {
     }
 }
 
+/// A committee's setup in force, with every party's attestation.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitteeListing {
+    /// The setup.
+    pub record: CommitteeRecord,
+    /// All parties' attestations.
+    pub attestations: Vec<Attestation>,
+}
+
 /// A key and who has attested it so far.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,7 +148,7 @@ pub struct NodeStatus {
     /// How many it needs before committee setup.
     pub primes_needed: u32,
     /// The committee's auxiliary information, once in force.
-    pub committee: Option<CommitteeRecord>,
+    pub committee: Option<CommitteeListing>,
     /// Keys it holds shares of.
     pub keys: u32,
     /// Ceremonies running now.

@@ -55,13 +55,20 @@ impl Attempts<'_> {
     }
 
     /// Everyone's nonce; or, if someone gives none, how it stands with each.
-    async fn prepare(&self, attempt: u32, participants: &[PartyId]) -> Result<Vec<[u8; 32]>, Vec<PartyEnd>> {
+    async fn prepare(
+        &self,
+        attempt: u32,
+        participants: &[PartyId],
+    ) -> Result<Vec<[u8; 32]>, Vec<PartyEnd>> {
         let request = NodeRequest::Prepare {
             intent: self.intent.signed().clone(),
             attempt,
             participants: participants.to_vec(),
         };
-        let replies = self.nodes.ask_all(participants, &request, PREPARE_TIMEOUT).await;
+        let replies = self
+            .nodes
+            .ask_all(participants, &request, PREPARE_TIMEOUT)
+            .await;
         let nonces: Option<Vec<_>> = replies
             .iter()
             .map(|reply| match reply {
@@ -69,17 +76,32 @@ impl Attempts<'_> {
                 _ => None,
             })
             .collect();
-        nonces.ok_or_else(|| replies.into_iter().map(|r| end_of(r).unwrap_or_else(waiting)).collect())
+        nonces.ok_or_else(|| {
+            replies
+                .into_iter()
+                .map(|r| end_of(r).unwrap_or_else(waiting))
+                .collect()
+        })
     }
 
-    async fn begin(&self, attempt: u32, participants: &[PartyId], nonces: &[[u8; 32]]) -> Vec<PartyEnd> {
+    async fn begin(
+        &self,
+        attempt: u32,
+        participants: &[PartyId],
+        nonces: &[[u8; 32]],
+    ) -> Vec<PartyEnd> {
         let begin = NodeRequest::Begin {
             intent: self.intent.hash(),
             attempt,
             nonces: nonces.to_vec(),
             wait_ms: WAIT_MS,
         };
-        join_all(participants.iter().map(|party| self.follow(party, &begin, attempt))).await
+        join_all(
+            participants
+                .iter()
+                .map(|party| self.follow(party, &begin, attempt)),
+        )
+        .await
     }
 
     /// Begins at one agent and waits for its end, however long its ceremony takes; the agent's own time-outs bound it.
@@ -97,6 +119,9 @@ impl Attempts<'_> {
             match reply {
                 Err(_) if silence + 1 < MAX_SILENCE => silence += 1,
                 Ok(NodeReply::Running) => silence = 0,
+                Ok(NodeReply::Refused(refusal)) if refusal.code == "not-prepared" => {
+                    return restarted(party);
+                }
                 other => return end_of(other).unwrap_or_else(waiting),
             }
         }
@@ -112,6 +137,16 @@ fn end_of(reply: Result<NodeReply, NodeError>) -> Option<PartyEnd> {
         Ok(_) => None,
         Err(error) => Some(PartyEnd::Silent(error)),
     }
+}
+
+/// It had begun, and now knows nothing of it.
+fn restarted(party: &PartyId) -> PartyEnd {
+    PartyEnd::Failed(Failure {
+        code: "party-restarted".to_owned(),
+        reason: "was restarted and lost the session".to_owned(),
+        culprits: Vec::new(),
+        missing: vec![party.clone()],
+    })
 }
 
 fn waiting() -> PartyEnd {

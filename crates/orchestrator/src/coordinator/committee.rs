@@ -3,15 +3,19 @@
 
 use std::time::Duration;
 
-use quorate_api::{Problem, ResultView};
+use quorate_api::{PartyStatus, Problem, ResultView};
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record, RunResult};
 use quorate_types::{Attestation, PartyId, ValidRoster};
 
 use super::attempt::{Attempts, PartyEnd, problem_of};
+use crate::nodes::Nodes;
 
 const ACTIVATE_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) async fn run(attempts: &Attempts<'_>, roster: &ValidRoster) -> Result<ResultView, Problem> {
+pub(super) async fn run(
+    attempts: &Attempts<'_>,
+    roster: &ValidRoster,
+) -> Result<ResultView, Problem> {
     let parties = roster.party_ids();
     let ends = attempts.run(0, &parties).await;
     let (record, attestations) = agreed(roster, &ends)?;
@@ -34,23 +38,34 @@ fn agreed(
     let attested: Option<Vec<_>> = ends
         .iter()
         .map(|(_, end)| match end {
-            PartyEnd::Finished(RunResult::Attested { record, attestation }) => Some((record, attestation)),
+            PartyEnd::Finished(RunResult::Attested {
+                record,
+                attestation,
+            }) => Some((record, attestation)),
             _ => None,
         })
         .collect();
     let attested = attested.ok_or_else(|| problem_of(ends))?;
-    let disagree = |detail: &str| Problem::new(502, "not-attested", "The custodians do not agree", detail);
-    let (record, _) = attested.first().ok_or_else(|| disagree("nobody attested anything"))?;
+    let disagree =
+        |detail: &str| Problem::new(502, "not-attested", "The custodians do not agree", detail);
+    let (record, _) = attested
+        .first()
+        .ok_or_else(|| disagree("nobody attested anything"))?;
     let message = record.signing_bytes();
     for ((party, _), (theirs, attestation)) in ends.iter().zip(&attested) {
         let valid = attestation.party == *party
             && theirs == record
             && roster.party_signed(party, &message, &attestation.signature);
         if !valid {
-            return Err(disagree(&format!("{party} attests another record than the others, or does not sign it")));
+            return Err(disagree(&format!(
+                "{party} attests another record than the others, or does not sign it"
+            )));
         }
     }
-    let attestations = attested.iter().map(|(_, attestation)| (*attestation).clone()).collect();
+    let attestations = attested
+        .iter()
+        .map(|(_, attestation)| (*attestation).clone())
+        .collect();
     Ok(((*record).clone(), attestations))
 }
 
@@ -65,7 +80,10 @@ async fn activate(
         record: record.clone(),
         attestations: attestations.to_vec(),
     };
-    let replies = attempts.nodes.ask_all(parties, &request, ACTIVATE_TIMEOUT).await;
+    let replies = attempts
+        .nodes
+        .ask_all(parties, &request, ACTIVATE_TIMEOUT)
+        .await;
     for (party, reply) in parties.iter().zip(replies) {
         let note = match reply {
             Ok(NodeReply::Active) => continue,
@@ -75,5 +93,28 @@ async fn activate(
         };
         tracing::warn!("{note}");
         attempts.view.send_modify(|view| view.notes.push(note));
+    }
+}
+
+/// A setup that one custodian has in force, and so every party attested, is brought into force where it is not: that is how an
+/// activation lost to a crash is made up for.
+pub(super) async fn heal(nodes: &Nodes, parties: &[PartyStatus]) {
+    let statuses = || parties.iter().filter_map(|p| p.status.as_ref());
+    let Some(listing) = statuses().find_map(|s| s.committee.as_ref()) else {
+        return;
+    };
+    let request = NodeRequest::Activate {
+        record: Record::Committee(listing.record.clone()),
+        attestations: listing.attestations.clone(),
+    };
+    for behind in statuses().filter(|s| s.committee.is_none()) {
+        match nodes.ask(&behind.party, &request, ACTIVATE_TIMEOUT).await {
+            Ok(NodeReply::Active) => {
+                tracing::info!(party = %behind.party, "committee setup activated")
+            }
+            other => {
+                tracing::warn!(party = %behind.party, ?other, "cannot activate the committee setup")
+            }
+        }
     }
 }

@@ -32,7 +32,9 @@ pub struct Coordinator {
 
 /// Unix time in milliseconds.
 fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -54,17 +56,38 @@ impl Coordinator {
     /// How every party is.
     pub async fn status(&self) -> ClusterStatus {
         let parties = self.roster.party_ids();
-        let replies = self.nodes.ask_all(&parties, &NodeRequest::Status, STATUS_TIMEOUT).await;
+        let replies = self
+            .nodes
+            .ask_all(&parties, &NodeRequest::Status, STATUS_TIMEOUT)
+            .await;
         let party_status = |(party, reply): (PartyId, Result<NodeReply, _>)| match reply {
-            Ok(NodeReply::Status(status)) => PartyStatus { party, status: Some(status), error: None },
-            Ok(_) => PartyStatus { party, status: None, error: Some("answered something else".to_owned()) },
-            Err(error) => PartyStatus { party, status: None, error: Some(format!("{error}")) },
+            Ok(NodeReply::Status(status)) => PartyStatus {
+                party,
+                status: Some(status),
+                error: None,
+            },
+            Ok(_) => PartyStatus {
+                party,
+                status: None,
+                error: Some("answered something else".to_owned()),
+            },
+            Err(error) => PartyStatus {
+                party,
+                status: None,
+                error: Some(format!("{error}")),
+            },
         };
+        let parties = parties
+            .into_iter()
+            .zip(replies)
+            .map(party_status)
+            .collect::<Vec<_>>();
+        committee::heal(&self.nodes, &parties).await;
         ClusterStatus {
             cluster: self.roster.roster().cluster.clone(),
             threshold: self.roster.threshold(),
             roster: self.roster.hash(),
-            parties: parties.into_iter().zip(replies).map(party_status).collect(),
+            parties,
         }
     }
 
@@ -113,7 +136,11 @@ impl Coordinator {
 
     async fn run(&self, intent: VerifiedIntent, state: &watch::Sender<IntentView>) {
         tracing::info!(intent = %intent.hash(), action = intent.intent().action.name(), "started");
-        let attempts = Attempts { nodes: &self.nodes, intent: &intent, view: state };
+        let attempts = Attempts {
+            nodes: &self.nodes,
+            intent: &intent,
+            view: state,
+        };
         let result = match &intent.intent().action {
             Action::SetUpCommittee | Action::CreateKey { .. } => {
                 committee::run(&attempts, &self.roster).await

@@ -21,7 +21,10 @@ struct Expected {
     items: Vec<SigningItem>,
 }
 
-pub(super) async fn run(attempts: &Attempts<'_>, roster: &ValidRoster) -> Result<ResultView, Problem> {
+pub(super) async fn run(
+    attempts: &Attempts<'_>,
+    roster: &ValidRoster,
+) -> Result<ResultView, Problem> {
     let key = find_key(attempts, roster).await?;
     let expected = Expected::of(attempts.intent, &key)?;
     let mut avoid: BTreeSet<PartyId> = BTreeSet::new();
@@ -38,22 +41,28 @@ pub(super) async fn run(attempts: &Attempts<'_>, roster: &ValidRoster) -> Result
         let problem = problem_of(&ends);
         let before = avoid.len();
         blame(&ends, &problem, &mut avoid);
-        let refused = ends.iter().any(|(_, end)| matches!(end, PartyEnd::Refused(_)));
-        if refused || avoid.len() == before {
+        if avoid.len() == before {
             return Err(problem);
         }
         let note = format!("attempt {attempt}: {}", problem.detail);
         attempts.view.send_modify(|view| view.notes.push(note));
         last = Some(problem);
     }
-    Err(last.unwrap_or_else(|| Problem::new(502, "ceremony-failed", "No quorum signed", "every try failed")))
+    Err(last.unwrap_or_else(|| {
+        Problem::new(
+            502,
+            "ceremony-failed",
+            "No quorum signed",
+            "every try failed",
+        )
+    }))
 }
 
-/// Leaves out whom the next try should not use: proven culprits, and whoever was silent.
+/// Leaves out whom the next try should not use: proven culprits, and whoever was silent or refused.
 fn blame(ends: &[(PartyId, PartyEnd)], problem: &Problem, avoid: &mut BTreeSet<PartyId>) {
     avoid.extend(problem.culprits.iter().chain(&problem.missing).cloned());
     for (party, end) in ends {
-        if matches!(end, PartyEnd::Silent(_)) {
+        if matches!(end, PartyEnd::Silent(_) | PartyEnd::Refused(_)) {
             avoid.insert(party.clone());
         }
     }
@@ -61,9 +70,17 @@ fn blame(ends: &[(PartyId, PartyEnd)], problem: &Problem, avoid: &mut BTreeSet<P
 
 async fn find_key(attempts: &Attempts<'_>, roster: &ValidRoster) -> Result<KeyListing, Problem> {
     let Action::Sign { key, .. } = &attempts.intent.intent().action else {
-        return Err(Problem::new(400, "unreadable", "Not a signing intent", "this is no signing intent"));
+        return Err(Problem::new(
+            400,
+            "unreadable",
+            "Not a signing intent",
+            "this is no signing intent",
+        ));
     };
-    let found = keys::all(attempts.nodes, roster).await.into_iter().find(|k| k.record.id == *key);
+    let found = keys::all(attempts.nodes, roster)
+        .await
+        .into_iter()
+        .find(|k| k.record.id == *key);
     found.ok_or_else(|| {
         let detail = format!("no custodian that answers knows key {key}");
         Problem::new(404, "key-unknown", "Unknown key", detail)
@@ -72,14 +89,30 @@ async fn find_key(attempts: &Attempts<'_>, roster: &ValidRoster) -> Result<KeyLi
 
 impl Expected {
     fn of(intent: &VerifiedIntent, key: &KeyListing) -> Result<Self, Problem> {
-        let Action::Sign { path, network, payload, .. } = &intent.intent().action else {
-            return Err(Problem::new(400, "unreadable", "Not a signing intent", "this is no signing intent"));
+        let Action::Sign {
+            path,
+            network,
+            payload,
+            ..
+        } = &intent.intent().action
+        else {
+            return Err(Problem::new(
+                400,
+                "unreadable",
+                "Not a signing intent",
+                "this is no signing intent",
+            ));
         };
         let record = &key.record;
-        let analysed = derive_child(&record.public_key, record.chain_code.as_bytes(), path).and_then(|child| {
-            let analysis = analyse(payload, *network, record.scheme, &child, record.raw_signing)?;
-            Ok(Self { child, items: analysis.items })
-        });
+        let analysed = derive_child(&record.public_key, record.chain_code.as_bytes(), path)
+            .and_then(|child| {
+                let analysis =
+                    analyse(payload, *network, record.scheme, &child, record.raw_signing)?;
+                Ok(Self {
+                    child,
+                    items: analysis.items,
+                })
+            });
         analysed.map_err(|e| Problem::new(422, e.code(), "The payload is not signed", e))
     }
 
@@ -102,9 +135,17 @@ async fn pick(
     key: &KeyListing,
     avoid: &BTreeSet<PartyId>,
 ) -> Result<Vec<PartyId>, Problem> {
-    let candidates: Vec<PartyId> =
-        key.record.committee.iter().filter(|p| !avoid.contains(p)).cloned().collect();
-    let replies = attempts.nodes.ask_all(&candidates, &NodeRequest::Status, PING_TIMEOUT).await;
+    let candidates: Vec<PartyId> = key
+        .record
+        .committee
+        .iter()
+        .filter(|p| !avoid.contains(p))
+        .cloned()
+        .collect();
+    let replies = attempts
+        .nodes
+        .ask_all(&candidates, &NodeRequest::Status, PING_TIMEOUT)
+        .await;
     let healthy: Vec<PartyId> = candidates
         .into_iter()
         .zip(replies)
@@ -115,8 +156,13 @@ async fn pick(
     match healthy.get(..t) {
         Some(quorum) => Ok(quorum.to_vec()),
         None => {
-            let offline: Vec<PartyId> =
-                key.record.committee.iter().filter(|p| !healthy.contains(p)).cloned().collect();
+            let offline: Vec<PartyId> = key
+                .record
+                .committee
+                .iter()
+                .filter(|p| !healthy.contains(p))
+                .cloned()
+                .collect();
             let names: Vec<_> = offline.iter().map(PartyId::as_str).collect();
             let detail = format!(
                 "{} of {} custodians answer and {t} are needed; not available: {}",
@@ -124,7 +170,12 @@ async fn pick(
                 key.record.committee.len(),
                 names.join(", ")
             );
-            let mut problem = Problem::new(503, "party-offline", "Too few custodians are online", detail);
+            let mut problem = Problem::new(
+                503,
+                "party-offline",
+                "Too few custodians are online",
+                detail,
+            );
             problem.missing = offline;
             Err(problem)
         }

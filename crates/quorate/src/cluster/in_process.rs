@@ -82,10 +82,18 @@ impl Drop for InProcessCluster {
     }
 }
 
-async fn start_agent(dir: &ClusterDir, hub: &InProcessHub, party: &PartyId) -> anyhow::Result<ServingAgent> {
+async fn start_agent(
+    dir: &ClusterDir,
+    hub: &InProcessHub,
+    party: &PartyId,
+) -> anyhow::Result<ServingAgent> {
     let config = AgentConfig::load(&dir.agent_config(party))?;
     let prompt = format!("Passphrase of {party}: ");
-    let secret = passphrase::obtain(config.passphrase_file.as_deref(), "QUORATE_PASSPHRASE", &prompt)?;
+    let secret = passphrase::obtain(
+        config.passphrase_file.as_deref(),
+        "QUORATE_PASSPHRASE",
+        &prompt,
+    )?;
     let opened = {
         let config = config.clone();
         tokio::task::spawn_blocking(move || boot::open(&config, &secret)).await?

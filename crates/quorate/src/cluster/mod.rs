@@ -18,7 +18,9 @@ pub struct ClusterDir {
 impl ClusterDir {
     /// Names a directory; nothing is read yet.
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+        Self {
+            dir: dir.to_owned(),
+        }
     }
 
     /// Whether a cluster was provisioned here.
@@ -38,7 +40,10 @@ impl ClusterDir {
 
     /// A custodian's configuration.
     pub fn agent_config(&self, party: &PartyId) -> PathBuf {
-        self.dir.join("custodians").join(party.as_str()).join("agent.toml")
+        self.dir
+            .join("custodians")
+            .join(party.as_str())
+            .join("agent.toml")
     }
 
     /// The orchestrator's configuration.

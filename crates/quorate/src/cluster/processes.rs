@@ -28,7 +28,9 @@ pub fn find_nats_server() -> Option<PathBuf> {
         return Some(PathBuf::from(named));
     }
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join("nats-server")).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|dir| dir.join("nats-server"))
+        .find(|file| file.is_file())
 }
 
 impl Processes {
@@ -45,14 +47,23 @@ impl Processes {
         let program = std::env::current_exe().context("cannot find this program's own file")?;
         for party in dir.roster()?.party_ids() {
             let mut command = Command::new(&program);
-            command.args(["agent", "run", "--config"]).arg(dir.agent_config(&party)).args(["--nats-url", &url]);
+            command
+                .args(["agent", "run", "--config"])
+                .arg(dir.agent_config(&party))
+                .args(["--nats-url", &url]);
             cluster.spawn(dir, party.as_str(), command)?;
         }
         let mut command = Command::new(&program);
         command
             .args(["orchestrator", "run", "--config"])
             .arg(dir.orchestrator_config())
-            .args(["--nats-url", &url, "--listen", "127.0.0.1:0", "--endpoint-file"])
+            .args([
+                "--nats-url",
+                &url,
+                "--listen",
+                "127.0.0.1:0",
+                "--endpoint-file",
+            ])
             .arg(&cluster.endpoint);
         cluster.spawn(dir, "orchestrator", command)?;
         cluster.wait_until_all_answer(dir).await?;
@@ -98,7 +109,11 @@ impl Processes {
         Ok(())
     }
 
-    async fn wait_for<T>(&mut self, mut look: impl FnMut() -> Option<T>, what: &str) -> anyhow::Result<T> {
+    async fn wait_for<T>(
+        &mut self,
+        mut look: impl FnMut() -> Option<T>,
+        what: &str,
+    ) -> anyhow::Result<T> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = look() {
@@ -106,7 +121,10 @@ impl Processes {
             }
             self.fail_if_one_ended()?;
             if Instant::now() > deadline {
-                bail!("{what} did not start within {} s; see the run directory's logs", PATIENCE.as_secs());
+                bail!(
+                    "{what} did not start within {} s; see the run directory's logs",
+                    PATIENCE.as_secs()
+                );
             }
             sleep(Duration::from_millis(20)).await;
         }
@@ -114,26 +132,52 @@ impl Processes {
 
     async fn wait_until_all_answer(&mut self, dir: &ClusterDir) -> anyhow::Result<()> {
         let endpoint = self.endpoint.clone();
-        self.wait_for(|| endpoint.exists().then_some(()), "the orchestrator").await?;
+        self.wait_for(|| endpoint.exists().then_some(()), "the orchestrator")
+            .await?;
         let viewer = Viewer::load(&dir.client_config())?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = viewer.api.status().await?;
-            let silent: Vec<_> = status.parties.iter().filter(|p| p.status.is_none()).collect();
+            let silent: Vec<_> = status
+                .parties
+                .iter()
+                .filter(|p| p.status.is_none())
+                .collect();
             if silent.is_empty() {
                 return Ok(());
             }
             self.fail_if_one_ended()?;
             if Instant::now() > deadline {
                 let names: Vec<_> = silent.iter().map(|p| p.party.as_str()).collect();
-                bail!("{} did not come up; see the run directory's logs", names.join(", "));
+                bail!(
+                    "{} did not come up; see the run directory's logs",
+                    names.join(", ")
+                );
             }
             sleep(Duration::from_millis(50)).await;
         }
     }
 
+    /// Names of custodians that have ended by themselves, each once. The others go on without them.
+    ///
+    /// # Errors
+    /// NATS or the orchestrator ended: then nothing goes on.
+    pub fn newly_ended(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut ended = Vec::new();
+        for (name, child) in &mut self.children {
+            if child.try_wait()?.is_some() {
+                ended.push(name.clone());
+            }
+        }
+        self.children.retain(|(name, _)| !ended.contains(name));
+        match ended.iter().find(|name| !name.starts_with("party-")) {
+            Some(name) => bail!("{name} ended; see the run directory's logs"),
+            None => Ok(ended),
+        }
+    }
+
     /// An error that names a process that has ended by itself.
-    pub fn fail_if_one_ended(&mut self) -> anyhow::Result<()> {
+    fn fail_if_one_ended(&mut self) -> anyhow::Result<()> {
         for (name, child) in &mut self.children {
             if let Some(status) = child.try_wait()? {
                 bail!("{name} ended ({status}); see the run directory's logs");
@@ -145,12 +189,18 @@ impl Processes {
     /// Asks every process to end, the last started first, and kills those that do not within five seconds.
     pub async fn stop(mut self) {
         for (name, child) in self.children.iter_mut().rev() {
-            let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix_pid);
+            let pid = child
+                .id()
+                .and_then(|pid| i32::try_from(pid).ok())
+                .and_then(rustix_pid);
             if let Some(pid) = pid {
                 // A process that is gone already needs no signal.
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
-            if tokio::time::timeout(Duration::from_secs(5), child.wait()).await.is_err() {
+            if tokio::time::timeout(Duration::from_secs(5), child.wait())
+                .await
+                .is_err()
+            {
                 tracing::warn!(name, "did not end, killing it");
                 let _ = child.kill().await;
             }

@@ -21,7 +21,9 @@ pub async fn run(client: &ClientArgs, args: AddressArgs, json: bool) -> anyhow::
     }
     println!("{text}");
     if record.public_key.curve() == Curve::Ed25519 && !args.path.is_root() {
-        eprintln!("note: deriving Ed25519 children is not standardised; other wallets cannot follow this path");
+        eprintln!(
+            "note: deriving Ed25519 children is not standardised; other wallets cannot follow this path"
+        );
     }
     Ok(())
 }

@@ -19,20 +19,29 @@ pub async fn setup(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
         if json {
             return output::json(&record);
         }
-        println!("the committee is set up already (session {})", record.session.short());
+        println!(
+            "the committee is set up already (session {})",
+            record.session.short()
+        );
         return Ok(());
     }
     let record = run(&operator, json).await?;
     if json {
         return output::json(&record);
     }
-    println!("the committee is set up for ECDSA (session {})", record.session.short());
+    println!(
+        "the committee is set up for ECDSA (session {})",
+        record.session.short()
+    );
     Ok(())
 }
 
 /// The setup every custodian has, if they all have the same.
 fn already(status: &ClusterStatus) -> Option<CommitteeRecord> {
-    let mut records = status.parties.iter().map(|p| p.status.as_ref()?.committee.clone());
+    let mut records = status
+        .parties
+        .iter()
+        .map(|p| Some(p.status.as_ref()?.committee.as_ref()?.record.clone()));
     let first = records.next()??;
     records.all(|r| r.as_ref() == Some(&first)).then_some(first)
 }
@@ -40,7 +49,11 @@ fn already(status: &ClusterStatus) -> Option<CommitteeRecord> {
 /// Waits for everyone's safe primes, then runs the ceremony. Both with progress.
 pub async fn run(operator: &Operator, quiet: bool) -> anyhow::Result<CommitteeRecord> {
     wait_for_primes(operator, quiet).await?;
-    let spinner = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let spinner = if quiet {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new_spinner()
+    };
     spinner.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
     spinner.set_message("custodians prove their Paillier keys to each other");
     spinner.enable_steady_tick(Duration::from_millis(120));
@@ -54,14 +67,23 @@ pub async fn run(operator: &Operator, quiet: bool) -> anyhow::Result<CommitteeRe
 }
 
 async fn wait_for_primes(operator: &Operator, quiet: bool) -> anyhow::Result<()> {
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
-    bar.set_style(ProgressStyle::with_template("safe primes {bar:30} {pos}/{len} {elapsed}")?);
+    let bar = if quiet {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(0)
+    };
+    bar.set_style(ProgressStyle::with_template(
+        "safe primes {bar:30} {pos}/{len} {elapsed}",
+    )?);
     loop {
         let status = operator.viewer.api.status().await?;
         let (mut have, mut need) = (0, 0);
         for party in &status.parties {
             let Some(node) = &party.status else {
-                bail!("{} is offline; committee setup needs every custodian", party.party);
+                bail!(
+                    "{} is offline; committee setup needs every custodian",
+                    party.party
+                );
             };
             have += u64::from(node.primes.min(node.primes_needed));
             need += u64::from(node.primes_needed);

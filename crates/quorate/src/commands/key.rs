@@ -60,9 +60,22 @@ pub async fn list(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
         println!("no keys yet; make one with: quorate key create --curve secp256k1 --name hot");
     }
     for key in &keys {
-        let KeyRecord { name, scheme, public_key, threshold, .. } = &key.record;
-        let state = if key.active { "" } else { "   NOT ATTESTED BY EVERY CUSTODIAN" };
-        println!("{name:<20} {:<10} {scheme:<7} {threshold}  {public_key}{state}", public_key.curve());
+        let KeyRecord {
+            name,
+            scheme,
+            public_key,
+            threshold,
+            ..
+        } = &key.record;
+        let state = if key.active {
+            ""
+        } else {
+            "   NOT ATTESTED BY EVERY CUSTODIAN"
+        };
+        println!(
+            "{name:<20} {:<10} {scheme:<7} {threshold}  {public_key}{state}",
+            public_key.curve()
+        );
     }
     Ok(())
 }
@@ -83,17 +96,40 @@ pub async fn show(client: &ClientArgs, name: &KeyName, json: bool) -> anyhow::Re
 }
 
 fn print(viewer: &Viewer, key: &KeyListing) {
-    let KeyRecord { id, name, scheme, public_key, chain_code, epoch, threshold, committee, raw_signing, .. } =
-        &key.record;
+    let KeyRecord {
+        id,
+        name,
+        scheme,
+        public_key,
+        chain_code,
+        epoch,
+        threshold,
+        committee,
+        raw_signing,
+        ..
+    } = &key.record;
     let attested = viewer.roster.attesters(&key.record, &key.attestations);
     let names = |parties: Vec<&str>| parties.join(", ");
     println!("key          {name}");
     println!("id           {id}");
-    println!("curve        {}, {scheme}, signed by {}", public_key.curve(), scheme.protocol());
+    println!(
+        "curve        {}, {scheme}, signed by {}",
+        public_key.curve(),
+        scheme.protocol()
+    );
     println!("public key   {public_key}");
     println!("chain code   {chain_code}");
     println!("threshold    {threshold}, share generation {epoch}");
-    println!("committee    {}", names(committee.iter().map(|p| p.as_str()).collect()));
-    println!("attested by  {}", names(attested.iter().map(|p| p.as_str()).collect()));
-    println!("raw signing  {}", if *raw_signing { "allowed" } else { "no" });
+    println!(
+        "committee    {}",
+        names(committee.iter().map(|p| p.as_str()).collect())
+    );
+    println!(
+        "attested by  {}",
+        names(attested.iter().map(|p| p.as_str()).collect())
+    );
+    println!(
+        "raw signing  {}",
+        if *raw_signing { "allowed" } else { "no" }
+    );
 }

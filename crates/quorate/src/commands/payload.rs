@@ -17,7 +17,8 @@ pub fn read(args: &PayloadArgs) -> anyhow::Result<Payload> {
         (None, Some(text), None, None) => Ok(Payload::Raw(text.clone().into_bytes())),
         (None, None, Some(file), Some(_)) => {
             let bytes = bytes_of(file)?;
-            let text = String::from_utf8(bytes).with_context(|| format!("{} is not text", file.display()))?;
+            let text = String::from_utf8(bytes)
+                .with_context(|| format!("{} is not text", file.display()))?;
             Ok(Payload::TypedData(text))
         }
         (Some(_), None, None, None) | (None, None, Some(_), None) => {
@@ -28,9 +29,14 @@ pub fn read(args: &PayloadArgs) -> anyhow::Result<Payload> {
 }
 
 fn bytes_of(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let length = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
+    let length = std::fs::metadata(file)
+        .with_context(|| format!("cannot read {}", file.display()))?
+        .len();
     if length > 2 * Payload::MAX_LEN as u64 + 1024 {
-        bail!("{} has {length} bytes, more than any payload may have", file.display());
+        bail!(
+            "{} has {length} bytes, more than any payload may have",
+            file.display()
+        );
     }
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
@@ -41,13 +47,17 @@ fn from_file(file: &Path, network: Network) -> anyhow::Result<Payload> {
     match network {
         Network::Evm { .. } => match text {
             Some(json) if json.starts_with('{') => Ok(quorate_chain::evm::from_json(json)?),
-            Some(digits) if is_hex(digits) => {
-                Ok(Payload::EvmTransaction(hex::decode(digits.trim_start_matches("0x"))?))
-            }
+            Some(digits) if is_hex(digits) => Ok(Payload::EvmTransaction(hex::decode(
+                digits.trim_start_matches("0x"),
+            )?)),
             _ => Ok(Payload::EvmTransaction(bytes)),
         },
-        Network::Bitcoin(_) => Ok(Payload::BitcoinPsbt(text.and_then(base64_of).unwrap_or(bytes))),
-        Network::Solana => Ok(Payload::SolanaMessage(text.and_then(base64_of).unwrap_or(bytes))),
+        Network::Bitcoin(_) => Ok(Payload::BitcoinPsbt(
+            text.and_then(base64_of).unwrap_or(bytes),
+        )),
+        Network::Solana => Ok(Payload::SolanaMessage(
+            text.and_then(base64_of).unwrap_or(bytes),
+        )),
     }
 }
 

@@ -34,7 +34,13 @@ pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Res
     let operator = Operator::load(&client.client)?;
     let record = operator.viewer.key(&args.payload.key).await?;
     let child = child_of(&record, &args.payload)?;
-    let analysis = analyse(&payload, args.payload.chain, record.scheme, &child, record.raw_signing)?;
+    let analysis = analyse(
+        &payload,
+        args.payload.chain,
+        record.scheme,
+        &child,
+        record.raw_signing,
+    )?;
     if !json {
         for line in analysis.facts.summary_lines() {
             eprintln!("  {line}");
@@ -60,7 +66,11 @@ fn confirmed() -> anyhow::Result<bool> {
 
 /// The child key the arguments name.
 pub fn child_of(record: &KeyRecord, args: &PayloadArgs) -> anyhow::Result<PublicKey> {
-    Ok(derive_child(&record.public_key, record.chain_code.as_bytes(), &args.path)?)
+    Ok(derive_child(
+        &record.public_key,
+        record.chain_code.as_bytes(),
+        &args.path,
+    )?)
 }
 
 /// Has a payload signed. Every signature is verified here before anything is returned.
@@ -72,7 +82,13 @@ pub async fn sign(
     purpose: &str,
 ) -> anyhow::Result<Signed> {
     let child = child_of(record, args)?;
-    let analysis = analyse(&payload, args.chain, record.scheme, &child, record.raw_signing)?;
+    let analysis = analyse(
+        &payload,
+        args.chain,
+        record.scheme,
+        &child,
+        record.raw_signing,
+    )?;
     let intent = operator.sign(Action::Sign {
         key: record.id,
         path: args.path.clone(),
@@ -122,8 +138,17 @@ fn report(args: &SignArgs, record: &KeyRecord, signed: &Signed, json: bool) -> a
             "notes": signed.view.notes,
         }));
     }
-    let names: Vec<_> = signed.view.participants.iter().map(|p| p.as_str()).collect();
-    eprintln!("signed by {}; id {}", names.join(" and "), signed.assembled.id);
+    let names: Vec<_> = signed
+        .view
+        .participants
+        .iter()
+        .map(|p| p.as_str())
+        .collect();
+    eprintln!(
+        "signed by {}; id {}",
+        names.join(" and "),
+        signed.assembled.id
+    );
     match &args.out {
         Some(file) => eprintln!("written to {}", file.display()),
         None => println!("{text}"),
@@ -132,5 +157,6 @@ fn report(args: &SignArgs, record: &KeyRecord, signed: &Signed, json: bool) -> a
 }
 
 fn write_out(file: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(file, format!("{text}\n")).with_context(|| format!("cannot write {}", file.display()))
+    std::fs::write(file, format!("{text}\n"))
+        .with_context(|| format!("cannot write {}", file.display()))
 }

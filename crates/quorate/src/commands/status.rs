@@ -16,15 +16,28 @@ pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
         match &party.status {
             Some(node) => {
                 let committee = match &node.committee {
-                    Some(record) => format!("set up for ECDSA (session {})", record.session.short()),
-                    None => format!("not set up for ECDSA, {} of {} primes ready", node.primes, node.primes_needed),
+                    Some(committee) => format!(
+                        "set up for ECDSA (session {})",
+                        committee.record.session.short()
+                    ),
+                    None => format!(
+                        "not set up for ECDSA, {} of {} primes ready",
+                        node.primes, node.primes_needed
+                    ),
                 };
-                println!("  {:<10} online   {} keys, {} running, {committee}", party.party, node.keys, node.running);
+                println!(
+                    "  {:<10} online   {} keys, {} running, {committee}",
+                    party.party, node.keys, node.running
+                );
                 if node.roster != viewer.roster.hash() {
                     println!("  {:<10} has another roster than this client", "");
                 }
             }
-            None => println!("  {:<10} OFFLINE  {}", party.party, party.error.as_deref().unwrap_or("")),
+            None => println!(
+                "  {:<10} OFFLINE  {}",
+                party.party,
+                party.error.as_deref().unwrap_or("")
+            ),
         }
     }
     Ok(())

@@ -16,18 +16,30 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         create(&args)?;
     }
     let roster = dir.roster()?;
-    println!("cluster {} ({}) in {}", roster.roster().cluster, roster.threshold(), args.dir.display());
+    println!(
+        "cluster {} ({}) in {}",
+        roster.roster().cluster,
+        roster.threshold(),
+        args.dir.display()
+    );
     match find_nats_server().filter(|_| !args.in_process) {
         Some(nats_server) => {
-            println!("starting {} agents as separate processes over {}", roster.threshold().n(), nats_server.display());
+            println!(
+                "starting {} agents as separate processes over {}",
+                roster.threshold().n(),
+                nats_server.display()
+            );
             let mut cluster = Processes::start(&dir, &nats_server).await?;
             ready(&dir)?;
             let ended = loop {
                 tokio::select! {
                     () = interrupted() => break Ok(()),
                     () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {
-                        if let Err(error) = cluster.fail_if_one_ended() {
-                            break Err(error);
+                        match cluster.newly_ended() {
+                            Ok(ended) => for name in ended {
+                                println!("{name} ended by itself; see {}/run/{name}.log. The others go on; start it again with: quorate up", args.dir.display());
+                            },
+                            Err(error) => break Err(error),
                         }
                     }
                 }

@@ -16,9 +16,19 @@ pub async fn run(client: &ClientArgs, args: VerifyArgs, json: bool) -> anyhow::R
     let viewer = Viewer::load(&client.client)?;
     let record = viewer.key(&args.payload.key).await?;
     let child = child_of(&record, &args.payload)?;
-    let analysis = analyse(&payload, args.payload.chain, record.scheme, &child, record.raw_signing)?;
+    let analysis = analyse(
+        &payload,
+        args.payload.chain,
+        record.scheme,
+        &child,
+        record.raw_signing,
+    )?;
     if analysis.items.len() != args.signature.len() {
-        bail!("this payload takes {} signatures, {} were given", analysis.items.len(), args.signature.len());
+        bail!(
+            "this payload takes {} signatures, {} were given",
+            analysis.items.len(),
+            args.signature.len()
+        );
     }
     for (item, text) in analysis.items.iter().zip(&args.signature) {
         let signature = parse(record.scheme, text)?;
@@ -26,7 +36,9 @@ pub async fn run(client: &ClientArgs, args: VerifyArgs, json: bool) -> anyhow::R
             .with_context(|| format!("signature {} is NOT good", item.index()))?;
     }
     if json {
-        return output::json(&json!({ "valid": true, "key": record.name, "path": args.payload.path }));
+        return output::json(
+            &json!({ "valid": true, "key": record.name, "path": args.payload.path }),
+        );
     }
     println!("good: made by key {} at {}", record.name, args.payload.path);
     Ok(())
@@ -34,7 +46,8 @@ pub async fn run(client: &ClientArgs, args: VerifyArgs, json: bool) -> anyhow::R
 
 /// Takes `v` as 27 or 28 too, as EIP-191 signatures have it.
 fn parse(scheme: Scheme, text: &str) -> anyhow::Result<Signature> {
-    let mut bytes = hex::decode(text.trim_start_matches("0x")).context("the signature is not hexadecimal")?;
+    let mut bytes =
+        hex::decode(text.trim_start_matches("0x")).context("the signature is not hexadecimal")?;
     let name = match scheme {
         Scheme::Ecdsa => "ecdsa",
         Scheme::Bip340 => "bip340",

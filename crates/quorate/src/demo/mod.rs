@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use quorate_chain::{address, hd::derive_child};
 use quorate_types::{
-    BitcoinNetwork, Curve, DerivationPath, KeyName, KeyRecord, Network, PartyId, Payload, Scheme, Threshold,
+    BitcoinNetwork, Curve, DerivationPath, KeyName, KeyRecord, Network, PartyId, Payload, Scheme,
+    Threshold,
 };
 
 use crate::args::{DemoArgs, PayloadArgs};
@@ -33,7 +34,9 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let temporary = tempfile::tempdir()?;
     let dir = args.dir.unwrap_or_else(|| temporary.path().join("cluster"));
     let dir = ClusterDir::new(&dir);
-    println!("A 2-of-3 cluster. All parties in one process, which is for showing only: a real one has a machine each.\n");
+    println!(
+        "A 2-of-3 cluster. All parties in one process, which is for showing only: a real one has a machine each.\n"
+    );
     let started = Instant::now();
     create_cluster(&dir)?;
     let mut cluster = InProcessCluster::start(&dir).await?;
@@ -42,7 +45,12 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         operator,
         steps: Vec::new(),
     };
-    demo.push("cluster: CA, certificates, identities, sealed stores", "3 custodians", "", started.elapsed());
+    demo.push(
+        "cluster: CA, certificates, identities, sealed stores",
+        "3 custodians",
+        "",
+        started.elapsed(),
+    );
     demo.play(&mut cluster).await?;
     demo.table();
     println!("\ntotal {:.1} s", started.elapsed().as_secs_f32());
@@ -68,39 +76,76 @@ struct Demo {
 impl Demo {
     async fn play(&mut self, cluster: &mut InProcessCluster) -> anyhow::Result<()> {
         let hot = self.create("hot", Curve::Secp256k1, Scheme::Ecdsa).await?;
-        let vault = self.create("vault", Curve::Secp256k1, Scheme::Bip340).await?;
+        let vault = self
+            .create("vault", Curve::Secp256k1, Scheme::Bip340)
+            .await?;
         let sol = self.create("sol", Curve::Ed25519, Scheme::Eddsa).await?;
         self.create("web", Curve::P256, Scheme::Ecdsa).await?;
         self.set_up_committee().await?;
 
         let path: DerivationPath = "m/0/7".parse()?;
-        self.sign("EIP-1559 transfer", &hot, &path, EVM, payloads::evm_transfer()?).await?;
+        self.sign(
+            "EIP-1559 transfer",
+            &hot,
+            &path,
+            EVM,
+            payloads::evm_transfer()?,
+        )
+        .await?;
         let child = derive_child(&hot.public_key, hot.chain_code.as_bytes(), &path)?;
         let spend = payloads::bitcoin_spend(hot.scheme, &child)?;
-        self.sign("Bitcoin P2WPKH spend", &hot, &path, REGTEST, spend).await?;
+        self.sign("Bitcoin P2WPKH spend", &hot, &path, REGTEST, spend)
+            .await?;
 
         let gone = PartyId::new("party-2")?;
         cluster.stop(&gone);
-        println!("\n  {gone} is stopped now; {} go on\n", names(cluster.parties()));
+        println!(
+            "\n  {gone} is stopped now; {} go on\n",
+            names(cluster.parties())
+        );
 
         let child = derive_child(&vault.public_key, vault.chain_code.as_bytes(), &path)?;
         let spend = payloads::bitcoin_spend(vault.scheme, &child)?;
-        self.sign("Bitcoin taproot key-path spend", &vault, &path, REGTEST, spend).await?;
+        self.sign(
+            "Bitcoin taproot key-path spend",
+            &vault,
+            &path,
+            REGTEST,
+            spend,
+        )
+        .await?;
         let root = DerivationPath::root();
         let transfer = payloads::solana_transfer(&sol.public_key)?;
-        self.sign("Solana transfer", &sol, &root, Network::Solana, transfer).await?;
-        self.sign("EIP-712 message", &hot, &path, EVM, payloads::typed_data()).await?;
-        let late = self.steps.iter().rev().take(3).all(|step| !step.who.contains(gone.as_str()));
+        self.sign("Solana transfer", &sol, &root, Network::Solana, transfer)
+            .await?;
+        self.sign("EIP-712 message", &hot, &path, EVM, payloads::typed_data())
+            .await?;
+        let late = self
+            .steps
+            .iter()
+            .rev()
+            .take(3)
+            .all(|step| !step.who.contains(gone.as_str()));
         ensure!(late, "{gone} took part although it was stopped");
         Ok(())
     }
 
-    async fn create(&mut self, name: &str, curve: Curve, scheme: Scheme) -> anyhow::Result<KeyRecord> {
+    async fn create(
+        &mut self,
+        name: &str,
+        curve: Curve,
+        scheme: Scheme,
+    ) -> anyhow::Result<KeyRecord> {
         let started = Instant::now();
         let listing = key::run(&self.operator, &KeyName::new(name)?, curve, scheme, false).await?;
         let record = listing.record;
         println!("  key {name:<6} {curve} {scheme}: {}", record.public_key);
-        self.push(&format!("key {name}: DKG on {curve}"), &names(&record.committee), "3 attestations", started.elapsed());
+        self.push(
+            &format!("key {name}: DKG on {curve}"),
+            &names(&record.committee),
+            "3 attestations",
+            started.elapsed(),
+        );
         Ok(record)
     }
 
@@ -108,8 +153,16 @@ impl Demo {
         println!("\n  committee setup for ECDSA, once for all its keys");
         let started = Instant::now();
         let record = committee::run(&self.operator, false).await?;
-        println!("  done: every custodian attests parameters {}\n", record.digest.short());
-        self.push("committee setup: safe primes, Paillier keys", &names(&record.committee), "3 attestations", started.elapsed());
+        println!(
+            "  done: every custodian attests parameters {}\n",
+            record.digest.short()
+        );
+        self.push(
+            "committee setup: safe primes, Paillier keys",
+            &names(&record.committee),
+            "3 attestations",
+            started.elapsed(),
+        );
         Ok(())
     }
 
@@ -130,9 +183,15 @@ impl Demo {
             typed_data: None,
         };
         let child = sign::child_of(record, &args)?;
-        println!("{what} by {}, key {} at {path}", address(network, record.scheme, &child)?, record.name);
+        println!(
+            "{what} by {}, key {} at {path}",
+            address(network, record.scheme, &child)?,
+            record.name
+        );
         let started = Instant::now();
-        let signed = sign::sign(&self.operator, record, &args, payload, what).await.context(what.to_owned())?;
+        let signed = sign::sign(&self.operator, record, &args, payload, what)
+            .await
+            .context(what.to_owned())?;
         let took = started.elapsed();
         for line in signed.analysis.facts.summary_lines() {
             println!("    {line}");
@@ -145,7 +204,12 @@ impl Demo {
             bail!("{what}: nothing was signed");
         }
         println!("    signed: {}", signed.assembled.id);
-        self.push(what, &names(&signed.view.participants), checker(record.scheme), took);
+        self.push(
+            what,
+            &names(&signed.view.participants),
+            checker(record.scheme),
+            took,
+        );
         Ok(())
     }
 
@@ -159,10 +223,22 @@ impl Demo {
     }
 
     fn table(&self) {
-        println!("\n{:<52} {:<27} {:<16} {:>9}", "step", "custodians", "checked by", "time");
+        println!(
+            "\n{:<52} {:<27} {:<16} {:>9}",
+            "step", "custodians", "checked by", "time"
+        );
         println!("{}", "-".repeat(107));
-        for Step { what, who, checked_by, took } in &self.steps {
-            println!("{what:<52} {who:<27} {checked_by:<16} {:>7.0} ms", took.as_secs_f64() * 1000.0);
+        for Step {
+            what,
+            who,
+            checked_by,
+            took,
+        } in &self.steps
+        {
+            println!(
+                "{what:<52} {who:<27} {checked_by:<16} {:>7.0} ms",
+                took.as_secs_f64() * 1000.0
+            );
         }
     }
 }
@@ -176,5 +252,9 @@ const fn checker(scheme: Scheme) -> &'static str {
 }
 
 fn names<'a>(parties: impl IntoIterator<Item = &'a PartyId>) -> String {
-    parties.into_iter().map(PartyId::as_str).collect::<Vec<_>>().join(" ")
+    parties
+        .into_iter()
+        .map(PartyId::as_str)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -41,7 +41,10 @@ pub fn bitcoin_spend(scheme: Scheme, child: &PublicKey) -> anyhow::Result<Payloa
             sequence: Sequence::MAX,
             witness: Witness::new(),
         },
-        vec![TxOut { value: Amount::from_sat(100_000_000), script_pubkey: ours.clone() }],
+        vec![TxOut {
+            value: Amount::from_sat(100_000_000),
+            script_pubkey: ours.clone(),
+        }],
     );
     let someone = ScriptBuf::from_bytes([&[0x00, 0x14][..], &[0x42; 20]].concat());
     let spend = transaction(
@@ -52,8 +55,14 @@ pub fn bitcoin_spend(scheme: Scheme, child: &PublicKey) -> anyhow::Result<Payloa
             witness: Witness::new(),
         },
         vec![
-            TxOut { value: Amount::from_sat(60_000_000), script_pubkey: someone },
-            TxOut { value: Amount::from_sat(39_998_000), script_pubkey: ours },
+            TxOut {
+                value: Amount::from_sat(60_000_000),
+                script_pubkey: someone,
+            },
+            TxOut {
+                value: Amount::from_sat(39_998_000),
+                script_pubkey: ours,
+            },
         ],
     );
     let mut psbt = Psbt::from_unsigned_tx(spend)?;

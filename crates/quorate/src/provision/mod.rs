@@ -12,8 +12,12 @@ use quorate_messaging::{NatsServerSpec, PartyKeys, nats_server_config};
 use quorate_orchestrator::OrchestratorConfig;
 use quorate_party_agent::config::{NatsConfig, Timeouts};
 use quorate_party_agent::{AgentConfig, boot};
-use quorate_storage::{EncryptedFileStore, Passphrase, SealedBox, create_private_dir, write_private};
-use quorate_types::{OperatorEntry, OperatorId, PartyEntry, PartyId, Roster, Threshold, ValidRoster};
+use quorate_storage::{
+    EncryptedFileStore, Passphrase, SealedBox, create_private_dir, write_private,
+};
+use quorate_types::{
+    OperatorEntry, OperatorId, PartyEntry, PartyId, Roster, Threshold, ValidRoster,
+};
 use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
@@ -43,7 +47,10 @@ const MAX_PAYLOAD: usize = 2 << 20;
 /// A directory that exists and is not empty, an impossible name, the file system's.
 pub fn create(dir: &Path, spec: &Spec, mut progress: impl FnMut(&str)) -> anyhow::Result<()> {
     if dir.exists() && dir.read_dir()?.next().is_some() {
-        bail!("{} exists and is not empty; choose a new directory", dir.display());
+        bail!(
+            "{} exists and is not empty; choose a new directory",
+            dir.display()
+        );
     }
     // The name is part of every key's roster; hold it to the same rules as other names.
     PartyId::new(&spec.name).context("the cluster's name")?;
@@ -157,11 +164,19 @@ fn write_custodian(
     files.write("agent.toml", toml::to_string(&config)?.as_bytes())
 }
 
-fn write_nats(dir: &Path, spec: &Spec, authority: &Authority, roster: &ValidRoster) -> anyhow::Result<()> {
+fn write_nats(
+    dir: &Path,
+    spec: &Spec,
+    authority: &Authority,
+    roster: &ValidRoster,
+) -> anyhow::Result<()> {
     let files = Files::new(&dir.join("nats"))?;
     files.write_tls(authority, &authority.server("nats", &spec.host)?)?;
     let listen = format!("0.0.0.0:{}", spec.nats_port);
-    files.write("nats.conf", nats_config(roster, &listen, Path::new("tls")).as_bytes())
+    files.write(
+        "nats.conf",
+        nats_config(roster, &listen, Path::new("tls")).as_bytes(),
+    )
 }
 
 /// The NATS server's configuration, with the TLS files in `tls`.
@@ -180,7 +195,12 @@ pub fn nats_config(roster: &ValidRoster, listen: &str, tls: &Path) -> String {
 /// The orchestrator's NATS user.
 pub const ORCHESTRATOR: &str = "orchestrator";
 
-fn write_orchestrator(dir: &Path, spec: &Spec, authority: &Authority, roster: &[u8]) -> anyhow::Result<()> {
+fn write_orchestrator(
+    dir: &Path,
+    spec: &Spec,
+    authority: &Authority,
+    roster: &[u8],
+) -> anyhow::Result<()> {
     let files = Files::new(&dir.join("orchestrator"))?;
     files.write("roster.json", roster)?;
     files.write_tls(authority, &authority.server(ORCHESTRATOR, &spec.host)?)?;
@@ -208,7 +228,11 @@ fn write_operator(
     files.write("roster.json", roster)?;
     files.write_tls(authority, &authority.client(&format!("client-{id}"))?)?;
     let passphrase = files.write_passphrase()?;
-    let sealed = SealedBox::seal(&passphrase, &crate::operator::key_purpose(id), &key.to_bytes())?;
+    let sealed = SealedBox::seal(
+        &passphrase,
+        &crate::operator::key_purpose(id),
+        &key.to_bytes(),
+    )?;
     files.write("operator-key.json", &serde_json::to_vec_pretty(&sealed)?)?;
     let config = ClientConfig {
         operator: id.clone(),

