@@ -1,5 +1,8 @@
 //! What the user sees.
 
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
 use quorate_api::{ClientError, Problem};
 use serde::Serialize;
 
@@ -7,6 +10,19 @@ use serde::Serialize;
 pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// Something moving while custodians work; nothing where nobody watches.
+pub fn spinner(what: &'static str, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner().with_message(what);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        spinner.set_style(style);
+    }
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
 }
 
 /// Prints an error on standard error; with `--json` as a problem document.

@@ -10,6 +10,7 @@
 
 pub mod committee;
 pub mod keys;
+pub mod malicious;
 pub mod primes;
 pub mod sim;
 pub mod verify;

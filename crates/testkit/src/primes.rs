@@ -27,10 +27,20 @@ pub fn full(party: u16) -> PrimeSet {
     set(PRIMES_1536, party)
 }
 
+/// The same four as [`small`], one by one.
+#[must_use]
+pub fn small_list(party: u16) -> Vec<SafePrime> {
+    listed(PRIMES_520, party)
+}
+
 /// The same four as [`full`], one by one.
 #[must_use]
 pub fn full_list(party: u16) -> Vec<SafePrime> {
+    listed(PRIMES_1536, party)
+}
+
+fn listed(list: &str, party: u16) -> Vec<SafePrime> {
     (0..PrimeSet::LEN)
-        .map(|i| nth(PRIMES_1536, usize::from(party) * PrimeSet::LEN + i))
+        .map(|i| nth(list, usize::from(party) * PrimeSet::LEN + i))
         .collect()
 }

@@ -202,7 +202,6 @@ pub struct Failure {
 }
 
 /// What a run yielded.
-#[expect(clippy::large_enum_variant, reason = "few of them exist at once")]
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum RunResult {
     /// One signature per item.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let task = std::env::args().nth(1);
     let result = match task.as_deref() {
-        Some("deps") => metadata::load().and_then(|m| Ok(deps::check(&m)?)),
+        Some("deps") => metadata::load().and_then(|m| deps::check(&m)),
         Some("licences") => metadata::load().map(|m| licences::check(&m)),
         _ => {
             eprintln!("usage: cargo xtask deps | licences");

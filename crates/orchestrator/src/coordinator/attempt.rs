@@ -161,25 +161,25 @@ fn waiting() -> PartyEnd {
 /// What to tell the client when a try yielded nothing: refusals first, then who is missing or at fault.
 pub fn problem_of(ends: &[(PartyId, PartyEnd)]) -> Problem {
     let mut problem = Problem::new(502, "ceremony-failed", "The custodians did not finish", "");
-    let mut details = Vec::new();
+    let mut details: Vec<(Vec<&str>, String)> = Vec::new();
     let mut codes: Vec<(u8, u16, String)> = Vec::new();
     for (party, end) in ends {
         match end {
             PartyEnd::Finished(_) => {}
             PartyEnd::Refused(refusal) => {
                 codes.push((0, 422, refusal.code.clone()));
-                details.push(format!("{party} refused: {}", refusal.reason));
+                say(&mut details, party, format!("refused: {}", refusal.reason));
             }
             PartyEnd::Silent(error) => {
                 codes.push((1, 503, "party-offline".to_owned()));
-                details.push(format!("{party} does not answer ({error})"));
+                say(&mut details, party, format!("no answer ({error})"));
                 problem.missing.push(party.clone());
             }
             PartyEnd::Failed(failure) if failure.code == "not-begun" => {}
             PartyEnd::Failed(failure) => {
                 let rank = if failure.code == "peer-aborted" { 3 } else { 2 };
                 codes.push((rank, 502, failure.code.clone()));
-                details.push(format!("{party}: {}", failure.reason));
+                say(&mut details, party, failure.reason.clone());
                 problem.culprits.extend(failure.culprits.iter().cloned());
                 problem.missing.extend(failure.missing.iter().cloned());
             }
@@ -193,6 +193,18 @@ pub fn problem_of(ends: &[(PartyId, PartyEnd)]) -> Problem {
     problem.culprits.dedup();
     problem.missing.sort();
     problem.missing.dedup();
+    let details: Vec<String> = details
+        .into_iter()
+        .map(|(parties, what)| format!("{}: {what}", parties.join(", ")))
+        .collect();
     problem.detail = details.join("; ");
     problem
+}
+
+/// What several parties say alike is said once.
+fn say<'a>(details: &mut Vec<(Vec<&'a str>, String)>, party: &'a PartyId, what: String) {
+    match details.iter_mut().find(|(_, said)| *said == what) {
+        Some((parties, _)) => parties.push(party.as_str()),
+        None => details.push((vec![party.as_str()], what)),
+    }
 }

@@ -49,14 +49,7 @@ fn already(status: &ClusterStatus) -> Option<CommitteeRecord> {
 /// Waits for everyone's safe primes, then runs the ceremony. Both with progress.
 pub async fn run(operator: &Operator, quiet: bool) -> anyhow::Result<CommitteeRecord> {
     wait_for_primes(operator, quiet).await?;
-    let spinner = if quiet {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new_spinner()
-    };
-    spinner.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
-    spinner.set_message("custodians prove their Paillier keys to each other");
-    spinner.enable_steady_tick(Duration::from_millis(120));
+    let spinner = output::spinner("custodians prove their Paillier keys to each other", quiet);
     let intent = operator.sign(Action::SetUpCommittee);
     let view = operator.viewer.api.run(&intent).await;
     spinner.finish_and_clear();

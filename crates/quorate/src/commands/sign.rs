@@ -49,7 +49,10 @@ pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Res
     if !args.yes && !json && std::io::stdin().is_terminal() && !confirmed()? {
         bail!("not signed");
     }
-    let signed = sign(&operator, &record, &args.payload, payload, &args.purpose).await?;
+    let waiting = output::spinner("custodians sign", json);
+    let signed = sign(&operator, &record, &args.payload, payload, &args.purpose).await;
+    waiting.finish_and_clear();
+    let signed = signed?;
     for note in signed.view.notes.iter().filter(|_| !json) {
         eprintln!("note: {note}");
     }

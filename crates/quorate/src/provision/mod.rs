@@ -122,7 +122,7 @@ impl Files {
     fn write_passphrase(&self) -> anyhow::Result<Passphrase> {
         let mut bytes = Zeroizing::new([0u8; 20]);
         OsRng.fill_bytes(&mut *bytes);
-        let text = Zeroizing::new(hex::encode(&*bytes));
+        let text = Zeroizing::new(hex::encode(*bytes));
         self.write("passphrase", text.as_bytes())?;
         Ok(Passphrase::new(text))
     }

@@ -1,0 +1,303 @@
+//! A running cluster.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use quorate_types::PartyId;
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::process::Running;
+use super::template::{copy, template};
+use super::{Process, Ran, free_port, nats_server, quorate, wait_for};
+
+/// The longest any command of a test may take.
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// What kind of cluster a test wants.
+pub struct Setup {
+    t: u16,
+    n: u16,
+    committee: bool,
+    timeouts: (u32, u32, u32),
+}
+
+impl Setup {
+    /// Time-outs that are long for a machine that runs several clusters at once.
+    pub const fn new(t: u16, n: u16) -> Self {
+        Self {
+            t,
+            n,
+            committee: false,
+            timeouts: (60, 200, 90),
+        }
+    }
+
+    /// The committee is set up already.
+    pub const fn with_committee(mut self) -> Self {
+        self.committee = true;
+        self
+    }
+
+    /// Seconds a peer may be silent in key generation, committee setup and signing.
+    pub const fn timeouts(mut self, keygen: u32, aux: u32, sign: u32) -> Self {
+        self.timeouts = (keygen, aux, sign);
+        self
+    }
+
+    pub const fn patient(self) -> Self {
+        self.timeouts(300, 300, 300)
+    }
+}
+
+pub struct Cluster {
+    dir: TempDir,
+    n: u16,
+    port: u16,
+    nats: Option<Process>,
+    agents: BTreeMap<u16, Process>,
+    orchestrator: Option<Process>,
+}
+
+pub fn party(number: u16) -> PartyId {
+    PartyId::new(&format!("party-{number}")).unwrap()
+}
+
+impl Cluster {
+    /// A copy of the template, all of it running and answering.
+    pub fn start(setup: Setup) -> Self {
+        let source = template(setup.t, setup.n, setup.committee);
+        let dir = tempfile::tempdir().unwrap();
+        copy(&source, &dir.path().join("cluster"));
+        let mut cluster = Self {
+            dir,
+            n: setup.n,
+            port: 0,
+            nats: None,
+            agents: BTreeMap::new(),
+            orchestrator: None,
+        };
+        std::fs::create_dir(cluster.file("logs")).unwrap();
+        cluster.set_timeouts(setup.timeouts);
+        cluster.start_nats();
+        for number in 1..=setup.n {
+            cluster.spawn_agent(number);
+        }
+        cluster.start_orchestrator();
+        cluster.wait_until_online(&(1..=setup.n).collect::<Vec<_>>());
+        cluster
+    }
+
+    /// The provisioned directory.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("cluster")
+    }
+
+    /// A path for the test's own files.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.file(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub fn custodian(&self, number: u16) -> PathBuf {
+        self.root().join(format!("custodians/party-{number}"))
+    }
+
+    pub fn nats_url(&self) -> String {
+        format!("tls://127.0.0.1:{}", self.port)
+    }
+
+    /// Where the API listens.
+    pub fn endpoint(&self) -> String {
+        std::fs::read_to_string(self.root().join("operator/endpoint")).unwrap()
+    }
+
+    fn set_timeouts(&self, (keygen, aux, sign): (u32, u32, u32)) {
+        for number in 1..=self.n {
+            let file = self.custodian(number).join("agent.toml");
+            let text = std::fs::read_to_string(&file).unwrap();
+            let (head, _) = text.split_once("[timeouts]").unwrap();
+            let text = format!("{head}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\n");
+            std::fs::write(&file, text).unwrap();
+        }
+    }
+
+    /// The server, with the configuration that `quorate init` wrote; only the port is this test's own.
+    pub fn start_nats(&mut self) {
+        let home = self.root().join("nats");
+        if self.port == 0 {
+            self.port = free_port();
+            let file = home.join("nats.conf");
+            let text = std::fs::read_to_string(&file).unwrap();
+            let listen = format!("127.0.0.1:{}", self.port);
+            assert!(text.contains("0.0.0.0:4222"), "{text}");
+            std::fs::write(&file, text.replace("0.0.0.0:4222", &listen)).unwrap();
+        }
+        let mut command = Command::new(nats_server());
+        command.current_dir(&home).args(["-c", "nats.conf"]);
+        let mut server = Process::spawn("nats-server", &mut command, &self.file("logs/nats.log"));
+        wait_for("nats-server listens", Duration::from_secs(30), || {
+            assert!(server.has_ended().is_none(), "{}", server.log());
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+        });
+        self.nats = Some(server);
+    }
+
+    /// SIGKILL: everything it held in memory is gone.
+    pub fn stop_nats(&mut self) {
+        self.nats.take().unwrap().kill();
+    }
+
+    fn spawn_agent(&mut self, number: u16) {
+        let mut command = quorate();
+        command
+            .args(["agent", "run", "--config"])
+            .arg(self.custodian(number).join("agent.toml"))
+            .args(["--nats-url", &self.nats_url()])
+            .env("QUORATE_LOG", "info,quorate_messaging=debug,quorate_party_agent=debug");
+        let name = format!("party-{number}");
+        let log = self.file(&format!("logs/{name}.log"));
+        self.agents.insert(number, Process::spawn(&name, &mut command, &log));
+    }
+
+    fn start_orchestrator(&mut self) {
+        let endpoint = self.root().join("operator/endpoint");
+        let _ = std::fs::remove_file(&endpoint);
+        let mut command = quorate();
+        command
+            .args(["orchestrator", "run", "--config"])
+            .arg(self.root().join("orchestrator/orchestrator.toml"))
+            .args(["--nats-url", &self.nats_url(), "--listen", "127.0.0.1:0", "--endpoint-file"])
+            .arg(&endpoint);
+        let log = self.file("logs/orchestrator.log");
+        let mut process = Process::spawn("orchestrator", &mut command, &log);
+        wait_for("the orchestrator listens", Duration::from_secs(60), || {
+            assert!(process.has_ended().is_none(), "{}", process.log());
+            endpoint.exists().then_some(())
+        });
+        self.orchestrator = Some(process);
+    }
+
+    /// Waits until these custodians answer the orchestrator.
+    pub fn wait_until_online(&mut self, numbers: &[u16]) {
+        wait_for("the custodians answer", Duration::from_secs(60), || {
+            for (number, agent) in &mut self.agents {
+                assert!(agent.has_ended().is_none(), "party-{number} ended:\n{}", agent.log());
+            }
+            let status = self.json(&["status"]);
+            let online = |number: &u16| {
+                let name = format!("party-{number}");
+                let parties = status["parties"].as_array().unwrap();
+                parties.iter().any(|p| p["party"] == name.as_str() && !p["status"].is_null())
+            };
+            numbers.iter().all(online).then_some(())
+        });
+    }
+
+    pub fn agent(&self, number: u16) -> &Process {
+        &self.agents[&number]
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self, number: u16) {
+        self.agents.remove(&number).unwrap().kill();
+    }
+
+    /// SIGSTOP: it stays connected and says nothing.
+    pub fn freeze(&self, number: u16) {
+        self.agents[&number].signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self, number: u16) {
+        self.agents[&number].signal(Signal::CONT);
+    }
+
+    pub fn restart(&mut self, number: u16) {
+        if let Some(mut agent) = self.agents.remove(&number) {
+            agent.stop();
+        }
+        self.spawn_agent(number);
+        self.wait_until_online(&[number]);
+    }
+
+    /// Ends everything in order; the stores are closed afterwards.
+    pub fn stop(&mut self) {
+        for process in self.orchestrator.iter_mut().chain(self.agents.values_mut()) {
+            let status = process.stop();
+            assert!(status.success(), "{status}\n{}", process.log());
+        }
+        self.orchestrator = None;
+        self.agents.clear();
+        self.stop_nats();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = quorate();
+        command.args(args).arg("--client").arg(self.root().join("operator/client.toml"));
+        command
+    }
+
+    /// Runs a command of the operator.
+    #[track_caller]
+    pub fn cli(&self, args: &[&str]) -> Ran {
+        Ran::of(&mut self.command(args), LIMIT)
+    }
+
+    /// Starts a command of the operator.
+    pub fn start_cli(&self, args: &[&str]) -> Running {
+        Running::start(self.command(args).arg("--json"))
+    }
+
+    /// What a command that must succeed prints with `--json`.
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        self.cli(&[args, &["--json"]].concat()).json()
+    }
+
+    /// What a command that must fail prints with `--json`.
+    #[track_caller]
+    pub fn problem(&self, args: &[&str]) -> Value {
+        self.cli(&[args, &["--json"]].concat()).problem()
+    }
+
+    /// Creates a key and returns its listing.
+    #[track_caller]
+    pub fn create_key(&self, name: &str, curve: &str, more: &[&str]) -> Value {
+        self.json(&[&["key", "create", "--curve", curve, "--name", name], more].concat())
+    }
+
+    /// Everything every process has written.
+    pub fn logs(&self) -> String {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(self.file("logs")).unwrap().flatten() {
+            all += &String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap());
+        }
+        all
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for process in self.nats.iter().chain(self.agents.values()).chain(&self.orchestrator) {
+                process.show_log();
+            }
+        }
+    }
+}
+
+/// The directory of certificates of a user.
+pub fn tls(root: &Path, user: &str) -> PathBuf {
+    match user.strip_prefix("party-") {
+        Some(_) => root.join("custodians").join(user).join("tls"),
+        None => root.join(user).join("tls"),
+    }
+}

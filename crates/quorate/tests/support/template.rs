@@ -1,0 +1,95 @@
+//! Cluster directories that tests copy instead of making their own: provisioned and given primes; or with the committee set up
+//! too, which takes half a minute of computing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use quorate_party_agent::boot::store_dir;
+use quorate_party_agent::passphrase;
+use quorate_party_agent::primes::PrimeStock;
+use quorate_storage::EncryptedFileStore;
+use quorate_types::PartyId;
+
+use super::{Cluster, Ran, Setup, quorate};
+
+type Templates = Mutex<BTreeMap<(u16, u16, bool), Arc<OnceLock<PathBuf>>>>;
+
+/// A provisioned cluster, with primes in stock, or with its committee set up.
+pub fn template(t: u16, n: u16, committee: bool) -> PathBuf {
+    static TEMPLATES: Templates = Mutex::new(BTreeMap::new());
+    let cell = {
+        let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(templates.entry((t, n, committee)).or_default())
+    };
+    cell.get_or_init(|| match committee {
+        false => provision(t, n),
+        true => set_up(t, n),
+    })
+    .clone()
+}
+
+/// This run's directory of templates. Those of runs that have ended are removed.
+fn directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clusters");
+        std::fs::create_dir_all(&all).unwrap();
+        for entry in std::fs::read_dir(&all).unwrap().flatten() {
+            let runs = entry.file_name().to_str().is_some_and(|pid| Path::new("/proc").join(pid).exists());
+            if !runs {
+                // Another run may be removing it too.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let own = all.join(std::process::id().to_string());
+        std::fs::create_dir_all(&own).unwrap();
+        own
+    })
+}
+
+fn provision(t: u16, n: u16) -> PathBuf {
+    let dir = directory().join(format!("{t}-of-{n}"));
+    let mut init = quorate();
+    init.args(["init", "--threshold", &t.to_string(), "--parties", &n.to_string()]).arg(&dir);
+    Ran::of(&mut init, Duration::from_secs(60)).ok();
+    for index in 0..n {
+        stock_primes(&dir.join(format!("custodians/party-{}", index + 1)), index);
+    }
+    dir
+}
+
+fn stock_primes(custodian: &Path, index: u16) {
+    let party = PartyId::new(&format!("party-{}", index + 1)).unwrap();
+    let secret = passphrase::obtain(Some(&custodian.join("passphrase")), "NONE", "").unwrap();
+    let store = EncryptedFileStore::open(&store_dir(&custodian.join("data")), &party, &secret).unwrap();
+    let stock = PrimeStock::open(Arc::new(store)).unwrap();
+    for prime in quorate_testkit::primes::full_list(index) {
+        stock.add(&prime).unwrap();
+    }
+}
+
+fn set_up(t: u16, n: u16) -> PathBuf {
+    let mut cluster = Cluster::start(Setup::new(t, n).patient());
+    cluster.cli(&["committee", "setup"]).ok();
+    cluster.stop();
+    let dir = directory().join(format!("{t}-of-{n}-committee"));
+    copy(cluster.root(), &dir);
+    dir
+}
+
+/// Copies a directory with everything in it; permissions stay.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
