@@ -47,19 +47,13 @@ pub struct Prepared {
 /// # Errors
 /// Whatever is wrong with them.
 pub fn prepare(config: &OrchestratorConfig) -> anyhow::Result<Prepared> {
-    let text = read(&config.roster)?;
-    let text = String::from_utf8(text).context("the roster is not text")?;
-    let roster =
-        ValidRoster::from_json(&text).with_context(|| config.roster.display().to_string())?;
+    let roster = quorate_service::load_roster(&config.roster)?;
     let tls = http::tls(
         &read(&config.ca)?,
         &read(&config.certificate)?,
         &read(&config.key)?,
     )?;
-    Ok(Prepared {
-        roster: Arc::new(roster),
-        tls,
-    })
+    Ok(Prepared { roster, tls })
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -95,7 +89,7 @@ pub async fn serve(
 /// # Errors
 /// Whatever keeps the orchestrator from starting.
 pub async fn run(args: OrchestratorArgs) -> anyhow::Result<()> {
-    let config = OrchestratorConfig::load(&args.config)?;
+    let config: OrchestratorConfig = quorate_service::load(&args.config)?;
     let prepared = prepare(&config)?;
     if args.check_config {
         println!("configuration, roster and TLS files are good");

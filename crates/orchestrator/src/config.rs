@@ -1,8 +1,9 @@
 //! The orchestrator's configuration file.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use quorate_service::Configuration;
 use serde::{Deserialize, Serialize};
 
 /// `orchestrator.toml`. Relative paths are relative to the file's own directory. Unknown fields are refused.
@@ -25,54 +26,20 @@ pub struct OrchestratorConfig {
     pub nats: String,
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Not TOML, or unknown, missing or impossible fields.
-    #[error("{}: {reason}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-}
+impl Configuration for OrchestratorConfig {
+    fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        vec![
+            &mut self.roster,
+            &mut self.ca,
+            &mut self.certificate,
+            &mut self.key,
+        ]
+    }
 
-impl OrchestratorConfig {
-    /// Reads and checks a file; the paths in the result are absolute or relative to the caller.
-    ///
-    /// # Errors
-    /// Unreadable, unparsable, unknown fields, a NATS address without TLS.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let parse = |reason: String| ConfigError::Parse {
-            path: path.to_owned(),
-            reason,
-        };
-        let mut config: Self = toml::from_str(&text).map_err(|e| parse(e.to_string()))?;
-        let base = path.parent().unwrap_or_else(|| Path::new("."));
-        for relative in [
-            &mut config.roster,
-            &mut config.ca,
-            &mut config.certificate,
-            &mut config.key,
-        ] {
-            *relative = base.join(&*relative);
+    fn check(&self) -> Result<(), String> {
+        if self.nats.starts_with("tls://") {
+            return Ok(());
         }
-        if !config.nats.starts_with("tls://") {
-            return Err(parse("nats must be a tls:// address".to_owned()));
-        }
-        Ok(config)
+        Err("nats must be a tls:// address; plain connections are not used".to_owned())
     }
 }

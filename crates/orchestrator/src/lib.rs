@@ -10,5 +10,5 @@ pub mod http;
 pub mod keys;
 pub mod nodes;
 
-pub use config::{ConfigError, OrchestratorConfig};
+pub use config::OrchestratorConfig;
 pub use coordinator::Coordinator;

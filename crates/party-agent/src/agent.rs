@@ -1,7 +1,7 @@
 //! The agent itself: answers requests, runs what it judged good.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use quorate_chain::{SigningItem, SigningMessage};
 use quorate_messaging::{Messenger, PartyKeys, SessionSpec};
@@ -9,6 +9,7 @@ use quorate_mpc_protocol::{
     Abort, Aux, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, Seat, Share,
     TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
 };
+use quorate_service::now_ms;
 use quorate_storage::{Begun, EncryptedFileStore, Ledger, Start};
 use quorate_types::node::{
     CommitteeRecord, Failure, NodeReply, NodeRequest, NodeStatus, Record, RunResult,
@@ -70,15 +71,6 @@ pub struct Agent {
     keybook: Arc<KeyBook>,
     primes: Arc<PrimeStock>,
     runs: Runs,
-}
-
-/// Unix time in milliseconds.
-#[must_use]
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Agent {

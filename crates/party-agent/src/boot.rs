@@ -34,13 +34,8 @@ pub fn store_dir(data: &Path) -> PathBuf {
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
     /// The roster file.
-    #[error("{}: {reason}", path.display())]
-    Roster {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error(transparent)]
+    Roster(#[from] quorate_service::ConfigError),
     /// The sealed store.
     #[error(transparent)]
     Store(#[from] quorate_storage::StoreError),
@@ -93,20 +88,6 @@ impl Drop for ServingAgent {
     }
 }
 
-/// Reads and checks a roster file.
-///
-/// # Errors
-/// Unreadable or not a valid roster.
-pub fn load_roster(path: &Path) -> Result<Arc<ValidRoster>, BootError> {
-    let bad = |reason: String| BootError::Roster {
-        path: path.to_owned(),
-        reason,
-    };
-    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-    let roster = ValidRoster::from_json(&text).map_err(|e| bad(e.to_string()))?;
-    Ok(Arc::new(roster))
-}
-
 /// What a custodian has on disk, open.
 pub struct Opened {
     roster: Arc<ValidRoster>,
@@ -120,7 +101,7 @@ pub struct Opened {
 /// # Errors
 /// See [`BootError`].
 pub fn open(config: &AgentConfig, passphrase: &Passphrase) -> Result<Opened, BootError> {
-    let roster = load_roster(&config.roster)?;
+    let roster = quorate_service::load_roster(&config.roster)?;
     let store = EncryptedFileStore::open(&store_dir(&config.data), &config.party, passphrase)?;
     let bytes = store.get(identity_item())?;
     let bytes = <[u8; 64]>::try_from(bytes.as_slice()).map_err(|_| BootError::Identity)?;

@@ -29,7 +29,7 @@ pub struct AgentArgs {
 /// # Errors
 /// Whatever keeps the agent from starting, with what to do about it.
 pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
-    let mut config = AgentConfig::load(&args.config)?;
+    let mut config: AgentConfig = quorate_service::load(&args.config)?;
     if let Some(url) = args.nats_url {
         config.nats.url = url;
     }
@@ -57,35 +57,9 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
     tracing::info!(party = %config.party, nats = config.nats.url, "serving");
     tokio::select! {
         ended = serving.ended() => ended.context("the agent stopped serving"),
-        () = interrupted() => {
+        () = quorate_service::interrupted() => {
             tracing::info!(party = %config.party, "stopping");
             Ok(())
         }
     }
-}
-
-/// Completes on Ctrl-C or SIGTERM.
-pub async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
-}
-
-/// Log lines on standard error; `QUORATE_LOG` chooses what, for example `debug`.
-pub fn log_to_stderr(default: &str) {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    // Fails only if a subscriber is set already, which then stays.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .try_init();
 }

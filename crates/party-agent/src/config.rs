@@ -1,8 +1,9 @@
 //! The agent's configuration file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use quorate_service::Configuration;
 use quorate_types::{CeremonyKind, PartyId};
 use serde::{Deserialize, Serialize};
 
@@ -75,86 +76,29 @@ impl Timeouts {
     }
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Not TOML, or unknown or missing fields.
-    #[error("{}: {reason}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What the parser says.
-        reason: String,
-    },
-    /// A value out of range.
-    #[error("{}: {field} must be {expected}", path.display())]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// Which field.
-        field: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-}
-
-impl AgentConfig {
-    /// Reads and checks a file; the paths in the result are absolute or relative to the caller.
-    ///
-    /// # Errors
-    /// Unreadable, unparsable, unknown fields, values out of range.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let mut config: Self = toml::from_str(&text).map_err(|e| ConfigError::Parse {
-            path: path.to_owned(),
-            reason: e.to_string(),
-        })?;
-        let base = path.parent().unwrap_or_else(|| Path::new("."));
-        for relative in config.paths_mut() {
-            *relative = base.join(&*relative);
-        }
-        config.check(path)?;
-        Ok(config)
-    }
-
-    fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        [
+impl Configuration for AgentConfig {
+    fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        let nats = &mut self.nats;
+        let mut paths = vec![
             &mut self.roster,
             &mut self.data,
-            &mut self.nats.ca,
-            &mut self.nats.certificate,
-            &mut self.nats.key,
-        ]
-        .into_iter()
-        .chain(&mut self.passphrase_file)
+            &mut nats.ca,
+            &mut nats.certificate,
+            &mut nats.key,
+        ];
+        paths.extend(&mut self.passphrase_file);
+        paths
     }
 
-    fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let value = |field, expected| ConfigError::Value {
-            path: path.to_owned(),
-            field,
-            expected,
-        };
+    fn check(&self) -> Result<(), String> {
         let Timeouts { keygen, aux, sign } = self.timeouts;
         if [keygen, aux, sign].iter().any(|t| !(1..=3600).contains(t)) {
-            return Err(value("timeouts", "between 1 and 3600 seconds"));
+            return Err("timeouts must be between 1 and 3600 seconds".to_owned());
         }
         if !self.nats.url.starts_with("tls://") {
-            return Err(value(
-                "nats.url",
-                "a tls:// address; plain connections are not used",
-            ));
+            return Err(
+                "nats.url must be a tls:// address; plain connections are not used".to_owned(),
+            );
         }
         Ok(())
     }
@@ -175,10 +119,10 @@ certificate = "tls/party.crt"
 key = "tls/party.key"
 "#;
 
-    fn load(text: &str) -> Result<AgentConfig, ConfigError> {
+    fn load(text: &str) -> Result<AgentConfig, quorate_service::ConfigError> {
         let file = std::env::temp_dir().join(format!("quorate-agent-config-{}.toml", text.len()));
         std::fs::write(&file, text).unwrap();
-        let result = AgentConfig::load(&file);
+        let result = quorate_service::load(&file);
         std::fs::remove_file(&file).unwrap();
         result
     }

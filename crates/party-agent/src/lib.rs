@@ -18,4 +18,4 @@ pub mod runs;
 pub mod serve;
 
 pub use agent::{Agent, AgentError};
-pub use config::{AgentConfig, ConfigError, Timeouts};
+pub use config::{AgentConfig, Timeouts};

@@ -14,6 +14,6 @@ struct Cli {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    command::log_to_stderr("info");
+    quorate_service::log_to_stderr("info");
     command::run(cli.agent).await
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use args::{Cli, Command, CommitteeCommand, KeyCommand, RunAgent, RunOrchestrator};
 use clap::Parser as _;
-use quorate_party_agent::command::log_to_stderr;
+use quorate_service::log_to_stderr;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -1,12 +1,12 @@
 //! The operator's side: configuration, key, intents, and the checks on what comes back.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use ed25519_dalek::{Signer as _, SigningKey};
 use quorate_api::{Client, Tls};
-use quorate_party_agent::{boot, passphrase};
+use quorate_party_agent::passphrase;
+use quorate_service::{Configuration, now_ms};
 use quorate_storage::{SealedBox, read_private};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::KeyListing;
@@ -49,8 +49,31 @@ pub struct ClientTls {
     pub key: PathBuf,
 }
 
-/// How long an intent is good for.
-const LIFETIME: Duration = Duration::from_secs(600);
+impl Configuration for ClientConfig {
+    fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        let tls = &mut self.tls;
+        let mut paths = vec![
+            &mut self.roster,
+            &mut self.key,
+            &mut tls.ca,
+            &mut tls.certificate,
+            &mut tls.key,
+        ];
+        paths.extend(&mut self.passphrase_file);
+        paths.extend(&mut self.endpoint_file);
+        paths
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.endpoint.starts_with("https://") {
+            return Ok(());
+        }
+        Err("endpoint must be an https:// address".to_owned())
+    }
+}
+
+/// How long an intent is good for, in milliseconds.
+const LIFETIME_MS: u64 = 600_000;
 
 /// What an operator key's seal is bound to.
 pub fn key_purpose(id: &OperatorId) -> String {
@@ -76,27 +99,10 @@ pub struct Operator {
 impl Viewer {
     /// Reads the configuration and everything it names except the key.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| {
-            format!("cannot read {}; name the operator's configuration with --client, or start a cluster with `quorate up`", path.display())
-        })?;
-        let mut config: ClientConfig =
-            toml::from_str(&text).with_context(|| path.display().to_string())?;
-        let base = path.parent().unwrap_or_else(|| Path::new("."));
-        let tls = &mut config.tls;
-        for relative in [
-            &mut config.roster,
-            &mut config.key,
-            &mut tls.ca,
-            &mut tls.certificate,
-            &mut tls.key,
-        ]
-        .into_iter()
-        .chain(&mut config.passphrase_file)
-        .chain(&mut config.endpoint_file)
-        {
-            *relative = base.join(&*relative);
-        }
-        let roster = boot::load_roster(&config.roster)?;
+        let config: ClientConfig = quorate_service::load(path).context(
+            "name the operator's configuration with --client, or start a cluster with `quorate up`",
+        )?;
+        let roster = quorate_service::load_roster(&config.roster)?;
         let read = |path: &Path| {
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
         };
@@ -192,16 +198,13 @@ impl Operator {
     pub fn sign(&self, action: Action) -> SignedIntent {
         let mut nonce = [0u8; 16];
         OsRng.fill_bytes(&mut nonce);
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
-        let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let issued_at = now_ms();
         let intent = Intent {
             roster: self.viewer.roster.hash(),
             operator: self.viewer.config.operator.clone(),
             nonce,
-            issued_at: ms(now),
-            expires_at: ms(now + LIFETIME),
+            issued_at,
+            expires_at: issued_at + LIFETIME_MS,
             action,
         };
         let signature = self.key.sign(&intent.signing_bytes()).to_bytes();

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use quorate_api::{ClusterStatus, IntentState, IntentView, PartyStatus, Problem};
 use quorate_messaging::Transport;
+use quorate_service::now_ms;
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest};
 use quorate_types::{Action, IntentHash, PartyId, SignedIntent, ValidRoster, VerifiedIntent};
 use tokio::sync::watch;
@@ -28,14 +29,6 @@ pub struct Coordinator {
     roster: Arc<ValidRoster>,
     nodes: Nodes,
     intents: Mutex<HashMap<IntentHash, watch::Sender<IntentView>>>,
-}
-
-/// Unix time in milliseconds.
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Coordinator {

@@ -33,7 +33,7 @@ impl InProcessCluster {
         for party in roster.party_ids() {
             agents.insert(party.clone(), start_agent(dir, &hub, &party).await?);
         }
-        let config = OrchestratorConfig::load(&dir.orchestrator_config())?;
+        let config: OrchestratorConfig = quorate_service::load(&dir.orchestrator_config())?;
         let prepared = orchestrator::prepare(&config)?;
         let transport = hub.connect(ORCHESTRATOR, Permissions::orchestrator(ORCHESTRATOR));
         let endpoint = dir.endpoint_file();
@@ -87,7 +87,7 @@ async fn start_agent(
     hub: &InProcessHub,
     party: &PartyId,
 ) -> anyhow::Result<ServingAgent> {
-    let config = AgentConfig::load(&dir.agent_config(party))?;
+    let config: AgentConfig = quorate_service::load(&dir.agent_config(party))?;
     let prompt = format!("Passphrase of {party}: ");
     let secret = passphrase::obtain(
         config.passphrase_file.as_deref(),

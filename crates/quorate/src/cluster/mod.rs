@@ -6,7 +6,7 @@ pub mod processes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quorate_party_agent::boot::load_roster;
+use quorate_service::load_roster;
 use quorate_types::{PartyId, ValidRoster};
 
 /// A provisioned cluster's directory.

@@ -16,6 +16,6 @@ use quorate_orchestrator::command::{self, OrchestratorArgs};
 pub async fn orchestrator(args: OrchestratorArgs) -> anyhow::Result<()> {
     tokio::select! {
         result = command::run(args) => result,
-        () = quorate_party_agent::command::interrupted() => Ok(()),
+        () = quorate_service::interrupted() => Ok(()),
     }
 }

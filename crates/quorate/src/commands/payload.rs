@@ -5,12 +5,52 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quorate_types::{Network, Payload};
+use quorate_chain::{Analysis, analyse, hd::derive_child};
+use quorate_types::{KeyRecord, Network, Payload, PublicKey};
 
 use crate::args::PayloadArgs;
+use crate::operator::Viewer;
+
+/// A payload, read and understood on this machine, and the key it is for.
+pub struct Understood {
+    pub record: KeyRecord,
+    /// The child key the path names.
+    pub child: PublicKey,
+    pub payload: Payload,
+    pub analysis: Analysis,
+}
+
+/// Reads what the arguments name and analyses it for their key.
+pub async fn understand(viewer: &Viewer, args: &PayloadArgs) -> anyhow::Result<Understood> {
+    let payload = read(args)?;
+    let record = viewer.key(&args.key).await?;
+    analysed(record, args, payload)
+}
+
+/// The same for a payload that is at hand.
+pub fn analysed(
+    record: KeyRecord,
+    args: &PayloadArgs,
+    payload: Payload,
+) -> anyhow::Result<Understood> {
+    let child = derive_child(&record.public_key, record.chain_code.as_bytes(), &args.path)?;
+    let analysis = analyse(
+        &payload,
+        args.chain,
+        record.scheme,
+        &child,
+        record.raw_signing,
+    )?;
+    Ok(Understood {
+        record,
+        child,
+        payload,
+        analysis,
+    })
+}
 
 /// The payload the arguments name.
-pub fn read(args: &PayloadArgs) -> anyhow::Result<Payload> {
+fn read(args: &PayloadArgs) -> anyhow::Result<Payload> {
     match (&args.input, &args.message, &args.typed_data, args.chain) {
         (Some(file), None, None, Some(network)) => from_file(file, network),
         (None, Some(text), None, Some(_)) => Ok(Payload::Message(text.clone().into_bytes())),

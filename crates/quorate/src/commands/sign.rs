@@ -7,19 +7,17 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quorate_api::{IntentView, ResultView};
-use quorate_chain::{Analysis, Assembled, analyse, assemble, hd::derive_child};
-use quorate_types::{Action, KeyRecord, Network, Payload, PublicKey, Signature};
+use quorate_chain::{Assembled, assemble};
+use quorate_types::{Action, Network, Signature};
 use serde_json::json;
 
 use crate::args::{ClientArgs, PayloadArgs, SignArgs};
-use crate::commands::payload;
+use crate::commands::payload::{self, Understood};
 use crate::operator::Operator;
 use crate::output;
 
 /// A signed payload, checked on this machine.
 pub struct Signed {
-    /// What the custodians were asked to sign, decoded here.
-    pub analysis: Analysis,
     /// One per item.
     pub signatures: Vec<Signature>,
     /// Ready for the chain.
@@ -30,19 +28,10 @@ pub struct Signed {
 
 /// Shows the decoded payload, has it signed, checks and writes the result.
 pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Result<()> {
-    let payload = payload::read(&args.payload)?;
     let operator = Operator::load(&client.client)?;
-    let record = operator.viewer.key(&args.payload.key).await?;
-    let child = child_of(&record, &args.payload)?;
-    let analysis = analyse(
-        &payload,
-        args.payload.chain,
-        record.scheme,
-        &child,
-        record.raw_signing,
-    )?;
+    let understood = payload::understand(&operator.viewer, &args.payload).await?;
     if !json {
-        for line in analysis.facts.summary_lines() {
+        for line in understood.analysis.facts.summary_lines() {
             eprintln!("  {line}");
         }
     }
@@ -50,13 +39,13 @@ pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Res
         bail!("not signed");
     }
     let waiting = output::spinner("custodians sign", json);
-    let signed = sign(&operator, &record, &args.payload, payload, &args.purpose).await;
+    let signed = sign(&operator, &understood, &args.payload, &args.purpose).await;
     waiting.finish_and_clear();
     let signed = signed?;
     for note in signed.view.notes.iter().filter(|_| !json) {
         eprintln!("note: {note}");
     }
-    report(&args, &record, &signed, json)
+    report(&args, &understood, &signed, json)
 }
 
 fn confirmed() -> anyhow::Result<bool> {
@@ -67,31 +56,19 @@ fn confirmed() -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The child key the arguments name.
-pub fn child_of(record: &KeyRecord, args: &PayloadArgs) -> anyhow::Result<PublicKey> {
-    Ok(derive_child(
-        &record.public_key,
-        record.chain_code.as_bytes(),
-        &args.path,
-    )?)
-}
-
 /// Has a payload signed. Every signature is verified here before anything is returned.
 pub async fn sign(
     operator: &Operator,
-    record: &KeyRecord,
+    understood: &Understood,
     args: &PayloadArgs,
-    payload: Payload,
     purpose: &str,
 ) -> anyhow::Result<Signed> {
-    let child = child_of(record, args)?;
-    let analysis = analyse(
-        &payload,
-        args.chain,
-        record.scheme,
-        &child,
-        record.raw_signing,
-    )?;
+    let Understood {
+        record,
+        child,
+        payload,
+        ..
+    } = understood;
     let intent = operator.sign(Action::Sign {
         key: record.id,
         path: args.path.clone(),
@@ -103,10 +80,9 @@ pub async fn sign(
     let Some(ResultView::Signatures(signatures)) = view.result.clone() else {
         bail!("the orchestrator reports something other than signatures");
     };
-    let assembled = assemble(&payload, args.chain, record.scheme, &child, &signatures)
+    let assembled = assemble(payload, args.chain, record.scheme, child, &signatures)
         .context("the signatures that came back are not good")?;
     Ok(Signed {
-        analysis,
         signatures,
         assembled,
         view,
@@ -122,17 +98,22 @@ pub fn text_of(network: Option<Network>, assembled: &Assembled) -> String {
     }
 }
 
-fn report(args: &SignArgs, record: &KeyRecord, signed: &Signed, json: bool) -> anyhow::Result<()> {
+fn report(
+    args: &SignArgs,
+    understood: &Understood,
+    signed: &Signed,
+    json: bool,
+) -> anyhow::Result<()> {
     let text = text_of(args.payload.chain, &signed.assembled);
     if let Some(file) = &args.out {
         write_out(file, &text)?;
     }
     if json {
         return output::json(&json!({
-            "key": record.name,
+            "key": understood.record.name,
             "path": args.payload.path,
             "chain": args.payload.chain,
-            "facts": signed.analysis.facts,
+            "facts": understood.analysis.facts,
             "id": signed.assembled.id,
             "signed": text,
             "signatures": signed.signatures,

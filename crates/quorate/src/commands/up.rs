@@ -1,6 +1,6 @@
 //! `quorate up`.
 
-use quorate_party_agent::command::interrupted;
+use quorate_service::interrupted;
 use quorate_types::Threshold;
 
 use crate::args::UpArgs;

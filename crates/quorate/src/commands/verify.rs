@@ -1,28 +1,23 @@
 //! `quorate verify`.
 
 use anyhow::{Context as _, bail};
-use quorate_chain::analyse;
 use quorate_types::{Scheme, Signature};
 use serde_json::json;
 
 use crate::args::{ClientArgs, VerifyArgs};
-use crate::commands::{payload, sign::child_of};
+use crate::commands::payload::{self, Understood};
 use crate::operator::Viewer;
 use crate::output;
 
 /// Verifies signatures over a payload under a key's child, on this machine.
 pub async fn run(client: &ClientArgs, args: VerifyArgs, json: bool) -> anyhow::Result<()> {
-    let payload = payload::read(&args.payload)?;
     let viewer = Viewer::load(&client.client)?;
-    let record = viewer.key(&args.payload.key).await?;
-    let child = child_of(&record, &args.payload)?;
-    let analysis = analyse(
-        &payload,
-        args.payload.chain,
-        record.scheme,
-        &child,
-        record.raw_signing,
-    )?;
+    let Understood {
+        record,
+        child,
+        analysis,
+        ..
+    } = payload::understand(&viewer, &args.payload).await?;
     if analysis.items.len() != args.signature.len() {
         bail!(
             "this payload takes {} signatures, {} were given",

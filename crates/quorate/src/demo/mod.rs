@@ -14,7 +14,7 @@ use quorate_types::{
 use crate::args::{DemoArgs, PayloadArgs};
 use crate::cluster::ClusterDir;
 use crate::cluster::in_process::InProcessCluster;
-use crate::commands::{committee, key, sign};
+use crate::commands::{committee, key, payload, sign};
 use crate::operator::Operator;
 use crate::provision::{self, Spec};
 
@@ -182,23 +182,24 @@ impl Demo {
             message: None,
             typed_data: None,
         };
-        let child = sign::child_of(record, &args)?;
+        let understood = payload::analysed(record.clone(), &args, payload)?;
+        let child = &understood.child;
         println!(
             "{what} by {}, key {} at {path}",
-            address(network, record.scheme, &child)?,
+            address(network, record.scheme, child)?,
             record.name
         );
         let started = Instant::now();
-        let signed = sign::sign(&self.operator, record, &args, payload, what)
+        let signed = sign::sign(&self.operator, &understood, &args, what)
             .await
             .context(what.to_owned())?;
         let took = started.elapsed();
-        for line in signed.analysis.facts.summary_lines() {
+        for line in understood.analysis.facts.summary_lines() {
             println!("    {line}");
         }
         // What every agent and the client did already, said once more on its own: a bad signature ends the demo.
-        for (item, signature) in signed.analysis.items.iter().zip(&signed.signatures) {
-            quorate_chain::verify(item.message(), &child, signature)?;
+        for (item, signature) in understood.analysis.items.iter().zip(&signed.signatures) {
+            quorate_chain::verify(item.message(), child, signature)?;
         }
         if signed.signatures.is_empty() {
             bail!("{what}: nothing was signed");
