@@ -1,0 +1,226 @@
+//! Real agents without an orchestrator: what they do together, and what a hostile one among them gets.
+
+mod support;
+
+use quorate_messaging::{Event, Session};
+use quorate_mpc_protocol::{Effect, Incoming, Seat, keygen};
+use quorate_testkit::sim::ceremony_rng;
+use quorate_types::node::{NodeReply, NodeRequest, Record, RunResult};
+use quorate_types::{
+    Action, CeremonyKind, Curve, DerivationPath, KeyId, Payload, Recipient, SessionDescriptor,
+    SessionId, Threshold,
+};
+use support::{Committee, begin, party, prepare};
+
+fn refusal_code(reply: &NodeReply) -> &str {
+    match reply {
+        NodeReply::Refused(refusal) => &refusal.code,
+        other => panic!("not a refusal: {other:?}"),
+    }
+}
+
+fn sign_raw(committee: &Committee, key: KeyId, message: &[u8]) -> quorate_types::SignedIntent {
+    committee.intent(Action::Sign {
+        key,
+        path: DerivationPath::root(),
+        network: None,
+        payload: Payload::Raw(message.to_vec()),
+        purpose: String::new(),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i05_one_intent_has_one_result_and_a_run_is_begun_once() {
+    let committee = Committee::new(2, 3, 3).await;
+    let key = committee.active_key("k", Curve::Ed25519).await;
+    let intent = sign_raw(&committee, key.id, b"once");
+    let quorum = [party(1), party(3)];
+    let nonces = committee.prepare(&intent, &quorum, &[1, 3]).await;
+    let first = committee.begin(&intent, &nonces, &[1, 3]).await;
+    let NodeReply::Finished(RunResult::Signatures(_)) = &first[0] else {
+        panic!("not signed: {first:?}")
+    };
+    assert_eq!(first[0], first[1], "both have the same signature");
+
+    let again = committee.agents[0].answer(begin(&intent, 0, &nonces)).await;
+    assert_eq!(refusal_code(&again), "repeated");
+    for attempt in [0, 1] {
+        let reply = committee.agents[0]
+            .answer(prepare(&intent, attempt, &quorum))
+            .await;
+        assert_eq!(
+            reply, first[0],
+            "asked again, the first result comes back and nothing is run"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i05_of_two_orchestrators_that_begin_at_once_one_wins() {
+    let committee = Committee::new(2, 3, 3).await;
+    let key = committee.active_key("k", Curve::Ed25519).await;
+    let intent = sign_raw(&committee, key.id, b"race");
+    let quorum = [party(1), party(2)];
+    let nonces = committee.prepare(&intent, &quorum, &[1, 2]).await;
+    let both = tokio::join!(
+        committee.begin(&intent, &nonces, &[1, 2]),
+        committee.begin(&intent, &nonces, &[1, 2])
+    );
+    for seat in 0..2 {
+        let replies = [&both.0[seat], &both.1[seat]];
+        let signed = replies
+            .iter()
+            .filter(|r| matches!(r, NodeReply::Finished(_)))
+            .count();
+        let refused = replies
+            .iter()
+            .filter(|r| matches!(r, NodeReply::Refused(x) if x.code == "repeated"))
+            .count();
+        assert_eq!((signed, refused), (1, 1), "{replies:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonces_of_another_run_are_refused_and_the_right_ones_still_work() {
+    let committee = Committee::new(2, 3, 3).await;
+    let key = committee.active_key("k", Curve::Ed25519).await;
+    let intent = sign_raw(&committee, key.id, b"nonces");
+    let quorum = [party(1), party(2)];
+    let nonces = committee.prepare(&intent, &quorum, &[1, 2]).await;
+    let swapped = [nonces[1], nonces[0]];
+    for wrong in [swapped.as_slice(), &nonces[..1], &[]] {
+        let reply = committee.agents[0].answer(begin(&intent, 0, wrong)).await;
+        assert_eq!(refusal_code(&reply), "nonces");
+    }
+    let replies = committee.begin(&intent, &nonces, &[1, 2]).await;
+    assert!(
+        replies.iter().all(|r| matches!(r, NodeReply::Finished(_))),
+        "{replies:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_not_every_party_attested_does_not_sign() {
+    let committee = Committee::new(2, 3, 3).await;
+    let intent = committee.create_key("half", Curve::Ed25519);
+    let replies = committee
+        .run(&intent, &committee.everyone(), &[1, 2, 3])
+        .await;
+    let mut attested: Vec<_> = replies
+        .into_iter()
+        .map(|reply| match reply {
+            NodeReply::Finished(RunResult::Attested {
+                record,
+                attestation,
+            }) => (record, attestation),
+            other => panic!("no key: {other:?}"),
+        })
+        .collect();
+    let Record::Key(key) = attested[0].0.clone() else {
+        panic!("not a key")
+    };
+    let sign = sign_raw(&committee, key.id, b"early");
+    let reply = committee.agents[0]
+        .answer(prepare(&sign, 0, &[party(1), party(2)]))
+        .await;
+    assert_eq!(refusal_code(&reply), "key-not-active");
+
+    let (record, first) = attested.swap_remove(0);
+    let mut forged = first.clone();
+    forged.party = party(2);
+    for attestations in [
+        vec![first.clone()],
+        vec![first.clone(); 3],
+        vec![first, forged],
+    ] {
+        let request = NodeRequest::Activate {
+            record: record.clone(),
+            attestations,
+        };
+        let reply = committee.agents[0].answer(request).await;
+        assert_eq!(refusal_code(&reply), "not-attested");
+    }
+}
+
+/// The third party runs two ends of the session, each with one of the others, and commits to different things. Neither sees what
+/// the other was sent; the echo tells them that they differ, the exchanged statements tell them who lied.
+#[tokio::test(flavor = "multi_thread")]
+async fn t06_an_agent_that_equivocates_is_convicted_by_both_others() {
+    let committee = Committee::new(2, 3, 2).await;
+    let intent = committee.create_key("k", Curve::Secp256k1);
+    let mut nonces = committee
+        .prepare(&intent, &committee.everyone(), &[1, 2])
+        .await;
+    nonces.push([7; 32]);
+    let session = SessionDescriptor {
+        kind: CeremonyKind::Keygen,
+        intent: intent.intent.hash(),
+        policy: committee.roster.hash(),
+        key: Some(KeyId::from_bytes(*intent.intent.hash().as_bytes())),
+        epoch: 0,
+        participants: committee.everyone(),
+        attempt: 0,
+        item: 0,
+        nonces: nonces.clone(),
+    }
+    .session_id();
+    let liar = equivocate(
+        committee.two_ends(session).await,
+        session,
+        committee.roster.threshold(),
+    );
+    let (replies, ()) = tokio::join!(committee.begin(&intent, &nonces, &[1, 2]), liar);
+    for reply in replies {
+        let NodeReply::Failed(failure) = reply else {
+            panic!("not failed: {reply:?}")
+        };
+        assert_eq!(failure.code, "equivocation", "{failure}");
+        assert_eq!(failure.culprits, [party(3)]);
+    }
+}
+
+/// Plays the third party of a DKG twice, once with each of the others, from different randomness.
+async fn equivocate(ends: [Session; 2], session: SessionId, threshold: Threshold) {
+    let mut faces = Vec::new();
+    for (number, end) in (1u64..).zip(&ends) {
+        let seat = Seat::new(session, 2, 3).unwrap();
+        let mut face = keygen(seat, threshold, Curve::Secp256k1, ceremony_rng(number, 2)).unwrap();
+        say(end, face.begin()).await;
+        faces.push(face);
+    }
+    let commitments = [
+        first_broadcast(&ends[0], 0).await,
+        first_broadcast(&ends[1], 1).await,
+    ];
+    for (end, mut face) in ends.iter().zip(faces) {
+        for commitment in &commitments {
+            say(end, face.deliver(commitment.clone())).await;
+        }
+    }
+}
+
+async fn say(end: &Session, effects: Vec<Effect>) {
+    for effect in effects {
+        if let Effect::Send(message) = effect {
+            end.send(Recipient::Everyone, message.round, message.payload)
+                .await
+                .unwrap();
+        }
+    }
+}
+
+async fn first_broadcast(end: &Session, from: u16) -> Incoming {
+    loop {
+        if let Event::Message(message) = end.recv().await
+            && message.round == 0
+        {
+            return Incoming {
+                from,
+                round: 0,
+                broadcast: true,
+                payload: message.payload.to_vec(),
+                statement: None,
+            };
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Real agents over the in-process hub, driven without an orchestrator.
+
+use std::sync::Arc;
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use quorate_messaging::{
+    InProcessHub, Messenger, MessengerOptions, PartyKeys, Permissions, Session, SessionSpec,
+};
+use quorate_party_agent::agent::Parts;
+use quorate_party_agent::{Agent, Timeouts};
+use quorate_service::now_ms;
+use quorate_storage::{EncryptedFileStore, Ledger, Passphrase};
+use quorate_types::canonical::Canonical as _;
+use quorate_types::node::{NodeReply, NodeRequest, RunResult};
+use quorate_types::{
+    Action, CeremonyKind, Curve, Intent, KeyName, OperatorEntry, OperatorId, PartyEntry, PartyId,
+    Roster, SessionId, SignedIntent, Threshold, ValidRoster,
+};
+use rand_core::OsRng;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+/// A committee of which some parties are real agents.
+pub struct Committee {
+    pub roster: Arc<ValidRoster>,
+    pub agents: Vec<Arc<Agent>>,
+    pub hub: InProcessHub,
+    pub keys: Vec<Arc<PartyKeys>>,
+    pub operator: SigningKey,
+    _dir: TempDir,
+}
+
+/// `party-<number>`, from 1.
+pub fn party(number: usize) -> PartyId {
+    PartyId::new(&format!("party-{number}")).unwrap()
+}
+
+impl Committee {
+    /// `t` of `n`, with the first `real` parties as agents.
+    pub async fn new(t: u16, n: u16, real: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let keys: Vec<_> = (0..n)
+            .map(|_| Arc::new(PartyKeys::generate(&mut OsRng)))
+            .collect();
+        let operator = SigningKey::generate(&mut OsRng);
+        let parties = (1..).zip(&keys).map(|(number, keys)| PartyEntry {
+            id: party(number),
+            identity: keys.identity(),
+            channel: keys.channel(),
+        });
+        let roster = Roster {
+            cluster: "test".to_owned(),
+            threshold: Threshold::new(t, n).unwrap(),
+            parties: parties.collect(),
+            operators: vec![OperatorEntry {
+                id: OperatorId::new("operator").unwrap(),
+                key: operator.verifying_key().to_bytes(),
+            }],
+        };
+        let mut committee = Self {
+            roster: Arc::new(roster.try_into().unwrap()),
+            agents: Vec::new(),
+            hub: InProcessHub::new(),
+            keys,
+            operator,
+            _dir: dir,
+        };
+        for number in 1..=real {
+            let agent = committee.agent(number).await;
+            committee.agents.push(agent);
+        }
+        committee
+    }
+
+    /// A messenger of one party, under that party's own permissions.
+    pub async fn messenger(&self, number: usize) -> Arc<Messenger> {
+        let id = party(number);
+        let transport = self.hub.connect(id.as_str(), Permissions::party(&id));
+        let keys = Arc::clone(&self.keys[number - 1]);
+        Messenger::start(
+            keys,
+            id,
+            Arc::clone(&self.roster),
+            transport,
+            MessengerOptions::default(),
+        )
+        .await
+        .unwrap()
+    }
+
+    /// Two ends of a DKG session for the third party, each with one of the others.
+    pub async fn two_ends(&self, session: SessionId) -> [Session; 2] {
+        let mut ends = Vec::new();
+        for other in [1, 2] {
+            let messenger = self.messenger(3).await;
+            let participants = vec![party(3), party(other)];
+            let spec = SessionSpec {
+                id: session,
+                kind: CeremonyKind::Keygen,
+                participants,
+            };
+            ends.push(messenger.open_session(spec).unwrap());
+            // Dropping a messenger ends its sessions.
+            std::mem::forget(messenger);
+        }
+        ends.try_into().unwrap()
+    }
+
+    async fn agent(&self, number: usize) -> Arc<Agent> {
+        let home = self._dir.path().join(format!("{number}"));
+        let passphrase = Passphrase::new(Zeroizing::new("test".to_owned()));
+        let store = EncryptedFileStore::create(&home, &party(number), &passphrase).unwrap();
+        let ledger = Ledger::open(&home.join("ledger.redb")).unwrap();
+        let agent = Agent::new(Parts {
+            party: party(number),
+            roster: Arc::clone(&self.roster),
+            store: Arc::new(store),
+            ledger: Arc::new(ledger),
+            keys: Arc::clone(&self.keys[number - 1]),
+            messenger: self.messenger(number).await,
+            timeouts: Timeouts {
+                keygen: 20,
+                aux: 20,
+                sign: 20,
+            },
+        })
+        .unwrap();
+        // No test here sets a committee up, so nobody needs primes.
+        agent.stop();
+        agent
+    }
+
+    /// An intent signed by the operator, good for a minute.
+    pub fn intent(&self, action: Action) -> SignedIntent {
+        let issued_at = now_ms();
+        self.signed(Intent {
+            roster: self.roster.hash(),
+            operator: OperatorId::new("operator").unwrap(),
+            nonce: rand_nonce(),
+            issued_at,
+            expires_at: issued_at + 60_000,
+            action,
+        })
+    }
+
+    pub fn signed(&self, intent: Intent) -> SignedIntent {
+        let signature = self.operator.sign(&intent.signing_bytes()).to_bytes();
+        SignedIntent { intent, signature }
+    }
+
+    pub fn create_key(&self, name: &str, curve: Curve) -> SignedIntent {
+        self.intent(Action::CreateKey {
+            name: KeyName::new(name).unwrap(),
+            curve,
+            scheme: curve.default_scheme(),
+            raw_signing: true,
+        })
+    }
+
+    /// Every party of the roster.
+    pub fn everyone(&self) -> Vec<PartyId> {
+        self.roster.party_ids()
+    }
+
+    /// Prepares at the given agents and returns their nonces.
+    pub async fn prepare(
+        &self,
+        intent: &SignedIntent,
+        participants: &[PartyId],
+        agents: &[usize],
+    ) -> Vec<[u8; 32]> {
+        let mut nonces = Vec::new();
+        for number in agents {
+            let reply = self.agents[number - 1]
+                .answer(prepare(intent, 0, participants))
+                .await;
+            match reply {
+                NodeReply::Prepared { nonce, .. } => nonces.push(nonce),
+                other => panic!("party-{number} does not prepare: {other:?}"),
+            }
+        }
+        nonces
+    }
+
+    /// Begins at the given agents at once and waits for all their ends.
+    pub async fn begin(
+        &self,
+        intent: &SignedIntent,
+        nonces: &[[u8; 32]],
+        agents: &[usize],
+    ) -> Vec<NodeReply> {
+        let runs = agents.iter().map(|number| {
+            let agent = Arc::clone(&self.agents[number - 1]);
+            let request = begin(intent, 0, nonces);
+            let intent = intent.intent.hash();
+            async move {
+                let mut reply = agent.answer(request).await;
+                while reply == NodeReply::Running {
+                    reply = agent
+                        .answer(NodeRequest::Await {
+                            intent,
+                            attempt: 0,
+                            wait_ms: 5_000,
+                        })
+                        .await;
+                }
+                reply
+            }
+        });
+        futures::future::join_all(runs).await
+    }
+
+    /// A whole run by the given agents.
+    pub async fn run(
+        &self,
+        intent: &SignedIntent,
+        participants: &[PartyId],
+        agents: &[usize],
+    ) -> Vec<NodeReply> {
+        let nonces = self.prepare(intent, participants, agents).await;
+        self.begin(intent, &nonces, agents).await
+    }
+
+    /// A key made by all agents and activated at all.
+    pub async fn active_key(&self, name: &str, curve: Curve) -> quorate_types::KeyRecord {
+        let intent = self.create_key(name, curve);
+        let agents: Vec<usize> = (1..=self.agents.len()).collect();
+        let mut made = Vec::new();
+        for reply in self.run(&intent, &self.everyone(), &agents).await {
+            match reply {
+                NodeReply::Finished(RunResult::Attested {
+                    record,
+                    attestation,
+                }) => made.push((record, attestation)),
+                other => panic!("no key: {other:?}"),
+            }
+        }
+        let record = made[0].0.clone();
+        let attestations: Vec<_> = made
+            .into_iter()
+            .map(|(_, attestation)| attestation)
+            .collect();
+        for agent in &self.agents {
+            let request = NodeRequest::Activate {
+                record: record.clone(),
+                attestations: attestations.clone(),
+            };
+            assert_eq!(agent.answer(request).await, NodeReply::Active);
+        }
+        match record {
+            quorate_types::node::Record::Key(record) => record,
+            quorate_types::node::Record::Committee(_) => panic!("not a key"),
+        }
+    }
+}
+
+fn rand_nonce() -> [u8; 16] {
+    use rand_core::RngCore as _;
+    let mut nonce = [0; 16];
+    OsRng.fill_bytes(&mut nonce);
+    nonce
+}
+
+pub fn prepare(intent: &SignedIntent, attempt: u32, participants: &[PartyId]) -> NodeRequest {
+    NodeRequest::Prepare {
+        intent: intent.clone(),
+        attempt,
+        participants: participants.to_vec(),
+    }
+}
+
+pub fn begin(intent: &SignedIntent, attempt: u32, nonces: &[[u8; 32]]) -> NodeRequest {
+    NodeRequest::Begin {
+        intent: intent.intent.hash(),
+        attempt,
+        nonces: nonces.to_vec(),
+        wait_ms: 5_000,
+    }
+}
