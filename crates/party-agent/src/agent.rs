@@ -28,6 +28,9 @@ use crate::pool::Priority;
 use crate::primes::{NEEDED, PrimeStock};
 use crate::runs::{Ended, Prepared, Runs};
 
+/// How long after its own part of a committee setup an agent expects the setup to come into force.
+const ACTIVATION_WAIT: Duration = Duration::from_secs(60);
+
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -73,6 +76,26 @@ pub struct Agent {
     runs: Runs,
 }
 
+/// Whether the keys are those the roster has for the party.
+///
+/// # Errors
+/// [`AgentError::Identity`] if not.
+pub fn check_identity(
+    roster: &ValidRoster,
+    party: &PartyId,
+    keys: &PartyKeys,
+) -> Result<(), AgentError> {
+    let entry = roster
+        .party(party)
+        .ok_or_else(|| AgentError::Identity(format!("{party} is not in the roster")))?;
+    if entry.identity == keys.identity() && entry.channel == keys.channel() {
+        return Ok(());
+    }
+    Err(AgentError::Identity(format!(
+        "the identity keys in the store are not those the roster has for {party}"
+    )))
+}
+
 impl Agent {
     /// Builds an agent and starts filling its stock of primes if the committee is not set up.
     ///
@@ -88,14 +111,7 @@ impl Agent {
             messenger,
             timeouts,
         } = parts;
-        let entry = roster
-            .party(&party)
-            .ok_or_else(|| AgentError::Identity(format!("{party} is not in the roster")))?;
-        if entry.identity != keys.identity() || entry.channel != keys.channel() {
-            return Err(AgentError::Identity(format!(
-                "the identity keys in the store are not those the roster has for {party}"
-            )));
-        }
+        check_identity(&roster, &party, &keys)?;
         let keybook = KeyBook::open(Arc::clone(&store), Arc::clone(&ledger), Arc::clone(&roster))?;
         let primes = PrimeStock::open(store)?;
         if keybook.committee().is_none() {
@@ -378,10 +394,24 @@ impl Agent {
         let keybook = Arc::clone(&self.keybook);
         let own = attested.1.clone();
         store(move || keybook.add_pending_aux(&record, &aux, &own)).await?;
+        self.search_again_unless_activated();
         Ok(RunResult::Attested {
             record: attested.0,
             attestation: attested.1,
         })
+    }
+
+    /// A setup that ends here but fails elsewhere never comes into force, and its primes are spent.
+    fn search_again_unless_activated(self: &Arc<Self>) {
+        let this = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(ACTIVATION_WAIT).await;
+            if let Some(agent) = this.upgrade()
+                && agent.keybook.committee().is_none()
+            {
+                agent.primes.want(NEEDED);
+            }
+        });
     }
 
     async fn run_keygen(

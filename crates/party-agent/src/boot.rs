@@ -11,7 +11,7 @@ use quorate_types::{Hash32, PartyId, ValidRoster};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use crate::agent::Parts;
+use crate::agent::{Parts, check_identity};
 use crate::{Agent, AgentConfig, serve};
 
 /// Where a party's identity keys are in its store.
@@ -106,6 +106,7 @@ pub fn open(config: &AgentConfig, passphrase: &Passphrase) -> Result<Opened, Boo
     let bytes = store.get(identity_item())?;
     let bytes = <[u8; 64]>::try_from(bytes.as_slice()).map_err(|_| BootError::Identity)?;
     let keys = PartyKeys::from_secret_bytes(&Zeroizing::new(bytes));
+    check_identity(&roster, &config.party, &keys)?;
     let ledger = Ledger::open(&config.data.join("ledger.redb"))?;
     Ok(Opened {
         roster,

@@ -71,6 +71,13 @@ impl Book {
                 .values()
                 .any(|(record, _, active)| *active && record.name == *name)
     }
+
+    /// Whether another key in force has this key's name.
+    fn is_named_otherwise(&self, key: &KeyRecord) -> bool {
+        self.keys.values().any(|(record, _, active)| {
+            *active && record.id != key.id && record.name == key.name
+        })
+    }
 }
 
 /// See the module.
@@ -79,6 +86,8 @@ pub struct KeyBook {
     ledger: Arc<Ledger>,
     roster: Arc<ValidRoster>,
     book: Mutex<Book>,
+    /// Held while a record comes into force, so that two keys of one name cannot do so at once.
+    activating: Mutex<()>,
 }
 
 /// Holds a key name while its DKG runs.
@@ -130,6 +139,7 @@ impl KeyBook {
             ledger,
             roster,
             book: Mutex::new(book),
+            activating: Mutex::new(()),
         }))
     }
 
@@ -312,12 +322,16 @@ impl KeyBook {
         attestations: Vec<Attestation>,
     ) -> Result<(), KeyBookError> {
         self.check_attestations(&record, &attestations)?;
+        let _alone = self.activating.lock().unwrap_or_else(PoisonError::into_inner);
         match &record {
             Record::Key(key) => {
                 let known = self.lock().keys.get(&key.id).map(|(r, _, _)| Arc::clone(r));
                 let known = known.ok_or(KeyBookError::UnknownKey(key.id))?;
                 if *known != *key {
                     return Err(KeyBookError::OtherRecord);
+                }
+                if self.lock().is_named_otherwise(key) {
+                    return Err(KeyBookError::NameTaken(key.name.clone()));
                 }
                 let name = key_name(key.id);
                 let id = key.id;

@@ -1,4 +1,10 @@
 //! Real agents without an orchestrator: what they do together, and what a hostile one among them gets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test support: a failed assumption should stop the test where it happens"
+)]
 
 mod support;
 
