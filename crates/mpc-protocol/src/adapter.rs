@@ -20,7 +20,8 @@ pub(crate) type Ended = Result<Outcome, Abort>;
 type Machine<M> = Box<dyn StateMachine<Output = Ended, Msg = M>>;
 
 /// A check of our own on a decoded message, before the library sees it: the sender's index, the message, what is wrong.
-pub(crate) type Inspect<M> = Box<dyn FnMut(u16, &M) -> Result<(), &'static str>>;
+/// It may change what the library sees.
+pub(crate) type Inspect<M> = Box<dyn FnMut(u16, &mut M) -> Result<(), &'static str>>;
 
 /// The state machine of one library protocol, with the checks every message passes first.
 pub(crate) struct Adapter<M> {
@@ -58,7 +59,7 @@ where
     /// Adds checks to those of the library.
     pub(crate) fn with_inspection(
         mut self,
-        inspect: impl FnMut(u16, &M) -> Result<(), &'static str> + 'static,
+        inspect: impl FnMut(u16, &mut M) -> Result<(), &'static str> + 'static,
     ) -> Self {
         self.inspect = Box::new(inspect);
         self
@@ -179,12 +180,12 @@ where
             Some(_) => return Err(invalid("a second, different message in the same round")),
             None => {}
         }
-        let message: M = codec::decode(bytes, self.rules.max_item)
+        let mut message: M = codec::decode(bytes, self.rules.max_item)
             .map_err(|detail| Abort::invalid_message(from, round, detail))?;
         if message.round() != round {
             return Err(invalid("the envelope names another round than the message"));
         }
-        (self.inspect)(from, &message).map_err(|detail| Abort::failed_check(from, detail))?;
+        (self.inspect)(from, &mut message).map_err(|detail| Abort::failed_check(from, detail))?;
         let id = self.heard.len() as u64;
         self.heard.insert((round, from), digest);
         self.statements.extend(statement.filter(|_| broadcast));

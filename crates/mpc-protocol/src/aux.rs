@@ -10,8 +10,8 @@ use round_based::state_machine::wrap_protocol;
 use zeroize::Zeroizing;
 
 use crate::adapter::{Adapter, conclude};
-use crate::rules;
 use crate::{Abort, Ceremony, CeremonyRng, Level, Outcome, PrimeSet, Seat};
+use crate::{codec, rules};
 
 /// One party's auxiliary information, encoded (CBOR). Secret: it holds the party's Paillier primes.
 pub struct Aux(Zeroizing<Vec<u8>>);
@@ -67,7 +67,7 @@ impl Aux {
 
     /// Decodes and validates for a security level: moduli and primes are large enough, parameters are units.
     pub(crate) fn decode<L: Level>(&self) -> Result<AuxInfo<L>, AuxError> {
-        ciborium::from_reader(self.0.as_slice()).map_err(|e| AuxError(e.to_string()))
+        codec::from_cbor(&self.0).map_err(AuxError)
     }
 }
 

@@ -44,6 +44,16 @@ impl Place<'_> {
     }
 }
 
+/// Decodes stored CBOR, with nothing after it.
+pub(crate) fn from_cbor<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<T, String> {
+    let value = ciborium::from_reader(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.is_empty() {
+        Ok(value)
+    } else {
+        Err(format!("{} trailing bytes", bytes.len()))
+    }
+}
+
 /// Refuses trailing bytes, and any string or byte string longer than `max_item`.
 pub(crate) fn decode<M: DeserializeOwned>(bytes: &[u8], max_item: usize) -> Result<M, String> {
     // The libraries' integers carry their radix, and the parser behind panics on one above 36.

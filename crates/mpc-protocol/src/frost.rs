@@ -138,29 +138,25 @@ impl<C: Suite> Keys<C> {
             .vss_setup
             .as_ref()
             .ok_or_else(|| Abort::local("the key share has no Shamir setup"))?;
-        let identifiers = setup
-            .I
+        // Only the signers': decoding a point is the dearest part of this.
+        let members = signers
             .iter()
-            .map(|point| {
-                scalar::<C, E>(point).and_then(|bytes| library(Identifier::deserialize(&bytes)))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let shares = identifiers
-            .iter()
-            .zip(&core.public_shares)
-            .map(|(id, point)| {
+            .map(|j| {
+                let point = pick(&setup.I, *j)?;
+                let share = pick(&core.public_shares, *j)? + shift_point;
+                let id =
+                    scalar::<C, E>(&point).and_then(|b| library(Identifier::deserialize(&b)))?;
                 Ok((
-                    *id,
-                    library(VerifyingShare::deserialize(&encoded(
-                        &(point + shift_point),
-                    )))?,
+                    *j,
+                    id,
+                    library(VerifyingShare::deserialize(&encoded(&share)))?,
                 ))
             })
-            .collect::<Result<BTreeMap<_, _>, Abort>>()?;
+            .collect::<Result<Vec<_>, Abort>>()?;
         let key = library(VerifyingKey::deserialize(&encoded(&child.public_key)))?;
-        let me = pick(&identifiers, core.i)?;
-        let own = shares
-            .get(&me)
+        let (_, me, own) = members
+            .iter()
+            .find(|(j, _, _)| *j == core.i)
             .copied()
             .ok_or_else(|| Abort::local("own public share missing"))?;
         let root: &Scalar<E> = core.x.as_ref();
@@ -170,11 +166,12 @@ impl<C: Suite> Keys<C> {
         zeroize::Zeroize::zeroize(&mut secret);
         Ok(Self {
             secret: KeyPackage::new(me, signing_share?, own, key, setup.min_signers),
-            public: PublicKeyPackage::new(shares, key, Some(setup.min_signers)),
-            identifiers: signers
-                .iter()
-                .map(|j| pick(&identifiers, *j))
-                .collect::<Result<_, _>>()?,
+            public: PublicKeyPackage::new(
+                members.iter().map(|(_, id, share)| (*id, *share)).collect(),
+                key,
+                Some(setup.min_signers),
+            ),
+            identifiers: members.iter().map(|(_, id, _)| *id).collect(),
         })
     }
 }

@@ -1,15 +1,18 @@
-//! The range proofs of CGGMP24's first round, checked here because the pinned library does not check them both.
+//! The range proofs of CGGMP24's first round, because the pinned library does not check them both.
 //!
 //! `cggmp24 =0.7.0-alpha.3` verifies `psi0` (that `K_j` encrypts a small number) and `psi1` (the same of `G_j`) in one closure
-//! joined by `.err()?`: a *valid* `psi0` ends it with "no fault", an invalid one is forgiven if `psi1` is valid. A peer could so
-//! send a `K_j` without a range proof and learn about our share from our answers (the attack the proof is there against).
+//! joined by `.err()?`: a valid `psi0` ends it with "no fault", and an invalid one is forgiven if `psi1` is valid. A peer could
+//! so send a `K_j` without a range proof and learn about our share from our answers, the attack the proof is there against.
+//!
+//! Here `psi1` is verified, and then replaced by one that cannot be valid. What is left of the library's check is: `psi0` must be
+//! valid. A version of the library that checks both fails every honest signing with this, so it cannot come in unnoticed.
 
 use std::collections::BTreeMap;
 
 use cggmp24::ExecutionId;
 use cggmp24::fast_paillier::EncryptionKey;
 use cggmp24::key_share::KeyShare;
-use cggmp24::signing::msg::{Msg, MsgRound1a, MsgRound1b};
+use cggmp24::signing::msg::{Msg, MsgRound1a};
 use generic_ec::Curve;
 use paillier_zk::paillier_encryption_in_range_with_el_gamal as pi_enc_elg;
 use quorate_types::SessionId;
@@ -17,7 +20,7 @@ use sha2::Sha256;
 
 use crate::Level;
 
-/// The transcript prefix of both proofs: must encode exactly as the library's private type does.
+/// The transcript prefix of the proof: must encode exactly as the library's private type does.
 #[derive(udigest::Digestable)]
 #[udigest(tag = "dfns.cggmp24.signing.proof_enc")]
 struct ProofEnc<'a> {
@@ -26,7 +29,7 @@ struct ProofEnc<'a> {
     num: u8,
 }
 
-/// Verifies `psi0` and `psi1` of each peer as soon as both of its round 1 messages are here.
+/// Verifies each peer's `psi1` as soon as both of its round 1 messages are here.
 pub(crate) struct FirstRound<E: Curve> {
     session: SessionId,
     /// Own Pedersen parameters, under which the proofs were made.
@@ -35,7 +38,7 @@ pub(crate) struct FirstRound<E: Curve> {
     keys: Vec<EncryptionKey>,
     security: pi_enc_elg::SecurityParams,
     ciphertexts: BTreeMap<u16, MsgRound1a<E>>,
-    proofs: BTreeMap<u16, MsgRound1b<E>>,
+    proofs: BTreeMap<u16, pi_enc_elg::NiProof<E>>,
 }
 
 impl<E: Curve> FirstRound<E> {
@@ -73,11 +76,18 @@ impl<E: Curve> FirstRound<E> {
     pub(crate) fn inspect(
         &mut self,
         from: u16,
-        message: &Msg<E, Sha256>,
+        message: &mut Msg<E, Sha256>,
     ) -> Result<(), &'static str> {
         match message {
-            Msg::Round1a(m) => drop(self.ciphertexts.insert(from, m.clone())),
-            Msg::Round1b(m) => drop(self.proofs.insert(from, m.clone())),
+            Msg::Round1a(m) => {
+                self.ciphertexts.insert(from, m.clone());
+            }
+            Msg::Round1b(m) => {
+                // A proof about K, with K's transcript, is none about G.
+                let never_valid = m.psi0.clone();
+                let psi1 = std::mem::replace(&mut m.psi1, never_valid);
+                self.proofs.insert(from, psi1);
+            }
             _ => return Ok(()),
         }
         if !(self.ciphertexts.contains_key(&from) && self.proofs.contains_key(&from)) {
@@ -88,60 +98,38 @@ impl<E: Curve> FirstRound<E> {
             .remove(&from)
             .zip(self.proofs.remove(&from))
             .zip(self.keys.get(usize::from(from)))
-            .is_some_and(|((sent, proof), key)| {
-                self.verify(
-                    from,
-                    0,
-                    key,
-                    (&sent.K, &sent.A1, &sent.A2),
-                    &sent.Y,
-                    &proof.psi0,
-                ) && self.verify(
-                    from,
-                    1,
-                    key,
-                    (&sent.G, &sent.B1, &sent.B2),
-                    &sent.Y,
-                    &proof.psi1,
-                )
-            });
+            .is_some_and(|((sent, psi1), key)| self.verify(from, key, &sent, &psi1));
         if sound {
             Ok(())
         } else {
-            Err("a range proof of round 1 (psi0 of K, psi1 of G) does not verify")
+            Err("the range proof psi1 of G does not verify")
         }
     }
 
     fn verify(
         &self,
         prover: u16,
-        num: u8,
         key: &EncryptionKey,
-        (ciphertext, b, x): (
-            &cggmp24::backend::Integer,
-            &generic_ec::Point<E>,
-            &generic_ec::Point<E>,
-        ),
-        a: &generic_ec::Point<E>,
-        proof: &pi_enc_elg::NiProof<E>,
+        sent: &MsgRound1a<E>,
+        psi1: &pi_enc_elg::NiProof<E>,
     ) -> bool {
         let state = ProofEnc {
             sid: ExecutionId::new(self.session.as_bytes()),
             prover,
-            num,
+            num: 1,
         };
         let data = pi_enc_elg::Data {
             key,
-            ciphertext,
-            a,
-            b,
-            x,
+            ciphertext: &sent.G,
+            a: &sent.Y,
+            b: &sent.B1,
+            x: &sent.B2,
         };
         pi_enc_elg::non_interactive::verify::<E, Sha256>(
             &state,
             &self.pedersen,
             data,
-            proof,
+            psi1,
             &self.security,
         )
         .is_ok()

@@ -8,6 +8,8 @@ use key_share::{CoreKeyShare, DirtyCoreKeyShare, Validate as _};
 use quorate_types::{Curve, Hash32, PublicKey, Threshold};
 use zeroize::Zeroizing;
 
+use crate::codec;
+
 /// One party's share of one key. Secret; the scalar inside is zeroized on drop.
 pub enum Share {
     /// On secp256k1.
@@ -174,8 +176,7 @@ impl Share {
 
 fn decode<E: generic_ec::Curve>(curve: Curve, bytes: &[u8]) -> Result<CoreKeyShare<E>, ShareError> {
     let invalid = |reason: String| ShareError::Invalid { curve, reason };
-    let dirty: DirtyCoreKeyShare<E> =
-        ciborium::from_reader(bytes).map_err(|e| invalid(e.to_string()))?;
+    let dirty: DirtyCoreKeyShare<E> = codec::from_cbor(bytes).map_err(invalid)?;
     checked(curve, dirty)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -47,6 +48,7 @@ pub fn router(coordinator: Arc<Coordinator>) -> Router {
         .route(routes::INTENTS, post(submit))
         .route(routes::INTENT, get(intent))
         .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(Intent::MAX_LEN))
         .with_state(coordinator)
 }
@@ -60,6 +62,25 @@ async fn not_found() -> Failed {
     ))
 }
 
+async fn method_not_allowed() -> Failed {
+    Failed(Problem::new(
+        405,
+        "method-not-allowed",
+        "Method not allowed",
+        "this resource does not take this method",
+    ))
+}
+
+/// What the framework itself refuses: a body that is too long or breaks off, a query that does not parse.
+fn unreadable(status: StatusCode, detail: String) -> Failed {
+    Failed(Problem::new(
+        status.as_u16(),
+        "unreadable",
+        "The request cannot be read",
+        detail,
+    ))
+}
+
 async fn status(State(coordinator): State<Arc<Coordinator>>) -> Response {
     Json(coordinator.status().await).into_response()
 }
@@ -70,8 +91,9 @@ async fn keys(State(coordinator): State<Arc<Coordinator>>) -> Response {
 
 async fn submit(
     State(coordinator): State<Arc<Coordinator>>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<IntentView>, Failed> {
+    let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
     let intent = SignedIntent::from_canonical_bytes(&body, Intent::MAX_LEN)
         .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a signed intent", e)))?;
     coordinator.submit(intent).map(Json).map_err(Failed)
@@ -87,8 +109,9 @@ struct Wait {
 async fn intent(
     State(coordinator): State<Arc<Coordinator>>,
     Path(hash): Path<String>,
-    Query(wait): Query<Wait>,
+    wait: Result<Query<Wait>, QueryRejection>,
 ) -> Result<Json<IntentView>, Failed> {
+    let Query(wait) = wait.map_err(|e| unreadable(e.status(), e.body_text()))?;
     let hash: IntentHash = hash
         .parse()
         .map_err(|e| Failed(Problem::new(400, "unreadable", "Not an intent hash", e)))?;

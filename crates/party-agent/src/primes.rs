@@ -16,6 +16,7 @@ pub struct PrimeStock {
     store: Arc<EncryptedFileStore>,
     stock: AtomicU32,
     wanted: AtomicU32,
+    filling: AtomicBool,
     stopped: AtomicBool,
     changed: Notify,
 }
@@ -35,6 +36,7 @@ impl PrimeStock {
             store,
             stock: AtomicU32::new(u32::try_from(stock).unwrap_or(u32::MAX)),
             wanted: AtomicU32::new(0),
+            filling: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             changed: Notify::new(),
         }))
@@ -54,22 +56,31 @@ impl PrimeStock {
 
     /// Fills up to `wanted` in the background.
     pub fn want(self: &Arc<Self>, wanted: u32) {
-        let before = self.wanted.swap(wanted, Ordering::Relaxed);
-        if before == 0 && self.len() < wanted {
-            let this = Arc::clone(self);
-            let spawned = std::thread::Builder::new()
-                .name("primes".to_owned())
-                .spawn(move || this.fill());
-            if let Err(error) = spawned {
-                tracing::error!(%error, "no thread for generating primes");
-                self.wanted.store(0, Ordering::Relaxed);
-            }
+        self.wanted.store(wanted, Ordering::SeqCst);
+        if !self.begins_filling() {
+            return;
         }
+        let this = Arc::clone(self);
+        let spawned = std::thread::Builder::new()
+            .name("primes".to_owned())
+            .spawn(move || this.fill());
+        if let Err(error) = spawned {
+            tracing::error!(%error, "no thread for generating primes");
+            self.filling.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether primes are missing and the caller is the one to search for them.
+    fn begins_filling(&self) -> bool {
+        let missing = self.len() < self.wanted.load(Ordering::SeqCst);
+        missing
+            && !self.stopped.load(Ordering::SeqCst)
+            && !self.filling.swap(true, Ordering::SeqCst)
     }
 
     /// Stops filling after the prime being searched for.
     pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.stopped.store(true, Ordering::SeqCst);
     }
 
     fn fill(&self) {
@@ -77,19 +88,29 @@ impl PrimeStock {
         let mut seed = zeroize::Zeroizing::new([0u8; 32]);
         OsRng.fill_bytes(&mut *seed);
         let mut rng = CeremonyRng::from_seed(*seed);
-        while !self.stopped.load(Ordering::Relaxed)
-            && self.len() < self.wanted.load(Ordering::Relaxed)
-        {
-            let prime = SafePrime::generate(&mut rng);
-            if self.stopped.load(Ordering::Relaxed) {
-                break;
-            }
-            if let Err(error) = self.add(&prime) {
+        loop {
+            let filled = self.fill_with(&mut rng);
+            self.filling.store(false, Ordering::SeqCst);
+            if let Err(error) = filled {
                 tracing::error!(%error, "cannot store a prime; generation stops until the agent restarts");
-                break;
+                return;
+            }
+            // Primes may have been taken between the last look and giving up the search.
+            if !self.begins_filling() {
+                return;
             }
         }
-        self.wanted.store(0, Ordering::Relaxed);
+    }
+
+    fn fill_with(&self, rng: &mut CeremonyRng) -> Result<(), StoreError> {
+        while self.len() < self.wanted.load(Ordering::SeqCst) {
+            let prime = SafePrime::generate(rng);
+            if self.stopped.load(Ordering::SeqCst) {
+                break;
+            }
+            self.add(&prime)?;
+        }
+        Ok(())
     }
 
     /// Puts a prime into the stock.

@@ -3,6 +3,13 @@
 //!
 //! `QUORATE_TEST_SEED` is the first seed and `QUORATE_TEST_RUNS` the number of runs of each test. A failure prints both, set so
 //! that they repeat the failed run alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops where an assumption fails"
+)]
 
 use std::ops::AddAssign;
 
@@ -29,10 +36,10 @@ const DELAYS: Faults = Faults {
 fn faults(seed: u64) -> Faults {
     match seed % 4 {
         0 => DELAYS,
-        1 => Faults { lose: 5, ..DELAYS },
+        1 => Faults { lose: 15, ..DELAYS },
         2 => Faults::HOSTILE,
         _ => Faults {
-            corrupt: 10,
+            corrupt: 40,
             ..DELAYS
         },
     }
@@ -89,7 +96,9 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Runs `one` for every seed, on two threads.
 fn sweep(test: &'static str, default_runs: u64, one: impl Fn(u64) -> Tally + Sync) {
-    let first = number("QUORATE_TEST_SEED").unwrap_or(1);
+    // Other schedules for every test.
+    let own: u64 = test.bytes().map(u64::from).sum();
+    let first = number("QUORATE_TEST_SEED").unwrap_or(own * 10_000);
     let runs = number("QUORATE_TEST_RUNS").unwrap_or(default_runs);
     let part = |offset: u64| {
         let mut total = Tally::default();
@@ -401,7 +410,7 @@ fn ecdsa_p256_signs_validly_or_not_at_all() {
 #[test]
 fn aux_setup_agrees_or_ends_without_a_result() {
     let clusters = [(2, 2), (2, 3)].map(|(t, n)| Identities::new(Threshold::new(t, n).unwrap(), 7));
-    sweep("aux_setup_agrees_or_ends_without_a_result", 60, |seed| {
+    sweep("aux_setup_agrees_or_ends_without_a_result", 50, |seed| {
         let identities = &clusters[usize::from(seed % 16 < 4)];
         let simulation = committee::aux_simulation(identities, seed);
         let (tally, outcomes) = run(identities, simulation, seed);

@@ -31,9 +31,12 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
             );
             let mut cluster = Processes::start(&dir, &nats_server).await?;
             ready(&dir)?;
+            // One future for the whole loop: a signal between two rounds is not lost.
+            let interrupted = interrupted();
+            tokio::pin!(interrupted);
             let ended = loop {
                 tokio::select! {
-                    () = interrupted() => break Ok(()),
+                    () = &mut interrupted => break Ok(()),
                     () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {
                         match cluster.newly_ended() {
                             Ok(ended) => for name in ended {

@@ -1,1 +1,25 @@
-//! placeholder
+//! The whole system over real parts: `quorate` processes, a real NATS server, real chains. `make tools` installs the parts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "in a test a failure is the result; the lints' own exception does not reach helper functions"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bitcoin_chain;
+mod demo;
+mod evm_chain;
+mod faults;
+mod hostile_orchestrator;
+mod input;
+mod keys;
+mod restart;
+mod solana_chain;
+mod strangers;
+mod texts;
+mod up;

@@ -25,14 +25,24 @@ impl Anvil {
         let port = free_port();
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(anvil());
-        command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--hardfork", "prague"]);
+        command.args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--hardfork",
+            "prague",
+        ]);
         let process = Process::spawn("anvil", &mut command, &dir.path().join("anvil.log"));
         wait_for("anvil listens", Duration::from_secs(60), || {
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         });
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             url: format!("http://127.0.0.1:{port}"),
             _process: process,
@@ -44,7 +54,15 @@ impl Anvil {
     pub fn call(&self, method: &str, params: &Value) -> Result<Value, String> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let reply: Value = self.runtime.block_on(async {
-            self.client.post(&self.url).json(&body).send().await.unwrap().json().await.unwrap()
+            self.client
+                .post(&self.url)
+                .json(&body)
+                .send()
+                .await
+                .unwrap()
+                .json()
+                .await
+                .unwrap()
         });
         match reply.get("error") {
             Some(error) => Err(error.to_string()),
@@ -53,17 +71,25 @@ impl Anvil {
     }
 
     pub fn balance(&self, address: &str) -> u128 {
-        let hex = self.call("eth_getBalance", &json!([address, "latest"])).unwrap();
+        let hex = self
+            .call("eth_getBalance", &json!([address, "latest"]))
+            .unwrap();
         u128::from_str_radix(hex.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
     }
 
     /// Hands in a signed transaction and returns its receipt.
     pub fn send(&self, raw: &str) -> Result<Value, String> {
         let hash = self.call("eth_sendRawTransaction", &json!([raw]))?;
-        Ok(wait_for("the transaction is mined", Duration::from_secs(30), || {
-            let receipt = self.call("eth_getTransactionReceipt", &json!([hash])).unwrap();
-            (!receipt.is_null()).then_some(receipt)
-        }))
+        Ok(wait_for(
+            "the transaction is mined",
+            Duration::from_secs(30),
+            || {
+                let receipt = self
+                    .call("eth_getTransactionReceipt", &json!([hash]))
+                    .unwrap();
+                (!receipt.is_null()).then_some(receipt)
+            },
+        ))
     }
 }
 

@@ -138,8 +138,9 @@ impl Cluster {
             let file = home.join("nats.conf");
             let text = std::fs::read_to_string(&file).unwrap();
             let listen = format!("127.0.0.1:{}", self.port);
-            assert!(text.contains("0.0.0.0:4222"), "{text}");
-            std::fs::write(&file, text.replace("0.0.0.0:4222", &listen)).unwrap();
+            let (first, rest) = text.split_once('\n').unwrap();
+            assert!(first.starts_with("listen: "), "{text}");
+            std::fs::write(&file, format!("listen: \"{listen}\"\n{rest}")).unwrap();
         }
         let mut command = Command::new(nats_server());
         command.current_dir(&home).args(["-c", "nats.conf"]);
@@ -162,10 +163,14 @@ impl Cluster {
             .args(["agent", "run", "--config"])
             .arg(self.custodian(number).join("agent.toml"))
             .args(["--nats-url", &self.nats_url()])
-            .env("QUORATE_LOG", "info,quorate_messaging=debug,quorate_party_agent=debug");
+            .env(
+                "QUORATE_LOG",
+                "info,quorate_messaging=debug,quorate_party_agent=debug",
+            );
         let name = format!("party-{number}");
         let log = self.file(&format!("logs/{name}.log"));
-        self.agents.insert(number, Process::spawn(&name, &mut command, &log));
+        self.agents
+            .insert(number, Process::spawn(&name, &mut command, &log));
     }
 
     fn start_orchestrator(&mut self) {
@@ -175,7 +180,13 @@ impl Cluster {
         command
             .args(["orchestrator", "run", "--config"])
             .arg(self.root().join("orchestrator/orchestrator.toml"))
-            .args(["--nats-url", &self.nats_url(), "--listen", "127.0.0.1:0", "--endpoint-file"])
+            .args([
+                "--nats-url",
+                &self.nats_url(),
+                "--listen",
+                "127.0.0.1:0",
+                "--endpoint-file",
+            ])
             .arg(&endpoint);
         let log = self.file("logs/orchestrator.log");
         let mut process = Process::spawn("orchestrator", &mut command, &log);
@@ -190,13 +201,19 @@ impl Cluster {
     pub fn wait_until_online(&mut self, numbers: &[u16]) {
         wait_for("the custodians answer", Duration::from_secs(60), || {
             for (number, agent) in &mut self.agents {
-                assert!(agent.has_ended().is_none(), "party-{number} ended:\n{}", agent.log());
+                assert!(
+                    agent.has_ended().is_none(),
+                    "party-{number} ended:\n{}",
+                    agent.log()
+                );
             }
             let status = self.json(&["status"]);
             let online = |number: &u16| {
                 let name = format!("party-{number}");
                 let parties = status["parties"].as_array().unwrap();
-                parties.iter().any(|p| p["party"] == name.as_str() && !p["status"].is_null())
+                parties
+                    .iter()
+                    .any(|p| p["party"] == name.as_str() && !p["status"].is_null())
             };
             numbers.iter().all(online).then_some(())
         });
@@ -241,7 +258,10 @@ impl Cluster {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = quorate();
-        command.args(args).arg("--client").arg(self.root().join("operator/client.toml"));
+        command
+            .args(args)
+            .arg("--client")
+            .arg(self.root().join("operator/client.toml"));
         command
     }
 
@@ -287,7 +307,12 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for process in self.nats.iter().chain(self.agents.values()).chain(&self.orchestrator) {
+            for process in self
+                .nats
+                .iter()
+                .chain(self.agents.values())
+                .chain(&self.orchestrator)
+            {
                 process.show_log();
             }
         }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use quorate_messaging::{NatsOptions, NatsTransport, Subject, Transport, TransportError};
-use quorate_party_agent::{agent::now_ms, boot, passphrase};
+use quorate_party_agent::passphrase;
+use quorate_service::{load_roster, now_ms};
 use quorate_storage::{SealedBox, read_private};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, RunResult};
 use quorate_types::{
-    Action, CeremonyKind, Intent, IntentHash, KeyId, OperatorId, PartyId, SessionDescriptor, Signature,
-    SignedIntent, ValidRoster,
+    Action, CeremonyKind, Intent, IntentHash, KeyId, OperatorId, PartyId, SessionDescriptor,
+    Signature, SignedIntent, ValidRoster,
 };
 use tokio::runtime::Runtime;
 
@@ -48,8 +49,10 @@ impl Hostile {
             .enable_all()
             .build()
             .unwrap();
-        let transport = runtime.block_on(NatsTransport::connect(options(cluster, "orchestrator"))).unwrap();
-        let roster = boot::load_roster(&cluster.root().join("orchestrator/roster.json")).unwrap();
+        let transport = runtime
+            .block_on(NatsTransport::connect(options(cluster, "orchestrator")))
+            .unwrap();
+        let roster = load_roster(&cluster.root().join("orchestrator/roster.json")).unwrap();
         Self {
             runtime,
             transport,
@@ -84,21 +87,28 @@ impl Hostile {
     }
 
     pub fn ask(&self, number: u16, request: &NodeRequest) -> NodeReply {
-        self.try_ask(number, Bytes::from(request.canonical_bytes())).unwrap()
+        self.try_ask(number, Bytes::from(request.canonical_bytes()))
+            .unwrap()
     }
 
     /// Sends any bytes to an agent.
     pub fn try_ask(&self, number: u16, bytes: Bytes) -> Result<NodeReply, TransportError> {
         let subject = Subject::Node(party(number)).to_string();
-        let reply = self.runtime.block_on(self.transport.request(subject, bytes, ASK))?;
+        let reply = self
+            .runtime
+            .block_on(self.transport.request(subject, bytes, ASK))?;
         Ok(NodeReply::from_canonical_bytes(&reply, NodeRequest::MAX_LEN).unwrap())
     }
 
     /// Sends a request without waiting for its answer.
     pub fn send(&self, number: u16, request: &NodeRequest) {
-        let (transport, bytes) = (Arc::clone(&self.transport), Bytes::from(request.canonical_bytes()));
+        let (transport, bytes) = (
+            Arc::clone(&self.transport),
+            Bytes::from(request.canonical_bytes()),
+        );
         let subject = Subject::Node(party(number)).to_string();
-        self.runtime.spawn(async move { transport.request(subject, bytes, ASK).await });
+        self.runtime
+            .spawn(async move { transport.request(subject, bytes, ASK).await });
     }
 
     pub fn status(&self, number: u16) -> NodeStatus {
@@ -108,7 +118,13 @@ impl Hostile {
         }
     }
 
-    pub fn prepare(&self, number: u16, intent: &SignedIntent, attempt: u32, participants: &[u16]) -> NodeReply {
+    pub fn prepare(
+        &self,
+        number: u16,
+        intent: &SignedIntent,
+        attempt: u32,
+        participants: &[u16],
+    ) -> NodeReply {
         let request = NodeRequest::Prepare {
             intent: intent.clone(),
             attempt,
@@ -118,12 +134,23 @@ impl Hostile {
     }
 
     /// The code with which an agent refuses to prepare.
-    pub fn refusal(&self, number: u16, intent: &SignedIntent, attempt: u32, participants: &[u16]) -> String {
+    pub fn refusal(
+        &self,
+        number: u16,
+        intent: &SignedIntent,
+        attempt: u32,
+        participants: &[u16],
+    ) -> String {
         code(self.prepare(number, intent, attempt, participants))
     }
 
     /// Everyone's nonce.
-    pub fn nonces(&self, intent: &SignedIntent, attempt: u32, participants: &[u16]) -> Vec<[u8; 32]> {
+    pub fn nonces(
+        &self,
+        intent: &SignedIntent,
+        attempt: u32,
+        participants: &[u16],
+    ) -> Vec<[u8; 32]> {
         let nonce = |number: &u16| match self.prepare(*number, intent, attempt, participants) {
             NodeReply::Prepared { nonce, .. } => nonce,
             other => panic!("party-{number}: {other:?}"),
@@ -136,12 +163,18 @@ impl Hostile {
         for number in participants {
             self.send(*number, begin);
         }
-        participants.iter().map(|number| self.end_of(*number, begin)).collect()
+        participants
+            .iter()
+            .map(|number| self.end_of(*number, begin))
+            .collect()
     }
 
     /// Waits for the end of a run at one agent.
     pub fn end_of(&self, number: u16, begin: &NodeRequest) -> NodeReply {
-        let NodeRequest::Begin { intent, attempt, .. } = begin else {
+        let NodeRequest::Begin {
+            intent, attempt, ..
+        } = begin
+        else {
             panic!("{begin:?}");
         };
         let request = NodeRequest::Await {
@@ -149,11 +182,13 @@ impl Hostile {
             attempt: *attempt,
             wait_ms: 500,
         };
-        super::wait_for("the run ends", Duration::from_secs(300), || match self.ask(number, &request) {
-            NodeReply::Running => None,
-            // The request to begin is still on its way.
-            NodeReply::Refused(refusal) if refusal.code == "not-prepared" => None,
-            other => Some(other),
+        super::wait_for("the run ends", Duration::from_secs(300), || {
+            match self.ask(number, &request) {
+                NodeReply::Running => None,
+                // The request to begin is still on its way.
+                NodeReply::Refused(refusal) if refusal.code == "not-prepared" => None,
+                other => Some(other),
+            }
         })
     }
 
@@ -223,7 +258,8 @@ pub fn missing(reply: NodeReply) -> Vec<PartyId> {
 fn operator_key(cluster: &Cluster) -> SigningKey {
     let home = cluster.root().join("operator");
     let sealed: SealedBox =
-        serde_json::from_slice(&read_private(&home.join("operator-key.json"), 1 << 16).unwrap()).unwrap();
+        serde_json::from_slice(&read_private(&home.join("operator-key.json"), 1 << 16).unwrap())
+            .unwrap();
     let secret = passphrase::obtain(Some(&home.join("passphrase")), "NONE", "").unwrap();
     let bytes = sealed.open(&secret, "key of operator operator").unwrap();
     SigningKey::from_bytes(bytes.as_slice().try_into().unwrap())

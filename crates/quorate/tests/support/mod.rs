@@ -22,7 +22,10 @@ pub fn workspace() -> &'static Path {
 
 /// A part that `make tools` installs.
 fn part(paths: &[&str]) -> PathBuf {
-    let found = paths.iter().map(|path| workspace().join(path)).find(|path| path.is_file());
+    let found = paths
+        .iter()
+        .map(|path| workspace().join(path))
+        .find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{} is missing: run `make tools`", paths[0]))
 }
 
@@ -67,7 +70,11 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "{what}: not within {} s", limit.as_secs());
+        assert!(
+            Instant::now() < deadline,
+            "{what}: not within {} s",
+            limit.as_secs()
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use bitcoin::absolute::LockTime;
 use bitcoin::psbt::{Input, Psbt};
 use bitcoin::transaction::Version;
-use bitcoin::{Address, Amount, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness};
+use bitcoin::{
+    Address, Amount, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness,
+};
 
 /// The account that receives.
 pub const SOMEONE: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
@@ -36,13 +38,24 @@ pub fn legacy(nonce: u64, value: u128) -> String {
 
 /// A PSBT that spends one output of each amount at `address` (regtest) and what it spends.
 pub fn bitcoin_spend(address: &str, amounts: &[u64]) -> (Psbt, Vec<TxOut>) {
-    let ours = address.parse::<Address<_>>().unwrap().require_network(Network::Regtest).unwrap();
-    let funding: Vec<Transaction> = amounts.iter().zip(1..).map(|(sat, n)| funding(&ours, *sat, n)).collect();
+    let ours = address
+        .parse::<Address<_>>()
+        .unwrap()
+        .require_network(Network::Regtest)
+        .unwrap();
+    let funding: Vec<Transaction> = amounts
+        .iter()
+        .zip(1..)
+        .map(|(sat, n)| funding(&ours, *sat, n))
+        .collect();
     let total: u64 = amounts.iter().sum();
     let spend = Transaction {
         version: Version::TWO,
         lock_time: LockTime::ZERO,
-        input: funding.iter().map(|f| input(OutPoint::new(f.compute_txid(), 0), ScriptBuf::new())).collect(),
+        input: funding
+            .iter()
+            .map(|f| input(OutPoint::new(f.compute_txid(), 0), ScriptBuf::new()))
+            .collect(),
         output: vec![
             TxOut {
                 value: Amount::from_sat(total / 2),
@@ -74,7 +87,10 @@ fn funding(to: &Address, sat: u64, number: u8) -> Transaction {
     Transaction {
         version: Version::TWO,
         lock_time: LockTime::ZERO,
-        input: vec![input(OutPoint::null(), ScriptBuf::from_bytes(vec![0x51, number]))],
+        input: vec![input(
+            OutPoint::null(),
+            ScriptBuf::from_bytes(vec![0x51, number]),
+        )],
         output: vec![TxOut {
             value: Amount::from_sat(sat),
             script_pubkey: to.script_pubkey(),

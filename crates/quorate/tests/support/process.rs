@@ -31,6 +31,8 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    /// Ask it to end before killing it.
+    pub has_children: bool,
 }
 
 impl Process {
@@ -47,6 +49,7 @@ impl Process {
             name: name.to_owned(),
             child,
             log: log.to_owned(),
+            has_children: false,
         }
     }
 
@@ -103,6 +106,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.has_children && matches!(self.child.try_wait(), Ok(None)) {
+            // It ends its own children if it is asked to; killed, it would leave them behind.
+            let _ = kill_process(self.pid(), Signal::INT);
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
         self.kill();
     }
 }
@@ -119,7 +130,6 @@ pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
-    pub took: Duration,
 }
 
 impl Ran {
@@ -159,7 +169,6 @@ impl Ran {
 pub struct Running {
     process: Process,
     dir: tempfile::TempDir,
-    started: Instant,
 }
 
 impl Running {
@@ -176,12 +185,9 @@ impl Running {
             name: format!("{command:?}"),
             child,
             log: dir.path().join("stderr"),
+            has_children: false,
         };
-        Self {
-            process,
-            dir,
-            started: Instant::now(),
-        }
+        Self { process, dir }
     }
 
     #[track_caller]
@@ -195,7 +201,6 @@ impl Running {
             code: status.code(),
             stdout: read("stdout"),
             stderr: read("stderr"),
-            took: self.started.elapsed(),
         }
     }
 

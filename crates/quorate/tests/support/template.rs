@@ -37,7 +37,10 @@ fn directory() -> &'static Path {
         let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clusters");
         std::fs::create_dir_all(&all).unwrap();
         for entry in std::fs::read_dir(&all).unwrap().flatten() {
-            let runs = entry.file_name().to_str().is_some_and(|pid| Path::new("/proc").join(pid).exists());
+            let runs = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|pid| Path::new("/proc").join(pid).exists());
             if !runs {
                 // Another run may be removing it too.
                 let _ = std::fs::remove_dir_all(entry.path());
@@ -52,7 +55,14 @@ fn directory() -> &'static Path {
 fn provision(t: u16, n: u16) -> PathBuf {
     let dir = directory().join(format!("{t}-of-{n}"));
     let mut init = quorate();
-    init.args(["init", "--threshold", &t.to_string(), "--parties", &n.to_string()]).arg(&dir);
+    init.args([
+        "init",
+        "--threshold",
+        &t.to_string(),
+        "--parties",
+        &n.to_string(),
+    ])
+    .arg(&dir);
     Ran::of(&mut init, Duration::from_secs(60)).ok();
     for index in 0..n {
         stock_primes(&dir.join(format!("custodians/party-{}", index + 1)), index);
@@ -60,10 +70,12 @@ fn provision(t: u16, n: u16) -> PathBuf {
     dir
 }
 
-fn stock_primes(custodian: &Path, index: u16) {
+/// Puts four primes made beforehand into the store of a custodian that is not running.
+pub fn stock_primes(custodian: &Path, index: u16) {
     let party = PartyId::new(&format!("party-{}", index + 1)).unwrap();
     let secret = passphrase::obtain(Some(&custodian.join("passphrase")), "NONE", "").unwrap();
-    let store = EncryptedFileStore::open(&store_dir(&custodian.join("data")), &party, &secret).unwrap();
+    let store =
+        EncryptedFileStore::open(&store_dir(&custodian.join("data")), &party, &secret).unwrap();
     let stock = PrimeStock::open(Arc::new(store)).unwrap();
     for prime in quorate_testkit::primes::full_list(index) {
         stock.add(&prime).unwrap();
@@ -75,7 +87,7 @@ fn set_up(t: u16, n: u16) -> PathBuf {
     cluster.cli(&["committee", "setup"]).ok();
     cluster.stop();
     let dir = directory().join(format!("{t}-of-{n}-committee"));
-    copy(cluster.root(), &dir);
+    copy(&cluster.root(), &dir);
     dir
 }
 

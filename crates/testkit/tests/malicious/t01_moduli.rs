@@ -2,7 +2,7 @@
 
 use crypto_bigint::U576;
 use quorate_mpc_protocol::{PrimeSet, SafePrime, Seat};
-use quorate_testkit::malicious::{Protocol, Recording, with_payload, readdressed};
+use quorate_testkit::malicious::{Protocol, Recording, readdressed, with_payload};
 use quorate_testkit::primes;
 use quorate_testkit::sim::Ending;
 
@@ -14,8 +14,10 @@ const PROVE: u16 = 2;
 /// 520 bits: `factor` times an odd number.
 fn composite(factor: u32) -> SafePrime {
     let mut number: U576 = (U576::ONE << 519) | (U576::ONE << 300) | U576::ONE;
-    while number.rem_vartime(&crypto_bigint::NonZero::new(U576::from(factor)).unwrap()) != U576::ZERO
-        || number.rem_vartime(&crypto_bigint::NonZero::new(U576::from(4u32)).unwrap()) != U576::from(3u32)
+    while number.rem_vartime(&crypto_bigint::NonZero::new(U576::from(factor)).unwrap())
+        != U576::ZERO
+        || number.rem_vartime(&crypto_bigint::NonZero::new(U576::from(4u32)).unwrap())
+            != U576::from(3u32)
     {
         number = number.wrapping_add(&U576::from(2u32));
     }

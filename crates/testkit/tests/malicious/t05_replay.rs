@@ -4,16 +4,17 @@
 use quorate_mpc_protocol::AbortReason;
 use quorate_testkit::malicious::{Protocol, readdressed, with_payload};
 
-use crate::{
-    CHEAT, HONEST, THREE, all_name_the_cheat, nobody_honest_finishes_or_is_blamed,
-};
+use crate::{CHEAT, HONEST, THREE, all_name_the_cheat, nobody_honest_finishes_or_is_blamed};
 
 const VICTIM: u16 = 0;
 
 #[track_caller]
 fn refused_on_arrival(aborts: &[quorate_mpc_protocol::Abort]) {
     for abort in aborts {
-        let refused = matches!(abort.reason, AbortReason::InvalidMessage { from: CHEAT, .. });
+        let refused = matches!(
+            abort.reason,
+            AbortReason::InvalidMessage { from: CHEAT, .. }
+        );
         assert!(refused, "{abort:?}");
     }
 }
@@ -141,7 +142,9 @@ fn t05_the_content_of_another_party_is_refused_by_the_protocol_itself() {
         let same_session = THREE.record(protocol, 36, 36);
         for round in protocol.rounds() {
             // All echo the same, so the echo of another party is no lie.
-            if *round == protocol.echo_round() && !matches!(protocol, Protocol::Ed25519 | Protocol::Bip340) {
+            if *round == protocol.echo_round()
+                && !matches!(protocol, Protocol::Ed25519 | Protocol::Bip340)
+            {
                 continue;
             }
             let mut simulation = THREE

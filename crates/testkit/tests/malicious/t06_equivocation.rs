@@ -46,7 +46,10 @@ fn t06_an_equivocator_is_noticed_by_all_and_convicted_by_two() {
         let proof = proof.expect("the two views conflict");
         assert!(proof.verify(roster));
         assert_eq!(proof.culprit(), cheat(protocol));
-        assert_eq!(Equivocation::find(roster, &first.evidence, &first.evidence), None);
+        assert_eq!(
+            Equivocation::find(roster, &first.evidence, &first.evidence),
+            None
+        );
     }
 }
 
@@ -88,7 +91,10 @@ fn t06_a_signature_of_the_accuser_does_not_frame_the_accused() {
             .map(|(key, _)| key)
             .unwrap();
         forged.signature = accuser.sign(&forged.statement.signing_bytes()).to_bytes();
-        assert_eq!(Equivocation::find(roster, std::slice::from_ref(honest), &[forged]), None);
+        assert_eq!(
+            Equivocation::find(roster, std::slice::from_ref(honest), &[forged]),
+            None
+        );
     }
 }
 

@@ -149,7 +149,10 @@ fn t07_inconsistent_public_parts_are_refused() {
         assert!(decoded(*curve, &value).is_err(), "another public key");
         let mut value = share(*curve);
         *field(&mut value, "chain_code") = Value::Null;
-        assert_eq!(decoded(*curve, &value).unwrap_err(), ShareError::NoChainCode);
+        assert_eq!(
+            decoded(*curve, &value).unwrap_err(),
+            ShareError::NoChainCode
+        );
         let mut value = share(*curve);
         *field(&mut value, "vss_setup") = Value::Null;
         assert_eq!(decoded(*curve, &value).unwrap_err(), ShareError::NotShamir);
@@ -221,7 +224,10 @@ fn t07_truncated_shares_are_refused() {
         let mut bytes = Vec::new();
         ciborium::into_writer(&value, &mut bytes).unwrap();
         for len in 0..bytes.len() {
-            assert!(Share::from_secret_bytes(*curve, &bytes[..len]).is_err(), "{len}");
+            assert!(
+                Share::from_secret_bytes(*curve, &bytes[..len]).is_err(),
+                "{len}"
+            );
         }
     }
 }

@@ -27,7 +27,11 @@ fn t09_an_opening_changed_after_the_commitment_is_refused_and_its_sender_named()
             .with_meddler(CHEAT, |to, m| {
                 let other = other_choice.payload(CHEAT, m.round, to).to_vec();
                 let changed = m.round == OPEN;
-                Some(if changed { with_payload(m, other) } else { m.clone() })
+                Some(if changed {
+                    with_payload(m, other)
+                } else {
+                    m.clone()
+                })
             });
         simulation.run();
         all_name_the_cheat(simulation.endings());
@@ -52,7 +56,20 @@ fn copying(protocol: Protocol, rounds: &[u16]) -> Vec<Ending> {
                 Some(copied.map_or_else(|| m.clone(), |payload| with_payload(m, payload)))
             });
         simulation.run();
-        (Recording::of(&simulation), simulation.endings())
+        let sent = Recording::of(&simulation);
+        // Its own ceremony may have noticed the lie and stopped.
+        for (round, to) in protocol.rounds().iter().flat_map(|r| [(*r, 0), (*r, 2)]) {
+            if sent.find(CHEAT, round, to).is_none() {
+                let mut forged = victims.find(CHEAT, round, to).unwrap().clone();
+                if rounds.contains(&round) {
+                    let copied = victims.payload(VICTIM, round, 2);
+                    forged.message.payload = readdressed(&forged.message.payload, copied);
+                }
+                simulation.inject(forged);
+            }
+        }
+        simulation.drain();
+        (sent, simulation.endings())
     };
     let (heard, _) = rehearsal(None);
     rehearsal(Some(&heard)).1
