@@ -74,9 +74,9 @@ impl Book {
 
     /// Whether another key in force has this key's name.
     fn is_named_otherwise(&self, key: &KeyRecord) -> bool {
-        self.keys.values().any(|(record, _, active)| {
-            *active && record.id != key.id && record.name == key.name
-        })
+        self.keys
+            .values()
+            .any(|(record, _, active)| *active && record.id != key.id && record.name == key.name)
     }
 }
 
@@ -322,7 +322,10 @@ impl KeyBook {
         attestations: Vec<Attestation>,
     ) -> Result<(), KeyBookError> {
         self.check_attestations(&record, &attestations)?;
-        let _alone = self.activating.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self
+            .activating
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match &record {
             Record::Key(key) => {
                 let known = self.lock().keys.get(&key.id).map(|(r, _, _)| Arc::clone(r));
