@@ -6,13 +6,13 @@ use std::sync::Arc;
 use quorate_messaging::{
     Messenger, MessengerOptions, NatsOptions, NatsTransport, PartyKeys, Transport,
 };
-use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger, Passphrase};
+use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger};
 use quorate_types::{Hash32, PartyId, ValidRoster};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::agent::{Parts, check_identity};
-use crate::{Agent, AgentConfig, serve};
+use crate::{Agent, AgentConfig, Unlock, serve};
 
 /// Where a party's identity keys are in its store.
 #[must_use]
@@ -96,13 +96,13 @@ pub struct Opened {
     keys: PartyKeys,
 }
 
-/// Opens everything the configuration names. Derives a key from the passphrase, so takes a moment: not for an async thread.
+/// Opens everything the configuration names. May derive a key from a passphrase, so takes a moment: not for an async thread.
 ///
 /// # Errors
 /// See [`BootError`].
-pub fn open(config: &AgentConfig, passphrase: &Passphrase) -> Result<Opened, BootError> {
+pub fn open(config: &AgentConfig, unlock: &Unlock) -> Result<Opened, BootError> {
     let roster = quorate_service::load_roster(&config.roster)?;
-    let store = EncryptedFileStore::open(&store_dir(&config.data), &config.party, passphrase)?;
+    let store = unlock.open_store(config)?;
     let bytes = store.get(identity_item())?;
     let bytes = <[u8; 64]>::try_from(bytes.as_slice()).map_err(|_| BootError::Identity)?;
     let keys = PartyKeys::from_secret_bytes(&Zeroizing::new(bytes));

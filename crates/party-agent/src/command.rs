@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::{AgentConfig, boot, passphrase};
+use crate::{AgentConfig, Unlock, boot};
 
 /// Run a custodian's agent.
 #[derive(Debug, Args)]
@@ -33,21 +33,13 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
     if let Some(url) = args.nats_url {
         config.nats.url = url;
     }
-    let prompt = format!("Passphrase of {}: ", config.party);
-    let secret = passphrase::obtain(
-        config.passphrase_file.as_deref(),
-        "QUORATE_PASSPHRASE",
-        &prompt,
-    )?;
+    let unlock = Unlock::from_config(&config)?;
     let opened = {
         let config = config.clone();
-        tokio::task::spawn_blocking(move || boot::open(&config, &secret)).await??
+        tokio::task::spawn_blocking(move || boot::open(&config, &unlock)).await??
     };
     if args.check_config {
-        println!(
-            "{}: configuration, roster, store and passphrase are good",
-            config.party
-        );
+        println!("{}: configuration, roster and store are good", config.party);
         return Ok(());
     }
     let transport = boot::connect(&config)

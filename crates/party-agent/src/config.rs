@@ -20,11 +20,29 @@ pub struct AgentConfig {
     /// File holding the passphrase, 0600. Without it the agent takes `QUORATE_PASSPHRASE` or asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
+    /// A hardware security module that opens the store; then no passphrase is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hsm: Option<HsmConfig>,
     /// The NATS server.
     pub nats: NatsConfig,
     /// Time-outs.
     #[serde(default)]
     pub timeouts: Timeouts,
+}
+
+/// A key in a PKCS#11 token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HsmConfig {
+    /// The vendor's PKCS#11 library.
+    pub module: PathBuf,
+    /// The token's label.
+    pub token: String,
+    /// The AES key's label.
+    pub key: String,
+    /// File holding the PIN, 0600. Without it the agent takes `QUORATE_PIN` or asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin_file: Option<PathBuf>,
 }
 
 /// How to reach NATS.
@@ -87,6 +105,10 @@ impl Configuration for AgentConfig {
             &mut nats.key,
         ];
         paths.extend(&mut self.passphrase_file);
+        if let Some(hsm) = &mut self.hsm {
+            paths.push(&mut hsm.module);
+            paths.extend(&mut hsm.pin_file);
+        }
         paths
     }
 

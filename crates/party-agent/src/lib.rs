@@ -14,8 +14,11 @@ pub mod keybook;
 pub mod passphrase;
 pub mod pool;
 pub mod primes;
+pub mod protector;
 pub mod runs;
 pub mod serve;
+pub mod unlock;
 
 pub use agent::{Agent, AgentError};
 pub use config::{AgentConfig, Timeouts};
+pub use unlock::Unlock;

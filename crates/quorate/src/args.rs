@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use quorate_orchestrator::command::OrchestratorArgs;
 use quorate_party_agent::command::AgentArgs;
+use quorate_party_agent::protector::ProtectorCommand;
 use quorate_types::{Curve, DerivationPath, KeyName, Network, Scheme};
 
 /// Threshold custody: n custodians hold shares, any t of them sign, no one holds a key
@@ -87,6 +88,9 @@ impl Command {
 pub enum RunAgent {
     /// Run it
     Run(AgentArgs),
+    /// What opens its store: passphrases, hardware security modules
+    #[command(subcommand)]
+    Protector(ProtectorCommand),
 }
 
 #[derive(Debug, Subcommand)]

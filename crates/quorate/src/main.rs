@@ -51,6 +51,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Sign(args) => commands::sign::run(&client, args, json).await,
         Command::Verify(args) => commands::verify::run(&client, args, json).await,
         Command::Agent(RunAgent::Run(args)) => quorate_party_agent::command::run(args).await,
+        Command::Agent(RunAgent::Protector(command)) => {
+            quorate_party_agent::protector::run(&command)
+        }
         Command::Orchestrator(RunOrchestrator::Run(args)) => commands::orchestrator(args).await,
     }
 }

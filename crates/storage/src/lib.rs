@@ -1,17 +1,21 @@
 //! What a custodian keeps on disk: sealed secrets ([`EncryptedFileStore`]) and the ledger of what it has done ([`Ledger`]).
 //!
 //! Secrets are sealed with XChaCha20-Poly1305 under a random store key; the store key is wrapped by a key derived from a
-//! passphrase with Argon2id (RFC 9106). The associated data binds party, kind, id and epoch, so a sealed file moved
+//! passphrase with Argon2id (RFC 9106), or by a key in a hardware security module, or by several of them. The associated data binds party, kind, id and epoch, so a sealed file moved
 //! to another name, key or party does not open.
 
 mod files;
 mod ledger;
 mod passphrase;
+mod protector;
 mod seal;
 mod store;
 
 pub use files::{FileError, create_private_dir, read_private, write_private};
 pub use ledger::{Begun, Ledger, LedgerError, Start};
 pub use passphrase::{KdfParams, Passphrase};
+pub use protector::Protector;
+#[cfg(feature = "pkcs11")]
+pub use protector::{Pkcs11Error, Pkcs11Key};
 pub use seal::SealedBox;
-pub use store::{EncryptedFileStore, ItemKind, ItemName, StoreError};
+pub use store::{EncryptedFileStore, ItemKind, ItemName, ProtectorInfo, StoreError};

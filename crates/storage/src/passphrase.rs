@@ -30,6 +30,12 @@ impl Passphrase {
         self.0.is_empty()
     }
 
+    /// The characters, for whoever must hand them on.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// The 32-byte key for a salt.
     pub(crate) fn derive(
         &self,

@@ -7,10 +7,12 @@ use std::str::FromStr;
 use borsh::BorshSerialize;
 use quorate_types::{Hash32, PartyId};
 use rand_core::{OsRng, RngCore as _};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::files::{FileError, create_private_dir, read_private, remove, write_private};
-use crate::{KdfParams, Passphrase, SealedBox, seal};
+use crate::protector::{Entry, Protector, StoreKey};
+use crate::{KdfParams, SealedBox, seal};
 
 /// Why the store does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +30,7 @@ pub enum StoreError {
         what: String,
     },
     /// Made by a newer program, or no such file at all.
-    #[error("unknown format version {0}; this program reads version 1")]
+    #[error("unknown format version {0}; this program reads versions 1 and 2")]
     Version(u32),
     /// Someone lowered the key derivation's cost.
     #[error("the file asks for Argon2id costs {0:?}, outside what is accepted")]
@@ -41,6 +43,31 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The hardware security module.
+    #[cfg(feature = "pkcs11")]
+    #[error(transparent)]
+    Pkcs11(#[from] crate::Pkcs11Error),
+    /// The store has no protector of the kind offered.
+    #[error("{} is not protected by a {kind}; it is by: {present}", path.display())]
+    NoSuchProtector {
+        /// The store's directory.
+        path: PathBuf,
+        /// What was offered.
+        kind: &'static str,
+        /// What there is.
+        present: String,
+    },
+    /// No protector of that name, or one that is there already.
+    #[error("the store has {} protector named {name:?}", if *.exists { "already a" } else { "no" })]
+    ProtectorName {
+        /// The name.
+        name: String,
+        /// Whether it exists.
+        exists: bool,
+    },
+    /// Without any protector the store could never be opened again.
+    #[error("{0:?} is the store's last protector; add another before removing it")]
+    LastProtector(String),
     /// The cipher failed, which only happens for impossible lengths.
     #[error("sealing failed")]
     Seal,
@@ -131,11 +158,48 @@ impl FromStr for ItemName {
     }
 }
 
+/// A protector of a store, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProtectorInfo {
+    /// Its name.
+    pub name: String,
+    /// `passphrase` or `pkcs11`.
+    pub kind: &'static str,
+}
+
+/// The header file: the store key, once for each protector.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    /// 2
+    version: u32,
+    party: PartyId,
+    protectors: Vec<Named>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Named {
+    name: String,
+    #[serde(flatten)]
+    entry: Entry,
+}
+
+/// Either version of the header. Version 1 was one passphrase's box.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AnyHeader {
+    Current(Header),
+    First(SealedBox),
+}
+
+/// The protector a store is created with.
+const FIRST_PROTECTOR: &str = "first";
+
 /// Sealed files in a directory of their own. One process at a time.
 pub struct EncryptedFileStore {
     directory: PathBuf,
     party: PartyId,
-    key: Zeroizing<[u8; 32]>,
+    key: StoreKey,
     /// Held locked for as long as the store is open.
     _lock: File,
 }
@@ -147,68 +211,177 @@ impl std::fmt::Debug for EncryptedFileStore {
 }
 
 const HEADER: &str = "store.json";
+/// Of the header this program writes.
+const VERSION: u32 = 2;
 const SUFFIX: &str = ".sealed";
 const MAX_ITEM: u64 = 16 << 20;
 
 impl EncryptedFileStore {
-    /// Creates an empty store under a passphrase.
+    /// Creates an empty store under one protector.
     ///
     /// # Errors
-    /// A store that is already there, an empty passphrase, the file system's.
-    pub fn create(
+    /// A store that is already there, an empty passphrase, the token's, the file system's.
+    pub fn create<'p>(
         directory: &Path,
         party: &PartyId,
-        passphrase: &Passphrase,
+        protector: impl Into<Protector<'p>>,
     ) -> Result<Self, StoreError> {
         create_private_dir(directory)?;
         let lock = lock(directory)?;
-        let header = directory.join(HEADER);
-        if header.exists() {
+        if directory.join(HEADER).exists() {
             return Err(StoreError::Exists {
                 path: directory.to_owned(),
             });
         }
         let mut key = Zeroizing::new([0u8; 32]);
         OsRng.fill_bytes(&mut *key);
-        let boxed = SealedBox::seal(passphrase, &purpose(party), &*key)?;
-        let json = serde_json::to_vec_pretty(&boxed).map_err(|_| StoreError::Seal)?;
-        write_private(&header, &json)?;
-        Ok(Self {
+        let store = Self {
             directory: directory.to_owned(),
             party: party.clone(),
             key,
             _lock: lock,
-        })
+        };
+        let entry = protector.into().wrap(&store.key, &purpose(party))?;
+        store.write_header(vec![Named {
+            name: FIRST_PROTECTOR.to_owned(),
+            entry,
+        }])?;
+        Ok(store)
     }
 
-    /// Opens an existing store.
+    /// Opens an existing store with any one of its protectors. A header of version 1 is rewritten as version 2.
     ///
     /// # Errors
-    /// Another process's lock, a wrong passphrase, a store of another party, permissions open to others.
-    pub fn open(
+    /// Another process's lock, a wrong passphrase, an absent or unwilling token, a store of another party, permissions open to
+    /// others.
+    pub fn open<'p>(
         directory: &Path,
         party: &PartyId,
-        passphrase: &Passphrase,
+        protector: impl Into<Protector<'p>>,
     ) -> Result<Self, StoreError> {
-        let header = directory.join(HEADER);
-        let json = read_private(&header, 1 << 16)?;
+        let protector = protector.into();
+        let header = read_header(directory, party)?;
         create_private_dir(directory)?;
         let lock = lock(directory)?;
-        let bad_header = |reason: String| StoreError::Header {
-            path: header.clone(),
-            reason,
+        let (protectors, outdated) = match header {
+            AnyHeader::Current(header) => (header.protectors, false),
+            AnyHeader::First(sealed) => {
+                let entry = Entry::Passphrase(sealed);
+                (
+                    vec![Named {
+                        name: FIRST_PROTECTOR.to_owned(),
+                        entry,
+                    }],
+                    true,
+                )
+            }
         };
-        let boxed: SealedBox =
-            serde_json::from_slice(&json).map_err(|e| bad_header(e.to_string()))?;
-        let bytes = boxed.open(passphrase, &purpose(party))?;
-        let key = <[u8; 32]>::try_from(bytes.as_slice())
-            .map_err(|_| bad_header("the store key is not 32 bytes".to_owned()))?;
-        Ok(Self {
+        let store = Self {
             directory: directory.to_owned(),
             party: party.clone(),
-            key: Zeroizing::new(key),
+            key: unwrap_with(&protector, &protectors, party, directory)?,
             _lock: lock,
-        })
+        };
+        if outdated {
+            store.write_header(protectors)?;
+        }
+        Ok(store)
+    }
+
+    /// The store's protectors.
+    ///
+    /// # Errors
+    /// The file system's, or a damaged header.
+    pub fn protectors(&self) -> Result<Vec<ProtectorInfo>, StoreError> {
+        let info = |named: &Named| ProtectorInfo {
+            name: named.name.clone(),
+            kind: named.entry.kind(),
+        };
+        Ok(self.named()?.iter().map(info).collect())
+    }
+
+    /// Adds a protector. Shares are not touched.
+    ///
+    /// # Errors
+    /// A name that is taken; the token's or the file system's: nothing has then changed.
+    pub fn add_protector<'p>(
+        &self,
+        name: &str,
+        protector: impl Into<Protector<'p>>,
+    ) -> Result<(), StoreError> {
+        let mut named = self.named()?;
+        if named.iter().any(|n| n.name == name) {
+            return Err(StoreError::ProtectorName {
+                name: name.to_owned(),
+                exists: true,
+            });
+        }
+        let entry = protector.into().wrap(&self.key, &purpose(&self.party))?;
+        named.push(Named {
+            name: name.to_owned(),
+            entry,
+        });
+        self.write_header(named)
+    }
+
+    /// Removes a protector. Whoever copied the header before can still open that copy with it; shares leave its reach only with a
+    /// refresh.
+    ///
+    /// # Errors
+    /// An unknown name, or the last protector.
+    pub fn remove_protector(&self, name: &str) -> Result<(), StoreError> {
+        let mut named = self.named()?;
+        let before = named.len();
+        named.retain(|n| n.name != name);
+        if named.len() == before {
+            return Err(StoreError::ProtectorName {
+                name: name.to_owned(),
+                exists: false,
+            });
+        }
+        if named.is_empty() {
+            return Err(StoreError::LastProtector(name.to_owned()));
+        }
+        self.write_header(named)
+    }
+
+    /// Replaces a protector by a new one of the same name, in one step: a new passphrase, another token.
+    ///
+    /// # Errors
+    /// An unknown name; the token's or the file system's: the old one then still opens the store.
+    pub fn rotate_protector<'p>(
+        &self,
+        name: &str,
+        protector: impl Into<Protector<'p>>,
+    ) -> Result<(), StoreError> {
+        let mut named = self.named()?;
+        let old =
+            named
+                .iter_mut()
+                .find(|n| n.name == name)
+                .ok_or_else(|| StoreError::ProtectorName {
+                    name: name.to_owned(),
+                    exists: false,
+                })?;
+        old.entry = protector.into().wrap(&self.key, &purpose(&self.party))?;
+        self.write_header(named)
+    }
+
+    fn named(&self) -> Result<Vec<Named>, StoreError> {
+        match read_header(&self.directory, &self.party)? {
+            AnyHeader::Current(header) => Ok(header.protectors),
+            AnyHeader::First(_) => Err(StoreError::Version(1)),
+        }
+    }
+
+    fn write_header(&self, protectors: Vec<Named>) -> Result<(), StoreError> {
+        let header = Header {
+            version: VERSION,
+            party: self.party.clone(),
+            protectors,
+        };
+        let json = serde_json::to_vec_pretty(&header).map_err(|_| StoreError::Seal)?;
+        Ok(write_private(&self.directory.join(HEADER), &json)?)
     }
 
     /// Stores an item, replacing one of the same name whole.
@@ -276,6 +449,51 @@ impl EncryptedFileStore {
     }
 }
 
+fn read_header(directory: &Path, party: &PartyId) -> Result<AnyHeader, StoreError> {
+    let path = directory.join(HEADER);
+    let json = read_private(&path, 1 << 16)?;
+    let bad = |reason: String| StoreError::Header {
+        path: path.clone(),
+        reason,
+    };
+    let header = serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?;
+    if let AnyHeader::Current(header) = &header {
+        if header.version != VERSION {
+            return Err(StoreError::Version(header.version));
+        }
+        if header.party != *party {
+            return Err(bad(format!(
+                "it is {}'s store, not {party}'s",
+                header.party
+            )));
+        }
+    }
+    Ok(header)
+}
+
+/// Tries every entry of the protector's kind; the last refusal is the answer if none opens.
+fn unwrap_with(
+    protector: &Protector<'_>,
+    protectors: &[Named],
+    party: &PartyId,
+    directory: &Path,
+) -> Result<StoreKey, StoreError> {
+    let mut refusal = None;
+    for named in protectors {
+        match protector.unwrap(&named.entry, &purpose(party)) {
+            Some(Ok(key)) => return Ok(key),
+            Some(Err(error)) => refusal = Some(error),
+            None => {}
+        }
+    }
+    let present: Vec<_> = protectors.iter().map(|n| n.entry.kind()).collect();
+    Err(refusal.unwrap_or_else(|| StoreError::NoSuchProtector {
+        path: directory.to_owned(),
+        kind: protector.kind(),
+        present: present.join(", "),
+    }))
+}
+
 fn purpose(party: &PartyId) -> String {
     format!("store key of {party}")
 }
@@ -305,6 +523,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Passphrase;
 
     fn passphrase(text: &str) -> Passphrase {
         Passphrase::new(Zeroizing::new(text.to_owned()))
@@ -329,9 +548,12 @@ mod tests {
         let store = EncryptedFileStore::create(&path, &party(1), &passphrase("right")).unwrap();
         store.put(name(1), b"secret").unwrap();
         drop(store);
-        for (who, phrase) in [(party(1), "wrong"), (party(2), "right")] {
+        for (who, phrase, says) in [
+            (party(1), "wrong", "wrong passphrase"),
+            (party(2), "right", "party-1's store, not party-2's"),
+        ] {
             let error = EncryptedFileStore::open(&path, &who, &passphrase(phrase)).unwrap_err();
-            assert!(error.to_string().contains("wrong passphrase"), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
         }
         let store = EncryptedFileStore::open(&path, &party(1), &passphrase("right\n")).unwrap();
         assert_eq!(&**store.get(name(1)).unwrap(), b"secret");

@@ -10,7 +10,7 @@ use quorate_messaging::{InProcessHub, Permissions};
 use quorate_orchestrator::OrchestratorConfig;
 use quorate_orchestrator::command as orchestrator;
 use quorate_party_agent::boot::{self, ServingAgent};
-use quorate_party_agent::{AgentConfig, passphrase};
+use quorate_party_agent::{AgentConfig, Unlock};
 use quorate_types::PartyId;
 use tokio::task::JoinHandle;
 
@@ -88,15 +88,10 @@ async fn start_agent(
     party: &PartyId,
 ) -> anyhow::Result<ServingAgent> {
     let config: AgentConfig = quorate_service::load(&dir.agent_config(party))?;
-    let prompt = format!("Passphrase of {party}: ");
-    let secret = passphrase::obtain(
-        config.passphrase_file.as_deref(),
-        "QUORATE_PASSPHRASE",
-        &prompt,
-    )?;
+    let unlock = Unlock::from_config(&config)?;
     let opened = {
         let config = config.clone();
-        tokio::task::spawn_blocking(move || boot::open(&config, &secret)).await?
+        tokio::task::spawn_blocking(move || boot::open(&config, &unlock)).await?
     };
     let opened = opened.with_context(|| format!("cannot open custodian {party}"))?;
     let transport = hub.connect(party.as_str(), Permissions::party(party));

@@ -153,6 +153,7 @@ fn write_custodian(
         roster: "roster.json".into(),
         data: "data".into(),
         passphrase_file: Some("passphrase".into()),
+        hsm: None,
         nats: NatsConfig {
             url: format!("tls://{}:{}", spec.host, spec.nats_port),
             ca: "tls/ca.crt".into(),
