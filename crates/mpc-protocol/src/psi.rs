@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use cggmp24::ExecutionId;
+use cggmp24::backend::Integer;
 use cggmp24::fast_paillier::EncryptionKey;
 use cggmp24::key_share::KeyShare;
 use cggmp24::signing::msg::{Msg, MsgRound1a};
@@ -83,8 +84,9 @@ impl<E: Curve> FirstRound<E> {
                 self.ciphertexts.insert(from, m.clone());
             }
             Msg::Round1b(m) => {
-                // A proof about K, with K's transcript, is none about G.
-                let never_valid = m.psi0.clone();
+                // Zero is no unit, so no statement makes this one valid: not even a `psi0` that is really a good `psi1`.
+                let mut never_valid = m.psi0.clone();
+                never_valid.commitment.s = Integer::zero();
                 let psi1 = std::mem::replace(&mut m.psi1, never_valid);
                 self.proofs.insert(from, psi1);
             }

@@ -16,6 +16,7 @@ mod demo;
 mod evm_chain;
 mod faults;
 mod hostile_orchestrator;
+mod hsm;
 mod input;
 mod keys;
 mod restart;
