@@ -420,10 +420,10 @@ impl EncryptedFileStore {
     /// # Errors
     /// The file system's.
     pub fn list(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError> {
-        let read = |source| FileError::Io {
+        let read = |cause| FileError::Io {
             action: "list",
             path: self.directory.clone(),
-            source,
+            cause,
         };
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(read)? {
@@ -500,10 +500,10 @@ fn purpose(party: &PartyId) -> String {
 
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join("lock");
-    let open = |source| FileError::Io {
+    let open = |cause| FileError::Io {
         action: "open",
         path: path.clone(),
-        source,
+        cause,
     };
     let file = File::options()
         .create(true)
@@ -516,7 +516,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
         Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked {
             path: directory.to_owned(),
         }),
-        Err(fs::TryLockError::Error(source)) => Err(open(source).into()),
+        Err(fs::TryLockError::Error(cause)) => Err(open(cause).into()),
     }
 }
 

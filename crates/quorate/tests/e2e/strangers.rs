@@ -11,7 +11,7 @@ use quorate_messaging::{
 };
 use quorate_service::now_ms;
 use quorate_types::{
-    Action, CeremonyKind, DerivationPath, KeyRecord, Network, Payload, Recipient, SessionId,
+    Action, CeremonyKind, DerivationPath, Intent, KeyRecord, Network, Payload, Recipient, SessionId,
 };
 use rand_core::OsRng;
 use rcgen::{
@@ -387,10 +387,6 @@ fn t27_whatever_the_api_cannot_use_is_a_problem_document_and_nothing_happens() {
         (405, client.delete(url("/v1/keys"))),
         (400, client.post(url("/v1/intents")).body("not an intent")),
         (400, client.post(url("/v1/intents"))),
-        (
-            413,
-            client.post(url("/v1/intents")).body(vec![0u8; 3 << 20]),
-        ),
     ] {
         let asked = format!("{request:?}");
         let (status, kind, body) = answer(&runtime, request).unwrap();
@@ -401,6 +397,16 @@ fn t27_whatever_the_api_cannot_use_is_a_problem_document_and_nothing_happens() {
             body["code"].is_string() && body["detail"].is_string(),
             "{asked}: {body}"
         );
+    }
+    // The API answers before it has read all of a body that is too long, and then closes; the client may notice either first.
+    let long = client
+        .post(url("/v1/intents"))
+        .body(vec![0u8; Intent::MAX_LEN + 1]);
+    match answer(&runtime, long) {
+        Ok((status, kind, _)) => {
+            assert_eq!((status, kind.as_str()), (413, "application/problem+json"));
+        }
+        Err(error) => assert!(error.is_request() || error.is_body(), "{error:?}"),
     }
     let hostile = Hostile::new(&cluster);
     for number in [1, 2, 3] {

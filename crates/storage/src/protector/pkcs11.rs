@@ -22,13 +22,13 @@ use crate::protector::StoreKey;
 pub enum Pkcs11Error {
     /// The module file.
     #[error(
-        "cannot load the PKCS#11 module {path}: {source}; check the path and that the vendor's library is installed"
+        "cannot load the PKCS#11 module {path}: {cause}; check the path and that the vendor's library is installed"
     )]
     Module {
         /// Its path.
         path: String,
         /// Why not.
-        source: Error,
+        cause: Error,
     },
     /// No token of that label.
     #[error("no token labelled {0:?} is present; is the HSM connected, and is the label right?")]
@@ -61,14 +61,14 @@ pub enum Pkcs11Error {
     )]
     DoesNotOpen(String),
     /// Anything else a token says.
-    #[error("token {token:?} cannot {action}: {source}")]
+    #[error("token {token:?} cannot {action}: {cause}")]
     Token {
         /// The token.
         token: String,
         /// What it was asked.
         action: &'static str,
         /// What it said.
-        source: Error,
+        cause: Error,
     },
 }
 
@@ -167,10 +167,10 @@ impl Pkcs11Key {
         ];
         let handle = session
             .generate_key(&Mechanism::AesKeyGen, &template)
-            .map_err(|source| Pkcs11Error::Token {
+            .map_err(|cause| Pkcs11Error::Token {
                 token: token.to_owned(),
                 action: "make a key",
-                source,
+                cause,
             })?;
         Ok(Self {
             session,
@@ -187,10 +187,10 @@ impl Pkcs11Key {
             .gcm(nonce, context, |mechanism| {
                 self.session.encrypt(mechanism, self.handle, &**key)
             })
-            .map_err(|source| Pkcs11Error::Token {
+            .map_err(|cause| Pkcs11Error::Token {
                 token: self.token.clone(),
                 action: "encrypt",
-                source,
+                cause,
             })?;
         Ok(Pkcs11Entry {
             token: self.token.clone(),
@@ -224,22 +224,22 @@ impl Pkcs11Key {
 }
 
 fn log_in(module: &Path, token: &str, pin: &Passphrase) -> Result<Session, Pkcs11Error> {
-    let unloadable = |source| Pkcs11Error::Module {
+    let unloadable = |cause| Pkcs11Error::Module {
         path: module.display().to_string(),
-        source,
+        cause,
     };
     let context = Pkcs11::new(module).map_err(unloadable)?;
     match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
         Ok(()) => {}
         // Another part of this process uses the module already.
         Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-        Err(source) => return Err(unloadable(source)),
+        Err(cause) => return Err(unloadable(cause)),
     }
     let failed = |action| {
-        move |source| Pkcs11Error::Token {
+        move |cause| Pkcs11Error::Token {
             token: token.to_owned(),
             action,
-            source,
+            cause,
         }
     };
     let slots = context
@@ -263,7 +263,7 @@ fn log_in(module: &Path, token: &str, pin: &Passphrase) -> Result<Session, Pkcs1
             _,
         )) => Err(Pkcs11Error::WrongPin(token.to_owned())),
         Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(Pkcs11Error::PinLocked(token.to_owned())),
-        Err(source) => Err(failed("log in")(source)),
+        Err(cause) => Err(failed("log in")(cause)),
     }
 }
 
@@ -275,9 +275,9 @@ fn find(session: &Session, token: &str, key: &str) -> Result<Vec<ObjectHandle>, 
     ];
     session
         .find_objects(&template)
-        .map_err(|source| Pkcs11Error::Token {
+        .map_err(|cause| Pkcs11Error::Token {
             token: token.to_owned(),
             action: "look for keys",
-            source,
+            cause,
         })
 }
