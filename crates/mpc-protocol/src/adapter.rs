@@ -220,7 +220,7 @@ where
                 self.inbox.push_back(message);
                 self.advance()
             }
-            Ok(None) => Vec::new(),
+            Ok(None) => vec![self.need()],
             Err(abort) => vec![self.end(Err(abort))],
         }
     }

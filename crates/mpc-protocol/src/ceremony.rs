@@ -258,6 +258,6 @@ pub trait Ceremony {
     /// The first step. Call once.
     fn begin(&mut self) -> Vec<Effect>;
 
-    /// One message in.
+    /// One message in. Every call ends with exactly one [`Effect::Need`], or with the end.
     fn deliver(&mut self, message: Incoming) -> Vec<Effect>;
 }

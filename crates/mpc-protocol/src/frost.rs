@@ -309,7 +309,7 @@ impl<C: Suite> FrostSigning<C> {
         }
         .map_err(invalid)?;
         if !fresh {
-            return Ok(Vec::new());
+            return Ok(vec![self.need()]);
         }
         self.statements.extend(statement);
         self.progress()

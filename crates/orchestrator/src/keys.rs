@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record};
-use quorate_types::{KeyId, PartyId, ValidRoster};
+use quorate_types::{Hash32, KeyId, PartyId, ValidRoster};
+use tokio::time::timeout;
 
 use crate::nodes::{NodeError, Nodes};
 
+/// A key, and which of the records told of it.
+type Place = (KeyId, Hash32);
+
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one agent may take to tell all its keys.
+const LISTING_LIMIT: Duration = Duration::from_secs(30);
 
 /// Pages through one agent's keys.
 async fn of_party(nodes: &Nodes, party: &PartyId) -> Result<Vec<KeyListing>, NodeError> {
@@ -20,7 +27,7 @@ async fn of_party(nodes: &Nodes, party: &PartyId) -> Result<Vec<KeyListing>, Nod
             .await?
         {
             NodeReply::Keys(page) if page.is_empty() => return Ok(found),
-            NodeReply::Keys(page) => found.extend(page),
+            NodeReply::Keys(page) if rises(after, &page) => found.extend(page),
             _ => {
                 return Err(NodeError::Unreadable {
                     party: party.clone(),
@@ -31,36 +38,57 @@ async fn of_party(nodes: &Nodes, party: &PartyId) -> Result<Vec<KeyListing>, Nod
     }
 }
 
+/// Pages go upwards, or an agent could keep its reader busy for ever.
+fn rises(after: Option<KeyId>, page: &[KeyListing]) -> bool {
+    let ids = after.into_iter().chain(page.iter().map(|k| k.record.id));
+    ids.is_sorted_by(|a, b| a < b)
+}
+
 /// Every key any agent knows, with all attestations that verify, in id order.
 ///
 /// A key that every party has attested but some agent has not been told about is activated there on the way: that is how an
 /// activation lost to a crash is made up for.
 pub async fn all(nodes: &Nodes, roster: &ValidRoster) -> Vec<KeyListing> {
     let parties = roster.party_ids();
-    let lists = futures::future::join_all(parties.iter().map(|p| of_party(nodes, p))).await;
-    let mut keys: BTreeMap<KeyId, KeyListing> = BTreeMap::new();
+    let lists = futures::future::join_all(
+        parties
+            .iter()
+            .map(|p| timeout(LISTING_LIMIT, of_party(nodes, p))),
+    )
+    .await;
+    let mut keys: BTreeMap<Place, KeyListing> = BTreeMap::new();
     let mut inactive: Vec<(PartyId, KeyId)> = Vec::new();
     for (party, list) in parties.iter().zip(lists) {
-        for listing in list.unwrap_or_default() {
+        for listing in list.ok().and_then(Result::ok).unwrap_or_default() {
             if !listing.active {
                 inactive.push((party.clone(), listing.record.id));
             }
-            merge(&mut keys, roster, listing);
+            merge(&mut keys, roster, party, listing);
         }
     }
     heal(nodes, roster, &keys, inactive).await;
     keys.into_values().collect()
 }
 
-fn merge(keys: &mut BTreeMap<KeyId, KeyListing>, roster: &ValidRoster, listing: KeyListing) {
-    let entry = keys.entry(listing.record.id).or_insert_with(|| KeyListing {
+fn merge(
+    keys: &mut BTreeMap<Place, KeyListing>,
+    roster: &ValidRoster,
+    lister: &PartyId,
+    listing: KeyListing,
+) {
+    // What a party lists it has attested; a made-up record gets no further than its maker.
+    if !roster
+        .attesters(&listing.record, &listing.attestations)
+        .contains(lister)
+    {
+        return;
+    }
+    let place = (listing.record.id, listing.record.canonical_hash());
+    let entry = keys.entry(place).or_insert_with(|| KeyListing {
         record: listing.record.clone(),
         attestations: Vec::new(),
         active: false,
     });
-    if entry.record != listing.record {
-        return;
-    }
     for attestation in listing.attestations {
         let fresh = !entry
             .attestations
@@ -77,15 +105,15 @@ fn merge(keys: &mut BTreeMap<KeyId, KeyListing>, roster: &ValidRoster, listing: 
 async fn heal(
     nodes: &Nodes,
     roster: &ValidRoster,
-    keys: &BTreeMap<KeyId, KeyListing>,
+    keys: &BTreeMap<Place, KeyListing>,
     inactive: Vec<(PartyId, KeyId)>,
 ) {
-    let complete = |id: &KeyId| {
-        keys.get(id)
-            .filter(|k| k.attestations.len() == roster.parties().len())
+    let complete = |id: KeyId| {
+        keys.values()
+            .find(|k| k.record.id == id && k.attestations.len() == roster.parties().len())
     };
     for (party, id) in inactive {
-        if let Some(key) = complete(&id) {
+        if let Some(key) = complete(id) {
             let request = NodeRequest::Activate {
                 record: Record::Key(key.record.clone()),
                 attestations: key.attestations.clone(),

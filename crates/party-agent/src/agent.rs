@@ -224,8 +224,10 @@ impl Agent {
                 participants,
                 seat,
                 nonce,
+                expires_at: verified.intent().expires_at,
             };
-            this.runs.prepare((verified.hash(), attempt), prepared)?;
+            this.runs
+                .prepare((verified.hash(), attempt), prepared, now_ms())?;
             Ok(NodeReply::Prepared { nonce, items })
         })
         .await
@@ -238,7 +240,7 @@ impl Agent {
         nonces: &[[u8; 32]],
         wait_ms: u32,
     ) -> Result<NodeReply, RefusalReason> {
-        let (prepared, state) = self.runs.begin((intent, attempt), nonces)?;
+        let (prepared, state) = self.runs.begin((intent, attempt), nonces, now_ms())?;
         let descriptors = self.descriptors(intent, attempt, &prepared, nonces);
         let start = Start {
             intent,
@@ -351,7 +353,10 @@ impl Agent {
 
     async fn record(self: &Arc<Self>, intent: IntentHash, result: RunResult) -> Ended {
         let ledger = Arc::clone(&self.ledger);
-        let encoded = borsh::to_vec(&result).unwrap_or_default();
+        let encoded = match borsh::to_vec(&result) {
+            Ok(encoded) => encoded,
+            Err(error) => return Ended::Failed(local_failure(&error)),
+        };
         let stored = tokio::task::spawn_blocking(move || ledger.finish(intent, &encoded)).await;
         match stored {
             Ok(Ok(())) => Ended::Finished(result),
@@ -435,6 +440,10 @@ impl Agent {
             code: "key-name-taken".to_owned(),
             ..local_failure(&e)
         })?;
+        // Another attempt of this intent may have ended between the ledger's check and the reservation.
+        if self.keybook.knows(id) {
+            return Err(local_failure(&KeyBookError::AlreadyMade(id)));
+        }
         let threshold = self.roster.threshold();
         let outcome = self
             .drive(descriptor, Priority::Online, move |seat, rng| {

@@ -199,16 +199,23 @@ impl Drive {
         running: &mut Running,
     ) -> Result<Outcome, SessionFailure> {
         let mut heard: Vec<SignedStatement> = Vec::new();
-        let mut waiting: Option<(u16, Vec<u16>)> = None;
+        let mut waiting = (0, Vec::new());
         let mut deadline = Instant::now() + self.round_timeout;
+        // Steps the ceremony has been given and has not said the end of: each ends in a `Need`, or ends the ceremony. Its
+        // computing is not held against the peers.
+        let mut computing = 1u32;
         loop {
             tokio::select! {
                 biased;
                 effect = running.effects.recv() => match effect {
                     Some(Effect::Send(message)) => self.send(session, message).await?,
                     Some(Effect::Need { round, from }) => {
-                        waiting = Some((round, from));
-                        deadline = Instant::now() + self.round_timeout;
+                        computing = computing.saturating_sub(1);
+                        // Only progress buys time; repetitions do not.
+                        if waiting != (round, from.clone()) {
+                            waiting = (round, from);
+                            deadline = Instant::now() + self.round_timeout;
+                        }
                     }
                     Some(Effect::Done(outcome)) => return Ok(*outcome),
                     Some(Effect::Abort(abort)) => return Err(self.aborted(session, abort).await),
@@ -220,7 +227,7 @@ impl Drive {
                             heard.push(message.statement.clone());
                         }
                         if let Some(incoming) = self.incoming(message) {
-                            waiting = None;
+                            computing = computing.saturating_add(1);
                             // A closed inbox means the ceremony has ended; its last effect says how.
                             drop(running.inbox.send(incoming));
                         }
@@ -230,8 +237,8 @@ impl Drive {
                     }
                     Event::Misbehaviour { party, what } => return Err(misbehaved(party, what)),
                 },
-                () = tokio::time::sleep_until(deadline), if waiting.is_some() => {
-                    let (round, from) = waiting.unwrap_or_default();
+                () = tokio::time::sleep_until(deadline), if computing == 0 => {
+                    let (round, from) = waiting;
                     return Err(SessionFailure::Missing {
                         missing: self.participants.names(&from),
                         round,

@@ -82,6 +82,7 @@ impl RefusalReason {
             Self::KeyBook(KeyBookError::Attestations(_) | KeyBookError::OtherRecord) => {
                 "not-attested"
             }
+            Self::KeyBook(KeyBookError::AlreadyMade(_)) => "repeated",
             Self::KeyBook(_) | Self::Ledger(_) => "storage",
             Self::Participants(_) => "participants",
             Self::Attempt { .. } => "attempts-exhausted",

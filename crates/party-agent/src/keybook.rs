@@ -41,6 +41,9 @@ pub enum KeyBookError {
     /// No committee setup.
     #[error("the committee is not set up for ECDSA; run `quorate committee setup`")]
     NoCommittee,
+    /// A share of this key is there; nothing may take its place.
+    #[error("a share of key {0} exists already and is not replaced")]
+    AlreadyMade(KeyId),
     /// The name is used by another key.
     #[error("a key named {0} exists already")]
     NameTaken(KeyName),
@@ -183,6 +186,12 @@ impl KeyBook {
             .collect()
     }
 
+    /// Whether there is a share of this key, active or not.
+    #[must_use]
+    pub fn knows(&self, id: KeyId) -> bool {
+        self.lock().keys.contains_key(&id)
+    }
+
     /// Whether a name can be given to a new key. Names of keys that never became active are free.
     ///
     /// # Errors
@@ -277,6 +286,14 @@ impl KeyBook {
         share: &Share,
         own: &Attestation,
     ) -> Result<(), KeyBookError> {
+        let _alone = self
+            .activating
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // INVARIANT: a share is never overwritten.
+        if self.knows(record.id) {
+            return Err(KeyBookError::AlreadyMade(record.id));
+        }
         self.store.put(
             share_name(record.id, record.epoch),
             &share.to_secret_bytes()?,
@@ -321,17 +338,24 @@ impl KeyBook {
         record: Record,
         attestations: Vec<Attestation>,
     ) -> Result<(), KeyBookError> {
-        self.check_attestations(&record, &attestations)?;
+        let attestations = self.valid_attestations(&record, attestations)?;
         let _alone = self
             .activating
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         match &record {
             Record::Key(key) => {
-                let known = self.lock().keys.get(&key.id).map(|(r, _, _)| Arc::clone(r));
-                let known = known.ok_or(KeyBookError::UnknownKey(key.id))?;
+                let known = self
+                    .lock()
+                    .keys
+                    .get(&key.id)
+                    .map(|(r, _, a)| (Arc::clone(r), *a));
+                let (known, active) = known.ok_or(KeyBookError::UnknownKey(key.id))?;
                 if *known != *key {
                     return Err(KeyBookError::OtherRecord);
+                }
+                if active {
+                    return Ok(());
                 }
                 if self.lock().is_named_otherwise(key) {
                     return Err(KeyBookError::NameTaken(key.name.clone()));
@@ -388,26 +412,26 @@ impl KeyBook {
         }
     }
 
-    fn check_attestations(
+    /// One valid attestation of every party, in roster order; whatever else was sent along is not kept.
+    fn valid_attestations(
         &self,
         record: &Record,
-        attestations: &[Attestation],
-    ) -> Result<(), KeyBookError> {
+        attestations: Vec<Attestation>,
+    ) -> Result<Vec<Attestation>, KeyBookError> {
         let message = record.signing_bytes();
-        let signed: BTreeSet<_> = attestations
-            .iter()
-            .filter(|a| self.roster.party_signed(&a.party, &message, &a.signature))
-            .map(|a| a.party.clone())
-            .collect();
-        let missing: Vec<_> = self
-            .roster
-            .party_ids()
-            .into_iter()
-            .filter(|p| !signed.contains(p))
-            .map(|p| p.to_string())
-            .collect();
+        let mut kept = Vec::new();
+        let mut missing = Vec::new();
+        for party in self.roster.party_ids() {
+            let valid = attestations.iter().find(|a| {
+                a.party == party && self.roster.party_signed(&a.party, &message, &a.signature)
+            });
+            match valid {
+                Some(attestation) => kept.push(attestation.clone()),
+                None => missing.push(party.to_string()),
+            }
+        }
         if missing.is_empty() {
-            Ok(())
+            Ok(kept)
         } else {
             Err(KeyBookError::Attestations(missing.join(", ")))
         }

@@ -1,7 +1,7 @@
 //! The stock of safe primes, filled by one low-priority thread so that committee setup need not wait for them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quorate_mpc_protocol::{CeremonyRng, PrimeSet, SafePrime};
 use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, StoreError};
@@ -14,6 +14,8 @@ use crate::pool::Priority;
 /// Primes waiting in the sealed store.
 pub struct PrimeStock {
     store: Arc<EncryptedFileStore>,
+    /// Held while primes are taken out: no prime goes to two setups.
+    taking: Mutex<()>,
     stock: AtomicU32,
     wanted: AtomicU32,
     filling: AtomicBool,
@@ -34,6 +36,7 @@ impl PrimeStock {
         let stock = store.list(ItemKind::Prime)?.len();
         Ok(Arc::new(Self {
             store,
+            taking: Mutex::new(()),
             stock: AtomicU32::new(u32::try_from(stock).unwrap_or(u32::MAX)),
             wanted: AtomicU32::new(0),
             filling: AtomicBool::new(false),
@@ -136,6 +139,7 @@ impl PrimeStock {
     /// # Errors
     /// The store's; [`StoreError::Missing`] never.
     pub fn take(&self) -> Result<Option<PrimeSet>, StoreError> {
+        let _alone = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
         let names = self.store.list(ItemKind::Prime)?;
         let Some(chosen) = names.first_chunk::<{ PrimeSet::LEN }>() else {
             return Ok(None);

@@ -86,6 +86,13 @@ pub fn run(command: &ProtectorCommand) -> anyhow::Result<()> {
         }
         ProtectorCommand::Add(args) => {
             let store = args.store.open()?;
+            // Before a key is made in a token for nothing.
+            if store.protectors()?.iter().any(|p| p.name == args.name) {
+                bail!(
+                    "the store has a protector named {:?} already; choose another --name, or rotate it",
+                    args.name
+                );
+            }
             args.unlock()?
                 .with(|new| store.add_protector(&args.name, new))?;
             println!("added {}", args.name);

@@ -30,6 +30,8 @@ pub struct Prepared {
     pub seat: usize,
     /// This party's own.
     pub nonce: [u8; 32],
+    /// The intent's end, Unix milliseconds: it must not have passed when the run begins, either.
+    pub expires_at: u64,
 }
 
 /// Where a run is; `None` while it runs.
@@ -60,6 +62,15 @@ enum Run {
     Begun(watch::Receiver<State>),
 }
 
+/// Drops what was prepared too long ago or has expired, and what ended long ago. The expiry is compared with the wall clock as well,
+/// because the other clock stands still while a machine sleeps.
+fn forget_stale(runs: &mut HashMap<RunId, (Instant, Run)>, now: u64) {
+    runs.retain(|_, (since, run)| match run {
+        Run::Prepared(prepared) => since.elapsed() < PREPARED_FOR && now < prepared.expires_at,
+        Run::Begun(state) => state.borrow().is_none() || since.elapsed() < ENDED_FOR,
+    });
+}
+
 /// The runs.
 #[derive(Default)]
 pub struct Runs {
@@ -75,12 +86,9 @@ impl Runs {
     ///
     /// # Errors
     /// Begun before, or too many.
-    pub fn prepare(&self, id: RunId, prepared: Prepared) -> Result<(), RefusalReason> {
+    pub fn prepare(&self, id: RunId, prepared: Prepared, now: u64) -> Result<(), RefusalReason> {
         let mut runs = self.lock();
-        runs.retain(|_, (since, run)| match run {
-            Run::Prepared(_) => since.elapsed() < PREPARED_FOR,
-            Run::Begun(state) => state.borrow().is_none() || since.elapsed() < ENDED_FOR,
-        });
+        forget_stale(&mut runs, now);
         if matches!(runs.get(&id), Some((_, Run::Begun(_)))) {
             return Err(RefusalReason::Repeated);
         }
@@ -94,13 +102,15 @@ impl Runs {
     /// Takes a prepared run to begin it; from now on it is begun, and cannot be taken again.
     ///
     /// # Errors
-    /// Not prepared, begun before, or nonces that are not for it (it then stays prepared).
+    /// Not prepared, prepared too long ago, expired, begun before, or nonces that are not for it (it then stays prepared).
     pub fn begin(
         &self,
         id: RunId,
         nonces: &[[u8; 32]],
+        now: u64,
     ) -> Result<(Prepared, watch::Sender<State>), RefusalReason> {
         let mut runs = self.lock();
+        forget_stale(&mut runs, now);
         match runs.get(&id) {
             None => return Err(RefusalReason::NotPrepared(id.0)),
             Some((_, Run::Begun(_))) => return Err(RefusalReason::Repeated),

@@ -158,18 +158,7 @@ async fn t06_an_agent_that_equivocates_is_convicted_by_both_others() {
         .prepare(&intent, &committee.everyone(), &[1, 2])
         .await;
     nonces.push([7; 32]);
-    let session = SessionDescriptor {
-        kind: CeremonyKind::Keygen,
-        intent: intent.intent.hash(),
-        policy: committee.roster.hash(),
-        key: Some(KeyId::from_bytes(*intent.intent.hash().as_bytes())),
-        epoch: 0,
-        participants: committee.everyone(),
-        attempt: 0,
-        item: 0,
-        nonces: nonces.clone(),
-    }
-    .session_id();
+    let session = keygen_session(&committee, &intent, &nonces);
     let liar = equivocate(
         committee.two_ends(session).await,
         session,
@@ -183,6 +172,26 @@ async fn t06_an_agent_that_equivocates_is_convicted_by_both_others() {
         assert_eq!(failure.code, "equivocation", "{failure}");
         assert_eq!(failure.culprits, [party(3)]);
     }
+}
+
+/// The session of a key's creation by everyone, first attempt.
+fn keygen_session(
+    committee: &Committee,
+    intent: &quorate_types::SignedIntent,
+    nonces: &[[u8; 32]],
+) -> SessionId {
+    SessionDescriptor {
+        kind: CeremonyKind::Keygen,
+        intent: intent.intent.hash(),
+        policy: committee.roster.hash(),
+        key: Some(KeyId::from_bytes(*intent.intent.hash().as_bytes())),
+        epoch: 0,
+        participants: committee.everyone(),
+        attempt: 0,
+        item: 0,
+        nonces: nonces.to_vec(),
+    }
+    .session_id()
 }
 
 /// Plays the third party of a DKG twice, once with each of the others, from different randomness.
@@ -229,4 +238,86 @@ async fn first_broadcast(end: &Session, from: u16) -> Incoming {
             };
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t15_what_was_prepared_in_time_is_not_begun_after_the_intent_has_expired() {
+    let committee = Committee::new(2, 3, 3).await;
+    let key = committee.active_key("k", Curve::Ed25519).await;
+    let mut intent = sign_raw(&committee, key.id, b"late").intent;
+    intent.expires_at = quorate_service::now_ms() + 1_000;
+    let intent = committee.signed(intent);
+    let quorum = [party(1), party(2)];
+    let nonces = committee.prepare(&intent, &quorum, &[1, 2]).await;
+    while quorate_service::now_ms() < intent.intent.expires_at {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    for agent in &committee.agents[..2] {
+        let reply = agent.answer(begin(&intent, 0, &nonces)).await;
+        assert_eq!(refusal_code(&reply), "not-prepared");
+    }
+}
+
+/// The third party says its first words twice, which is harmless, and then nothing: it must not buy time with that.
+#[tokio::test(flavor = "multi_thread")]
+async fn t30_a_party_that_repeats_itself_and_falls_silent_is_named_within_the_time_out() {
+    let committee = Committee::new(2, 3, 2).await;
+    let intent = committee.create_key("k", Curve::Secp256k1);
+    let mut nonces = committee
+        .prepare(&intent, &committee.everyone(), &[1, 2])
+        .await;
+    nonces.push([7; 32]);
+    let session = keygen_session(&committee, &intent, &nonces);
+    let seat = Seat::new(session, 2, 3).unwrap();
+    let mut ceremony = keygen(
+        seat,
+        committee.roster.threshold(),
+        Curve::Secp256k1,
+        ceremony_rng(1, 2),
+    )
+    .unwrap();
+    let first = ceremony.begin();
+    let end = committee.end(session).await;
+    for effect in first {
+        if let Effect::Send(message) = effect {
+            for _ in 0..2 {
+                let payload = message.payload.clone();
+                end.send(Recipient::Everyone, message.round, payload)
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+    for reply in committee.begin(&intent, &nonces, &[1, 2]).await {
+        let NodeReply::Failed(failure) = reply else {
+            panic!("not failed: {reply:?}")
+        };
+        let named = failure.missing == [party(3)] || failure.code == "peer-aborted";
+        assert!(named, "{failure}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attestations_that_prove_nothing_are_not_kept() {
+    let committee = Committee::new(2, 3, 3).await;
+    let key = committee.active_key("k", Curve::Ed25519).await;
+    let page = committee.agents[0]
+        .answer(NodeRequest::Keys { after: None })
+        .await;
+    let NodeReply::Keys(listings) = page else {
+        panic!("not keys: {page:?}")
+    };
+    let mut padded = listings[0].attestations.clone();
+    let mut junk = padded[0].clone();
+    junk.signature = [0; 64];
+    padded.splice(0..0, std::iter::repeat_n(junk, 1000));
+    let request = NodeRequest::Activate {
+        record: Record::Key(key),
+        attestations: padded,
+    };
+    assert_eq!(committee.agents[0].answer(request).await, NodeReply::Active);
+    let again = committee.agents[0]
+        .answer(NodeRequest::Keys { after: None })
+        .await;
+    assert_eq!(again, NodeReply::Keys(listings));
 }

@@ -245,10 +245,10 @@ pub struct SignArgs {
     /// Where the signed transaction goes; standard output if not given
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Why, for the custodians and the audit log
+    /// Why, for the custodians
     #[arg(long, default_value = "")]
     pub purpose: String,
-    /// Sign without showing the decoded transaction and asking first
+    /// Sign without asking; without it, a terminal is asked and anything else is refused
     #[arg(long, short = 'y')]
     pub yes: bool,
 }

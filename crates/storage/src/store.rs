@@ -260,9 +260,11 @@ impl EncryptedFileStore {
         protector: impl Into<Protector<'p>>,
     ) -> Result<Self, StoreError> {
         let protector = protector.into();
-        let header = read_header(directory, party)?;
+        // Once before the lock, which would otherwise be made in a directory that is no store; and once under it.
+        read_header(directory, party)?;
         create_private_dir(directory)?;
         let lock = lock(directory)?;
+        let header = read_header(directory, party)?;
         let (protectors, outdated) = match header {
             AnyHeader::Current(header) => (header.protectors, false),
             AnyHeader::First(sealed) => {

@@ -208,7 +208,7 @@ fn a_token_says_what_is_wrong() {
     assert!(open(TOKEN, PIN, "there").is_ok());
     let again = Pkcs11Key::create(module(), TOKEN, &passphrase(PIN), "there");
     assert!(
-        matches!(again, Err(Pkcs11Error::KeyAmbiguous { .. })),
+        matches!(again, Err(Pkcs11Error::KeyExists { .. })),
         "a label names one key"
     );
     drop(made);

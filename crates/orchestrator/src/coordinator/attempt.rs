@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use quorate_api::{IntentView, Problem};
 use quorate_types::node::{Failure, NodeReply, NodeRequest, Refusal, RunResult};
 use quorate_types::{PartyId, VerifiedIntent};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use crate::nodes::{NodeError, Nodes};
 
@@ -14,6 +15,10 @@ const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an agent is asked to wait before it answers that it is still at it.
 const WAIT_MS: u32 = 5_000;
 const WAIT_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a ceremony may take in all, however alive its agents say they are.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+/// How long the others are waited for once nothing more is needed of them.
+const GRACE: Duration = Duration::from_secs(5);
 /// Answers missed in a row before an agent counts as gone.
 const MAX_SILENCE: u32 = 3;
 
@@ -41,14 +46,20 @@ pub struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    /// One try. Answers in the participants' order.
-    pub async fn run(&self, attempt: u32, participants: &[PartyId]) -> Vec<(PartyId, PartyEnd)> {
+    /// One try. Answers in the participants' order. `decides` says of a party's end whether the others' still matter: when they do
+    /// not, they are waited for a moment only.
+    pub async fn run(
+        &self,
+        attempt: u32,
+        participants: &[PartyId],
+        decides: impl Fn(&PartyEnd) -> bool,
+    ) -> Vec<(PartyId, PartyEnd)> {
         self.view.send_modify(|view| {
             view.attempts = attempt + 1;
             view.participants = participants.to_vec();
         });
         let ends = match self.prepare(attempt, participants).await {
-            Ok(nonces) => self.begin(attempt, participants, &nonces).await,
+            Ok(nonces) => self.begin(attempt, participants, &nonces, decides).await,
             Err(ends) => ends,
         };
         participants.iter().cloned().zip(ends).collect()
@@ -89,6 +100,7 @@ impl Attempts<'_> {
         attempt: u32,
         participants: &[PartyId],
         nonces: &[[u8; 32]],
+        decides: impl Fn(&PartyEnd) -> bool,
     ) -> Vec<PartyEnd> {
         let begin = NodeRequest::Begin {
             intent: self.intent.hash(),
@@ -96,15 +108,30 @@ impl Attempts<'_> {
             nonces: nonces.to_vec(),
             wait_ms: WAIT_MS,
         };
-        join_all(
-            participants
-                .iter()
-                .map(|party| self.follow(party, &begin, attempt)),
-        )
-        .await
+        let mut running: FuturesUnordered<_> = participants
+            .iter()
+            .enumerate()
+            .map(|(seat, party)| {
+                let begin = &begin;
+                async move { (seat, self.follow(party, begin, attempt).await) }
+            })
+            .collect();
+        let mut ends: Vec<Option<PartyEnd>> = participants.iter().map(|_| None).collect();
+        let mut deadline = Instant::now() + LIMIT;
+        while let Ok(Some((seat, end))) = timeout_at(deadline, running.next()).await {
+            if decides(&end) {
+                deadline = deadline.min(Instant::now() + GRACE);
+            }
+            if let Some(place) = ends.get_mut(seat) {
+                *place = Some(end);
+            }
+        }
+        ends.into_iter()
+            .map(|end| end.unwrap_or_else(unfinished))
+            .collect()
     }
 
-    /// Begins at one agent and waits for its end, however long its ceremony takes; the agent's own time-outs bound it.
+    /// Begins at one agent and waits for its end; the caller bounds how long.
     async fn follow(&self, party: &PartyId, begin: &NodeRequest, attempt: u32) -> PartyEnd {
         let wait = NodeRequest::Await {
             intent: self.intent.hash(),
@@ -149,6 +176,16 @@ fn restarted(party: &PartyId) -> PartyEnd {
     })
 }
 
+/// It still says that it is running.
+fn unfinished() -> PartyEnd {
+    PartyEnd::Failed(Failure {
+        code: "not-finished".to_owned(),
+        reason: "was still running when the others had ended".to_owned(),
+        culprits: Vec::new(),
+        missing: Vec::new(),
+    })
+}
+
 fn waiting() -> PartyEnd {
     PartyEnd::Failed(Failure {
         code: "not-begun".to_owned(),
@@ -176,6 +213,7 @@ pub fn problem_of(ends: &[(PartyId, PartyEnd)]) -> Problem {
                 problem.missing.push(party.clone());
             }
             PartyEnd::Failed(failure) if failure.code == "not-begun" => {}
+            // Whom an agent blames is what that agent says, no more; the detail names who says it.
             PartyEnd::Failed(failure) => {
                 let rank = if failure.code == "peer-aborted" { 3 } else { 2 };
                 codes.push((rank, 502, failure.code.clone()));

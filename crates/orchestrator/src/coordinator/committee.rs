@@ -17,7 +17,9 @@ pub(super) async fn run(
     roster: &ValidRoster,
 ) -> Result<ResultView, Problem> {
     let parties = roster.party_ids();
-    let ends = attempts.run(0, &parties).await;
+    let ends = attempts
+        .run(0, &parties, |end| !matches!(end, PartyEnd::Finished(_)))
+        .await;
     let (record, attestations) = agreed(roster, &ends)?;
     activate(attempts, &parties, &record, &attestations).await;
     Ok(match record {

@@ -1,6 +1,6 @@
 //! Signing: pick t healthy custodians, try, and try others when some fail.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_api::{Problem, ResultView};
@@ -13,7 +13,7 @@ use crate::keys;
 
 const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Different quorums tried before giving up.
-const MAX_TRIES: u32 = 4;
+const MAX_TRIES: u32 = 8;
 
 /// What the signatures must verify against; advice only, the agents and the client check themselves.
 struct Expected {
@@ -27,23 +27,21 @@ pub(super) async fn run(
 ) -> Result<ResultView, Problem> {
     let key = find_key(attempts, roster).await?;
     let expected = Expected::of(attempts.intent, &key)?;
-    let mut avoid: BTreeSet<PartyId> = BTreeSet::new();
+    let mut doubts = Doubts::default();
     let mut last: Option<Problem> = None;
     for attempt in 0..MAX_TRIES {
-        let quorum = match pick(attempts, &key, &avoid).await {
+        let quorum = match pick(attempts, &key, &doubts).await {
             Ok(quorum) => quorum,
             Err(problem) => return Err(last.unwrap_or(problem)),
         };
-        let ends = attempts.run(attempt, &quorum).await;
+        let decides =
+            |end: &PartyEnd| expected.good(end).is_some() || matches!(end, PartyEnd::Failed(_));
+        let ends = attempts.run(attempt, &quorum, decides).await;
         if let Some(signatures) = ends.iter().find_map(|(_, end)| expected.good(end)) {
             return Ok(ResultView::Signatures(signatures));
         }
         let problem = problem_of(&ends);
-        let before = avoid.len();
-        blame(&ends, &problem, &mut avoid);
-        if avoid.len() == before {
-            return Err(problem);
-        }
+        doubts.learn(&ends);
         let note = format!("attempt {attempt}: {}", problem.detail);
         attempts.view.send_modify(|view| view.notes.push(note));
         last = Some(problem);
@@ -58,13 +56,35 @@ pub(super) async fn run(
     }))
 }
 
-/// Leaves out whom the next try should not use: proven culprits, and whoever was silent or refused.
-fn blame(ends: &[(PartyId, PartyEnd)], problem: &Problem, avoid: &mut BTreeSet<PartyId>) {
-    avoid.extend(problem.culprits.iter().chain(&problem.missing).cloned());
-    for (party, end) in ends {
-        if matches!(end, PartyEnd::Silent(_) | PartyEnd::Refused(_)) {
-            avoid.insert(party.clone());
+/// What failed tries say about custodians. An accusation is only what its maker says, so nobody is shut out for one: the next quorum is
+/// made of those with the least against them.
+#[derive(Default)]
+struct Doubts {
+    against: BTreeMap<PartyId, u32>,
+    /// Silent, or unwilling: no use asking again.
+    out: BTreeSet<PartyId>,
+}
+
+impl Doubts {
+    fn learn(&mut self, ends: &[(PartyId, PartyEnd)]) {
+        for (party, end) in ends {
+            *self.against.entry(party.clone()).or_default() += 1;
+            match end {
+                PartyEnd::Silent(_) | PartyEnd::Refused(_) => {
+                    self.out.insert(party.clone());
+                }
+                PartyEnd::Failed(failure) => {
+                    for accused in failure.culprits.iter().chain(&failure.missing) {
+                        *self.against.entry(accused.clone()).or_default() += 1;
+                    }
+                }
+                PartyEnd::Finished(_) => {}
+            }
         }
+    }
+
+    fn against(&self, party: &PartyId) -> u32 {
+        self.against.get(party).copied().unwrap_or_default()
     }
 }
 
@@ -80,7 +100,7 @@ async fn find_key(attempts: &Attempts<'_>, roster: &ValidRoster) -> Result<KeyLi
     let found = keys::all(attempts.nodes, roster)
         .await
         .into_iter()
-        .find(|k| k.record.id == *key);
+        .find(|k| k.record.id == *key && k.active);
     found.ok_or_else(|| {
         let detail = format!("no custodian that answers knows key {key}");
         Problem::new(404, "key-unknown", "Unknown key", detail)
@@ -129,32 +149,43 @@ impl Expected {
     }
 }
 
-/// The first t of the committee that answer, in committee order.
+/// The t of the committee that answer and have least against them, in committee order.
 async fn pick(
     attempts: &Attempts<'_>,
     key: &KeyListing,
-    avoid: &BTreeSet<PartyId>,
+    doubts: &Doubts,
 ) -> Result<Vec<PartyId>, Problem> {
     let candidates: Vec<PartyId> = key
         .record
         .committee
         .iter()
-        .filter(|p| !avoid.contains(p))
+        .filter(|p| !doubts.out.contains(p))
         .cloned()
         .collect();
     let replies = attempts
         .nodes
         .ask_all(&candidates, &NodeRequest::Status, PING_TIMEOUT)
         .await;
-    let healthy: Vec<PartyId> = candidates
+    let mut healthy: Vec<PartyId> = candidates
         .into_iter()
         .zip(replies)
         .filter(|(_, reply)| matches!(reply, Ok(NodeReply::Status(_))))
         .map(|(party, _)| party)
         .collect();
     let t = usize::from(key.record.threshold.t());
+    // Stable: committee order among those with as much against them.
+    healthy.sort_by_key(|party| doubts.against(party));
     match healthy.get(..t) {
-        Some(quorum) => Ok(quorum.to_vec()),
+        Some(quorum) => {
+            let chosen = |party: &&PartyId| quorum.contains(party);
+            Ok(key
+                .record
+                .committee
+                .iter()
+                .filter(chosen)
+                .cloned()
+                .collect())
+        }
         None => {
             let offline: Vec<PartyId> = key
                 .record

@@ -106,6 +106,21 @@ impl Committee {
         ends.try_into().unwrap()
     }
 
+    /// The third party's end of a DKG session with both others.
+    pub async fn end(&self, session: SessionId) -> Session {
+        let messenger = self.messenger(3).await;
+        let participants = self.everyone();
+        let spec = SessionSpec {
+            id: session,
+            kind: CeremonyKind::Keygen,
+            participants,
+        };
+        let end = messenger.open_session(spec).unwrap();
+        // Dropping a messenger ends its sessions.
+        std::mem::forget(messenger);
+        end
+    }
+
     async fn agent(&self, number: usize) -> Arc<Agent> {
         let home = self._dir.path().join(format!("{number}"));
         let passphrase = Passphrase::new(Zeroizing::new("test".to_owned()));
@@ -119,7 +134,7 @@ impl Committee {
             keys: Arc::clone(&self.keys[number - 1]),
             messenger: self.messenger(number).await,
             timeouts: Timeouts {
-                keygen: 20,
+                keygen: 8,
                 aux: 20,
                 sign: 20,
             },

@@ -35,7 +35,7 @@ pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Res
             eprintln!("  {line}");
         }
     }
-    if !args.yes && !json && std::io::stdin().is_terminal() && !confirmed()? {
+    if !args.yes && !confirmed()? {
         bail!("not signed");
     }
     let waiting = output::spinner("custodians sign", json);
@@ -49,6 +49,9 @@ pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Res
 }
 
 fn confirmed() -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!("nobody can be asked here; pass --yes to sign without asking");
+    }
     eprint!("Sign this? [y/N] ");
     std::io::stderr().flush()?;
     let mut answer = String::new();

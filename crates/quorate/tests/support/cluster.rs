@@ -260,6 +260,7 @@ impl Cluster {
         let mut command = quorate();
         command
             .args(args)
+            .args(args.first().filter(|a| **a == "sign").map(|_| "--yes"))
             .arg("--client")
             .arg(self.root().join("operator/client.toml"));
         command

@@ -9,7 +9,7 @@ use std::time::Duration;
 use quorate_party_agent::boot::store_dir;
 use quorate_party_agent::passphrase;
 use quorate_party_agent::primes::PrimeStock;
-use quorate_storage::EncryptedFileStore;
+use quorate_storage::{EncryptedFileStore, ItemKind};
 use quorate_types::PartyId;
 
 use super::{Cluster, Ran, Setup, quorate};
@@ -76,6 +76,10 @@ pub fn stock_primes(custodian: &Path, index: u16) {
     let secret = passphrase::obtain(Some(&custodian.join("passphrase")), "NONE", "").unwrap();
     let store =
         EncryptedFileStore::open(&store_dir(&custodian.join("data")), &party, &secret).unwrap();
+    // Those left from an earlier stocking are the same ones.
+    for left in store.list(ItemKind::Prime).unwrap() {
+        store.delete(left).unwrap();
+    }
     let stock = PrimeStock::open(Arc::new(store)).unwrap();
     for prime in quorate_testkit::primes::full_list(index) {
         stock.add(&prime).unwrap();

@@ -47,6 +47,16 @@ pub enum Pkcs11Error {
         /// The key's label.
         key: String,
     },
+    /// A key of that label is there already.
+    #[error(
+        "token {token:?} has a key labelled {key:?} already; leave out --create-key to use it, or choose another label"
+    )]
+    KeyExists {
+        /// The token.
+        token: String,
+        /// The key's label.
+        key: String,
+    },
     /// More than one key of that label: which one would be left to chance.
     #[error("token {token:?} has more than one key labelled {key:?}; remove all but one")]
     KeyAmbiguous {
@@ -150,7 +160,7 @@ impl Pkcs11Key {
     ) -> Result<Self, Pkcs11Error> {
         let session = log_in(module, token, pin)?;
         if !find(&session, token, key)?.is_empty() {
-            return Err(Pkcs11Error::KeyAmbiguous {
+            return Err(Pkcs11Error::KeyExists {
                 token: token.to_owned(),
                 key: key.to_owned(),
             });
