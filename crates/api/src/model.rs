@@ -98,7 +98,7 @@ pub struct Problem {
     pub code: String,
     /// What happened, whose fault, what to do.
     pub detail: String,
-    /// Parties held at fault.
+    /// Parties that some custodian holds at fault: what it says, not a proof.
     #[serde(default)]
     pub culprits: Vec<PartyId>,
     /// Parties that did not answer.

@@ -39,12 +39,16 @@ impl Up {
     }
 
     fn json(&self, args: &[&str]) -> Value {
+        self.run(args).json()
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
         let mut command = quorate();
         command
             .args(args)
             .arg("--json")
             .env("QUORATE_CLIENT", self.dir.join("operator/client.toml"));
-        Ran::of(&mut command, LIMIT).json()
+        Ran::of(&mut command, LIMIT)
     }
 
     /// Ctrl-C.
@@ -116,7 +120,7 @@ fn up_runs_separate_processes_that_end_with_it_and_keeps_the_keys() {
         second.json(&["key", "show", "sol"])["key"]["record"],
         created["record"]
     );
-    let signed = second.json(&["sign", "--key", "sol", "--message", "still here"]);
+    let signed = second.json(&["sign", "--key", "sol", "--message", "still here", "--yes"]);
     assert_eq!(signed["attempts"], 1);
     second.interrupt();
 }
@@ -149,7 +153,14 @@ fn up_says_which_custodian_died_and_the_others_go_on() {
             .contains("party-2 ended by itself; see ")
             .then_some(())
     });
-    let signed = up.json(&["sign", "--key", "sol", "--message", "two are enough"]);
+    let signed = up.json(&[
+        "sign",
+        "--key",
+        "sol",
+        "--message",
+        "two are enough",
+        "--yes",
+    ]);
     assert_eq!(
         signed["custodians"],
         serde_json::json!(["party-1", "party-3"])
@@ -183,6 +194,13 @@ fn up_without_a_nats_server_says_that_all_parties_are_in_one_process() {
         "sol",
         "--raw-signing",
     ]);
-    up.json(&["sign", "--key", "sol", "--message", "hello"]);
+    let unasked = up
+        .run(&["sign", "--key", "sol", "--message", "hello"])
+        .problem();
+    assert!(
+        unasked["detail"].as_str().unwrap().contains("--yes"),
+        "{unasked}"
+    );
+    up.json(&["sign", "--key", "sol", "--message", "hello", "--yes"]);
     up.interrupt();
 }
