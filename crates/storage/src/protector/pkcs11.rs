@@ -1,7 +1,9 @@
 //! A store key wrapped by a hardware security module: AES-256-GCM under a key that was made in the token and cannot leave it
 //! (PKCS#11 2.40, `CKM_AES_GCM`).
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -233,18 +235,28 @@ impl Pkcs11Key {
     }
 }
 
-fn log_in(module: &Path, token: &str, pin: &Passphrase) -> Result<Session, Pkcs11Error> {
+/// A module is loaded and initialised once in a process and stays: a second user that finalised it would pull it from under the first.
+static LOADED: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
+
+fn context(module: &Path) -> Result<Pkcs11, Pkcs11Error> {
     let unloadable = |cause| Pkcs11Error::Module {
         path: module.display().to_string(),
         cause,
     };
-    let context = Pkcs11::new(module).map_err(unloadable)?;
-    match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        Ok(()) => {}
-        // Another part of this process uses the module already.
-        Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-        Err(cause) => return Err(unloadable(cause)),
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(context) = loaded.get(module) {
+        return Ok(context.clone());
     }
+    let context = Pkcs11::new(module).map_err(unloadable)?;
+    context
+        .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
+        .map_err(unloadable)?;
+    loaded.insert(module.to_owned(), context.clone());
+    Ok(context)
+}
+
+fn log_in(module: &Path, token: &str, pin: &Passphrase) -> Result<Session, Pkcs11Error> {
+    let context = context(module)?;
     let failed = |action| {
         move |cause| Pkcs11Error::Token {
             token: token.to_owned(),
