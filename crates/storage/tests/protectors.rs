@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use quorate_storage::{
     EncryptedFileStore, ItemKind, ItemName, Passphrase, Pkcs11Error, Pkcs11Key, Protector,
@@ -90,6 +90,12 @@ fn token() -> &'static str {
     TOKEN
 }
 
+/// The token is one device: tests that use it take turns.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn hsm_key(label: &str) -> Pkcs11Key {
     Pkcs11Key::create(module(), token(), &passphrase(PIN), label).unwrap()
 }
@@ -150,11 +156,13 @@ fn a_passphrase_behaves() {
 
 #[test]
 fn a_key_in_a_token_behaves() {
+    let _alone = alone();
     behaves(&hsm_key("right"), &hsm_key("other"));
 }
 
 #[test]
 fn a_passphrase_and_a_token_each_open_the_same_store() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
     let (phrase, key) = (passphrase("phrase"), hsm_key("both"));
@@ -192,6 +200,7 @@ fn a_passphrase_and_a_token_each_open_the_same_store() {
 
 #[test]
 fn a_token_says_what_is_wrong() {
+    let _alone = alone();
     let open =
         |token: &str, pin: &str, key: &str| Pkcs11Key::open(module(), token, &passphrase(pin), key);
     let made = hsm_key("there");
@@ -216,6 +225,7 @@ fn a_token_says_what_is_wrong() {
 
 #[test]
 fn t24_an_altered_or_moved_header_does_not_open() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
     let key = hsm_key("altered");
