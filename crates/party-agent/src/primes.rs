@@ -7,7 +7,6 @@ use quorate_mpc_protocol::{CeremonyRng, PrimeSet, SafePrime};
 use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, StoreError};
 use quorate_types::Hash32;
 use rand_core::{OsRng, RngCore as _, SeedableRng as _};
-use tokio::sync::Notify;
 
 use crate::pool::Priority;
 
@@ -20,7 +19,6 @@ pub struct PrimeStock {
     wanted: AtomicU32,
     filling: AtomicBool,
     stopped: AtomicBool,
-    changed: Notify,
 }
 
 /// How many primes one setup takes.
@@ -41,7 +39,6 @@ impl PrimeStock {
             wanted: AtomicU32::new(0),
             filling: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            changed: Notify::new(),
         }))
     }
 
@@ -130,7 +127,6 @@ impl PrimeStock {
         };
         self.store.put(name, prime.as_secret_bytes())?;
         self.stock.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_waiters();
         Ok(())
     }
 
