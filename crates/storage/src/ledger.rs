@@ -32,6 +32,19 @@ pub struct Start {
     pub sessions: Vec<SessionId>,
 }
 
+/// Says that this ledger does not hold everything the party ever did: it was made from a backup, or an old disk was put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RestoreMark {
+    /// How often the party was restored; 1 the first time. In every backup and heartbeat, so it only goes up.
+    pub counter: u64,
+    /// Unix milliseconds of the restore.
+    pub restored_at: u64,
+    /// Unix milliseconds of the backup it was made from; 0 where that is unknown.
+    pub backup_made_at: u64,
+    /// Whether peers have since confirmed what they saw of this party: until then it takes part in nothing.
+    pub confirmed: bool,
+}
+
 /// What to do about a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
@@ -192,7 +205,29 @@ impl Ledger {
         }
         Ok(found)
     }
+
+    /// The last restore, if there ever was one.
+    ///
+    /// # Errors
+    /// The database's, or a damaged mark.
+    pub fn restore_mark(&self) -> Result<Option<RestoreMark>, LedgerError> {
+        let found = self.records(RESTORE_MARK)?.into_iter().next();
+        let decode = |(_, bytes): (String, Vec<u8>)| borsh::from_slice(&bytes);
+        found.map(decode).transpose().map_err(failed("read"))
+    }
+
+    /// Replaces the restore mark.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn set_restore_mark(&self, mark: &RestoreMark) -> Result<(), LedgerError> {
+        let bytes = borsh::to_vec(mark).map_err(failed("written"))?;
+        self.put_record(RESTORE_MARK, &bytes)
+    }
 }
+
+/// The record a restore leaves.
+const RESTORE_MARK: &str = "restore-mark";
 
 fn start_key(intent: IntentHash, attempt: u32) -> Vec<u8> {
     let mut key = intent.as_bytes().to_vec();

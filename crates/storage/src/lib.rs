@@ -9,13 +9,15 @@ mod ledger;
 mod passphrase;
 mod protector;
 mod seal;
+mod secret_store;
 mod store;
 
 pub use files::{FileError, create_private_dir, read_private, write_private};
-pub use ledger::{Begun, Ledger, LedgerError, Start};
+pub use ledger::{Begun, Ledger, LedgerError, RestoreMark, Start};
 pub use passphrase::{KdfParams, Passphrase};
 pub use protector::Protector;
 #[cfg(feature = "pkcs11")]
 pub use protector::{Pkcs11Error, Pkcs11Key};
 pub use seal::SealedBox;
+pub use secret_store::SecretStore;
 pub use store::{EncryptedFileStore, ItemKind, ItemName, ProtectorInfo, StoreError};

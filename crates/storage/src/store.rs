@@ -86,6 +86,9 @@ pub enum StoreError {
         /// The store's directory.
         path: PathBuf,
     },
+    /// The program is ending while a thread still works for it.
+    #[error("the store's work was interrupted: the program is ending")]
+    Interrupted,
     /// There is a store already.
     #[error("{} already holds a store", path.display())]
     Exists {
