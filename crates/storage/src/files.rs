@@ -1,7 +1,7 @@
 //! Files that only their owner may read, replaced whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |cause| Self::Io {
             action,
@@ -70,7 +70,7 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     refuse_too_open(path, 0o700)
 }
 
-fn refuse_too_open(path: &Path, wanted: u32) -> Result<(), FileError> {
+pub(crate) fn refuse_too_open(path: &Path, wanted: u32) -> Result<(), FileError> {
     let metadata = fs::metadata(path).map_err(FileError::at("inspect", path))?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 == 0 {
@@ -88,43 +88,65 @@ fn refuse_too_open(path: &Path, wanted: u32) -> Result<(), FileError> {
 /// # Errors
 /// The operating system's; the old file is then untouched.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let directory = path.parent().unwrap_or_else(|| Path::new("."));
-    let temporary = directory.join(format!(".{:016x}.tmp", OsRng.next_u64()));
-    let written = write_new(&temporary, content)
-        .and_then(|()| fs::rename(&temporary, path).map_err(FileError::at("rename into", path)));
-    if written.is_err() {
-        // The error that matters is the one being returned; a left-over temporary file is harmless.
-        let _ = fs::remove_file(&temporary);
-    }
-    written?;
-    sync_dir(directory)
+    replace(&SystemDisk, path, content)
 }
 
-fn write_new(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+/// [`write_private`] on any disk.
+pub(crate) fn replace(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let directory = parent(path);
+    let temporary = directory.join(format!(".{:016x}{TEMPORARY}", OsRng.next_u64()));
+    let written = write_new(disk, &temporary, content).and_then(|()| {
+        disk.rename(&temporary, path)
+            .map_err(FileError::at("rename into", path))
+    });
+    if written.is_err() {
+        // The error that matters is the one being returned; a left-over temporary file is swept at the next opening.
+        let _ = disk.remove(&temporary);
+    }
+    written?;
+    sync_dir(disk, directory)
+}
+
+const TEMPORARY: &str = ".tmp";
+
+fn write_new(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mut file = disk
+        .create_new(path)
         .map_err(FileError::at("create", path))?;
     file.write_all(content)
         .map_err(FileError::at("write", path))?;
     file.sync_all().map_err(FileError::at("fsync", path))
 }
 
-pub(crate) fn sync_dir(directory: &Path) -> Result<(), FileError> {
-    File::open(directory)
-        .and_then(|dir| dir.sync_all())
+fn sync_dir(disk: &dyn Disk, directory: &Path) -> Result<(), FileError> {
+    disk.sync_dir(directory)
         .map_err(FileError::at("fsync directory", directory))
 }
 
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new("."))
+}
+
 /// Removes a file durably; one that is already gone is fine.
-pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path).map_err(FileError::at("remove", path)) {
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
+    match disk.remove(path).map_err(FileError::at("remove", path)) {
         Err(e) if !e.is_not_found() => return Err(e),
         _ => {}
     }
-    sync_dir(path.parent().unwrap_or_else(|| Path::new(".")))
+    sync_dir(disk, parent(path))
+}
+
+/// Removes what a crash in [`replace`] left behind. Only for a directory that no other process writes to.
+pub(crate) fn sweep_temporaries(disk: &dyn Disk, directory: &Path) -> Result<(), FileError> {
+    let names = disk
+        .list(directory)
+        .map_err(FileError::at("list", directory))?;
+    for name in names {
+        if name.starts_with('.') && name.ends_with(TEMPORARY) {
+            remove(disk, &directory.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file of at most `max` bytes, refusing one that others may read.
@@ -132,17 +154,88 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// The operating system's, too open permissions, too large.
 pub fn read_private(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
-    let file = File::open(path).map_err(FileError::at("open", path))?;
-    refuse_too_open(path, 0o600)?;
-    let mut content = Vec::new();
-    file.take(max + 1)
-        .read_to_end(&mut content)
-        .map_err(FileError::at("read", path))?;
-    if content.len() as u64 > max {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-            max,
-        });
+    SystemDisk.read(path, max)
+}
+
+/// The calls to the operating system that keep secrets, one method each, so that a test can stand in a disk that fails, tears or
+/// forgets at any of them.
+pub(crate) trait Disk: Send + Sync {
+    /// Creates a file 0600 that must not exist.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Moves a file onto another name, replacing what is there.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in a directory durable.
+    fn sync_dir(&self, directory: &Path) -> io::Result<()>;
+    /// The names in a directory.
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
+    /// As [`read_private`].
+    fn read(&self, path: &Path, max: u64) -> Result<Vec<u8>, FileError>;
+}
+
+/// A file being written.
+pub(crate) trait DiskFile {
+    /// Appends.
+    fn write_all(&mut self, content: &[u8]) -> io::Result<()>;
+    /// Makes content durable.
+    fn sync_all(&mut self) -> io::Result<()>;
+}
+
+/// The machine's own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SystemDisk;
+
+impl Disk for SystemDisk {
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        Ok(Box::new(options.open(path)?))
     }
-    Ok(content)
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
+        File::open(directory)?.sync_all()
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn read(&self, path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
+        let file = File::open(path).map_err(FileError::at("open", path))?;
+        refuse_too_open(path, 0o600)?;
+        let mut content = Vec::new();
+        file.take(max + 1)
+            .read_to_end(&mut content)
+            .map_err(FileError::at("read", path))?;
+        if content.len() as u64 > max {
+            return Err(FileError::TooLarge {
+                path: path.to_owned(),
+                max,
+            });
+        }
+        Ok(content)
+    }
+}
+
+impl DiskFile for File {
+    fn write_all(&mut self, content: &[u8]) -> io::Result<()> {
+        io::Write::write_all(self, content)
+    }
+
+    fn sync_all(&mut self) -> io::Result<()> {
+        Self::sync_all(self)
+    }
 }

@@ -10,6 +10,8 @@ mod passphrase;
 mod protector;
 mod seal;
 mod secret_store;
+#[cfg(test)]
+mod simulated_disk;
 mod store;
 
 pub use files::{FileError, create_private_dir, read_private, write_private};

@@ -10,7 +10,7 @@ use rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::files::{FileError, create_private_dir, read_private, remove, write_private};
+use crate::files::{self, Disk, FileError, SystemDisk, create_private_dir};
 use crate::protector::{Entry, Protector, StoreKey};
 use crate::{KdfParams, SealedBox, seal};
 
@@ -200,11 +200,12 @@ const FIRST_PROTECTOR: &str = "first";
 
 /// Sealed files in a directory of their own. One process at a time.
 pub struct EncryptedFileStore {
+    disk: Box<dyn Disk>,
     directory: PathBuf,
     party: PartyId,
     key: StoreKey,
-    /// Held locked for as long as the store is open.
-    _lock: File,
+    /// Held locked for as long as the store is open. None only on a test's disk, which has one user.
+    _lock: Option<File>,
 }
 
 impl std::fmt::Debug for EncryptedFileStore {
@@ -236,15 +237,27 @@ impl EncryptedFileStore {
                 path: directory.to_owned(),
             });
         }
+        let disk = Box::new(SystemDisk);
+        Self::create_on(disk, Some(lock), directory, party, &protector.into())
+    }
+
+    fn create_on(
+        disk: Box<dyn Disk>,
+        lock: Option<File>,
+        directory: &Path,
+        party: &PartyId,
+        protector: &Protector<'_>,
+    ) -> Result<Self, StoreError> {
         let mut key = Zeroizing::new([0u8; 32]);
         OsRng.fill_bytes(&mut *key);
         let store = Self {
+            disk,
             directory: directory.to_owned(),
             party: party.clone(),
             key,
             _lock: lock,
         };
-        let entry = protector.into().wrap(&store.key, &purpose(party))?;
+        let entry = protector.wrap(&store.key, &purpose(party))?;
         store.write_header(vec![Named {
             name: FIRST_PROTECTOR.to_owned(),
             entry,
@@ -262,12 +275,22 @@ impl EncryptedFileStore {
         party: &PartyId,
         protector: impl Into<Protector<'p>>,
     ) -> Result<Self, StoreError> {
-        let protector = protector.into();
         // Once before the lock, which would otherwise be made in a directory that is no store; and once under it.
-        read_header(directory, party)?;
+        read_header(&SystemDisk, directory, party)?;
         create_private_dir(directory)?;
         let lock = lock(directory)?;
-        let header = read_header(directory, party)?;
+        let disk = Box::new(SystemDisk);
+        Self::open_on(disk, Some(lock), directory, party, &protector.into())
+    }
+
+    fn open_on(
+        disk: Box<dyn Disk>,
+        lock: Option<File>,
+        directory: &Path,
+        party: &PartyId,
+        protector: &Protector<'_>,
+    ) -> Result<Self, StoreError> {
+        let header = read_header(&*disk, directory, party)?;
         let (protectors, outdated) = match header {
             AnyHeader::Current(header) => (header.protectors, false),
             AnyHeader::First(sealed) => {
@@ -282,11 +305,13 @@ impl EncryptedFileStore {
             }
         };
         let store = Self {
+            disk,
             directory: directory.to_owned(),
             party: party.clone(),
-            key: unwrap_with(&protector, &protectors, party, directory)?,
+            key: unwrap_with(protector, &protectors, party, directory)?,
             _lock: lock,
         };
+        files::sweep_temporaries(&*store.disk, directory)?;
         if outdated {
             store.write_header(protectors)?;
         }
@@ -373,7 +398,7 @@ impl EncryptedFileStore {
     }
 
     fn named(&self) -> Result<Vec<Named>, StoreError> {
-        match read_header(&self.directory, &self.party)? {
+        match read_header(&*self.disk, &self.directory, &self.party)? {
             AnyHeader::Current(header) => Ok(header.protectors),
             AnyHeader::First(_) => Err(StoreError::Version(1)),
         }
@@ -386,7 +411,11 @@ impl EncryptedFileStore {
             protectors,
         };
         let json = serde_json::to_vec_pretty(&header).map_err(|_| StoreError::Seal)?;
-        Ok(write_private(&self.directory.join(HEADER), &json)?)
+        Ok(files::replace(
+            &*self.disk,
+            &self.directory.join(HEADER),
+            &json,
+        )?)
     }
 
     /// Stores an item, replacing one of the same name whole.
@@ -395,7 +424,7 @@ impl EncryptedFileStore {
     /// The file system's; an item already there is then untouched.
     pub fn put(&self, name: ItemName, secret: &[u8]) -> Result<(), StoreError> {
         let sealed = seal::seal(&self.key, &self.associated_data(name), secret)?;
-        Ok(write_private(&self.path(name), &sealed)?)
+        Ok(files::replace(&*self.disk, &self.path(name), &sealed)?)
     }
 
     /// Reads an item.
@@ -404,7 +433,7 @@ impl EncryptedFileStore {
     /// Missing, or damaged: a wrong secret is never returned.
     pub fn get(&self, name: ItemName) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let path = self.path(name);
-        let sealed = match read_private(&path, MAX_ITEM) {
+        let sealed = match self.disk.read(&path, MAX_ITEM) {
             Err(e) if e.is_not_found() => return Err(StoreError::Missing(name)),
             other => other?,
         };
@@ -417,7 +446,7 @@ impl EncryptedFileStore {
     /// # Errors
     /// The file system's.
     pub fn delete(&self, name: ItemName) -> Result<(), StoreError> {
-        Ok(remove(&self.path(name))?)
+        Ok(files::remove(&*self.disk, &self.path(name))?)
     }
 
     /// Every item of a kind, sorted.
@@ -425,18 +454,13 @@ impl EncryptedFileStore {
     /// # Errors
     /// The file system's.
     pub fn list(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError> {
-        let read = |cause| FileError::Io {
-            action: "list",
-            path: self.directory.clone(),
-            cause,
-        };
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(read)? {
-            let file = entry.map_err(read)?.file_name();
-            let stem = file.to_str().and_then(|f| f.strip_suffix(SUFFIX));
-            let name = stem.and_then(|s| s.parse::<ItemName>().ok());
-            names.extend(name.filter(|n| n.kind == kind));
-        }
+        let listed = self.disk.list(&self.directory);
+        let listed = listed.map_err(FileError::at("list", &self.directory))?;
+        let mut names: Vec<ItemName> = listed
+            .iter()
+            .filter_map(|file| file.strip_suffix(SUFFIX)?.parse().ok())
+            .filter(|name: &ItemName| name.kind == kind)
+            .collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -454,9 +478,13 @@ impl EncryptedFileStore {
     }
 }
 
-fn read_header(directory: &Path, party: &PartyId) -> Result<AnyHeader, StoreError> {
+fn read_header(
+    disk: &dyn Disk,
+    directory: &Path,
+    party: &PartyId,
+) -> Result<AnyHeader, StoreError> {
     let path = directory.join(HEADER);
-    let json = read_private(&path, 1 << 16)?;
+    let json = disk.read(&path, 1 << 16)?;
     let bad = |reason: String| StoreError::Header {
         path: path.clone(),
         reason,
@@ -526,107 +554,6 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Passphrase;
-
-    fn passphrase(text: &str) -> Passphrase {
-        Passphrase::new(Zeroizing::new(text.to_owned()))
-    }
-
-    fn party(number: u8) -> PartyId {
-        PartyId::new(&format!("party-{number}")).unwrap()
-    }
-
-    fn name(id: u8) -> ItemName {
-        ItemName {
-            kind: ItemKind::Share,
-            id: Hash32::from_bytes([id; 32]),
-            epoch: 0,
-        }
-    }
-
-    #[test]
-    fn t24_a_wrong_passphrase_or_party_is_a_clear_error_and_changes_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("store");
-        let store = EncryptedFileStore::create(&path, &party(1), &passphrase("right")).unwrap();
-        store.put(name(1), b"secret").unwrap();
-        drop(store);
-        for (who, phrase, says) in [
-            (party(1), "wrong", "wrong passphrase"),
-            (party(2), "right", "party-1's store, not party-2's"),
-        ] {
-            let error = EncryptedFileStore::open(&path, &who, &passphrase(phrase)).unwrap_err();
-            assert!(error.to_string().contains(says), "{error}");
-        }
-        let store = EncryptedFileStore::open(&path, &party(1), &passphrase("right\n")).unwrap();
-        assert_eq!(&**store.get(name(1)).unwrap(), b"secret");
-        assert_eq!(store.list(ItemKind::Share).unwrap(), [name(1)]);
-        store.delete(name(1)).unwrap();
-        assert!(matches!(store.get(name(1)), Err(StoreError::Missing(_))));
-    }
-
-    #[test]
-    fn t24_bit_flips_truncation_and_swapped_files_do_not_open() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("store");
-        let store = EncryptedFileStore::create(&path, &party(1), &passphrase("p")).unwrap();
-        store.put(name(1), b"one").unwrap();
-        store.put(name(2), b"two").unwrap();
-        let file = store.path(name(1));
-        let original = fs::read(&file).unwrap();
-        for position in 0..original.len() {
-            let mut altered = original.clone();
-            altered[position] ^= 1;
-            write_private(&file, &altered).unwrap();
-            assert!(matches!(
-                store.get(name(1)),
-                Err(StoreError::Damaged { .. })
-            ));
-            write_private(&file, &original[..position]).unwrap();
-            assert!(matches!(
-                store.get(name(1)),
-                Err(StoreError::Damaged { .. })
-            ));
-        }
-        write_private(&file, &fs::read(store.path(name(2))).unwrap()).unwrap();
-        assert!(matches!(
-            store.get(name(1)),
-            Err(StoreError::Damaged { .. })
-        ));
-        write_private(&file, &original).unwrap();
-        assert_eq!(&**store.get(name(1)).unwrap(), b"one");
-    }
-
-    #[test]
-    fn two_agents_do_not_share_a_store() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("store");
-        let _open = EncryptedFileStore::create(&path, &party(1), &passphrase("p")).unwrap();
-        let second = EncryptedFileStore::open(&path, &party(1), &passphrase("p"));
-        assert!(matches!(second, Err(StoreError::Locked { .. })));
-    }
-
-    #[test]
-    fn permissions_open_to_others_are_refused_with_the_command_that_mends_them() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("store");
-        drop(EncryptedFileStore::create(&path, &party(1), &passphrase("p")).unwrap());
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        let error = EncryptedFileStore::open(&path, &party(1), &passphrase("p")).unwrap_err();
-        assert!(error.to_string().contains("chmod 0700"), "{error}");
-    }
-
-    #[test]
-    fn lowered_kdf_costs_are_refused() {
-        let boxed = SealedBox::seal(&passphrase("p"), "x", b"y").unwrap();
-        let json = serde_json::to_string(&boxed).unwrap().replace("65536", "8");
-        let boxed: SealedBox = serde_json::from_str(&json).unwrap();
-        assert!(matches!(
-            boxed.open(&passphrase("p"), "x"),
-            Err(StoreError::WeakKdf(_))
-        ));
-    }
-}
+mod crash_tests;
+#[cfg(test)]
+mod tests;
