@@ -10,7 +10,7 @@ use quorate_mpc_protocol::{
     TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
 };
 use quorate_service::now_ms;
-use quorate_storage::{Begun, EncryptedFileStore, Ledger, Start};
+use quorate_storage::{Batch, Begun, EncryptedFileStore, Ledger, Start};
 use quorate_types::node::{
     CommitteeRecord, Failure, NodeReply, NodeRequest, NodeStatus, Record, RunResult,
 };
@@ -24,6 +24,7 @@ use crate::Timeouts;
 use crate::driver::{Drive, Participants, SessionFailure};
 use crate::judge::{Judge, Plan, RefusalReason};
 use crate::keybook::{KeyBook, KeyBookError};
+use crate::log;
 use crate::pool::Priority;
 use crate::primes::{NEEDED, PrimeStock};
 use crate::runs::{Ended, Prepared, Runs};
@@ -252,10 +253,19 @@ impl Agent {
         };
         let ledger = Arc::clone(&self.ledger);
         // INVARIANT (I5): the start is durable before the first message leaves.
-        match blocking(move || Ok(ledger.begin(&start)?)).await? {
-            Begun::Fresh => {}
+        // INVARIANT (I6): and so is what the log says about it.
+        let leaf = log::begun(&start, &prepared.participants);
+        let batch = Batch {
+            leaves: vec![leaf],
+            ..Batch::new(start, now_ms())
+        };
+        match blocking(move || Ok(ledger.begin(batch)?)).await? {
+            Begun::Fresh { .. } => {}
             Begun::Finished(result) => return finished(&result),
             Begun::Repeated => return Err(RefusalReason::Repeated),
+            Begun::ClockBack(ms) => return Err(RefusalReason::ClockBack(ms)),
+            // Nothing was asked for.
+            Begun::Unavailable(_) => return Err(RefusalReason::Repeated),
         }
         let this = Arc::clone(self);
         tokio::spawn(async move {
@@ -357,7 +367,9 @@ impl Agent {
             Ok(encoded) => encoded,
             Err(error) => return Ended::Failed(local_failure(&error)),
         };
-        let stored = tokio::task::spawn_blocking(move || ledger.finish(intent, &encoded)).await;
+        let leaves = vec![log::finished(intent, &encoded)];
+        let stored =
+            tokio::task::spawn_blocking(move || ledger.finish(intent, &encoded, leaves)).await;
         match stored {
             Ok(Ok(())) => Ended::Finished(result),
             Ok(Err(error)) => Ended::Failed(local_failure(&error)),

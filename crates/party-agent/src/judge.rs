@@ -53,6 +53,12 @@ pub enum RefusalReason {
     /// Begun before.
     #[error("this attempt was begun before; it is not run twice")]
     Repeated,
+    /// The machine's clock is before the ledger's last entry.
+    #[error(
+        "this machine's clock is {} s behind the last entry of its ledger; set it right, or if the earlier time was the wrong one: quorate agent accept-clock",
+        .0 / 1000
+    )]
+    ClockBack(u64),
     /// Too much at once.
     #[error("busy: {0} runs at once is the limit; retry in a moment")]
     Busy(usize),
@@ -91,6 +97,7 @@ impl RefusalReason {
             Self::NotPrepared(_) => "not-prepared",
             Self::Nonces => "nonces",
             Self::Repeated => "repeated",
+            Self::ClockBack(_) => "clock-back",
             Self::Busy(_) => "busy",
             Self::Unreadable(_) => "unreadable",
         }

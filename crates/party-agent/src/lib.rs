@@ -11,6 +11,7 @@ pub mod config;
 pub mod driver;
 pub mod judge;
 pub mod keybook;
+mod log;
 pub mod passphrase;
 pub mod pool;
 pub mod primes;

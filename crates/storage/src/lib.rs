@@ -15,7 +15,9 @@ mod simulated_disk;
 mod store;
 
 pub use files::{FileError, create_private_dir, read_private, write_private};
-pub use ledger::{Begun, Ledger, LedgerError, RestoreMark, Start};
+pub use ledger::{
+    Batch, Begun, Ledger, LedgerError, OneTimeId, OneTimeKind, RestoreMark, Spend, Start,
+};
 pub use passphrase::{KdfParams, Passphrase};
 pub use protector::Protector;
 #[cfg(feature = "pkcs11")]
