@@ -10,7 +10,7 @@ use quorate_mpc_protocol::{
     TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
 };
 use quorate_service::now_ms;
-use quorate_storage::{Batch, Begun, EncryptedFileStore, Ledger, Start};
+use quorate_storage::{Batch, Begun, EncryptedFileStore, Ledger, SecretStore, Start};
 use quorate_types::node::{
     CommitteeRecord, Failure, NodeReply, NodeRequest, NodeStatus, Record, RunResult,
 };
@@ -54,6 +54,8 @@ pub struct Parts {
     pub roster: Arc<ValidRoster>,
     /// Its sealed store, open.
     pub store: Arc<EncryptedFileStore>,
+    /// Where its key shares are: that store, or a token.
+    pub shares: Arc<dyn SecretStore>,
     /// Its ledger.
     pub ledger: Arc<Ledger>,
     /// Its identity keys.
@@ -107,13 +109,19 @@ impl Agent {
             party,
             roster,
             store,
+            shares,
             ledger,
             keys,
             messenger,
             timeouts,
         } = parts;
         check_identity(&roster, &party, &keys)?;
-        let keybook = KeyBook::open(Arc::clone(&store), Arc::clone(&ledger), Arc::clone(&roster))?;
+        let keybook = KeyBook::open(
+            shares,
+            Arc::clone(&store),
+            Arc::clone(&ledger),
+            Arc::clone(&roster),
+        )?;
         let primes = PrimeStock::open(store)?;
         if keybook.committee().is_none() {
             primes.want(NEEDED);
@@ -195,8 +203,9 @@ impl Agent {
         participants: Vec<PartyId>,
     ) -> Result<NodeReply, RefusalReason> {
         let this = Arc::clone(self);
-        // Judging may open a sealed share and computes hashes: not for an async thread.
-        blocking(move || {
+        let everyone = participants.clone();
+        // Judging opens sealed auxiliary information and computes hashes: not for an async thread.
+        let judged = blocking(move || {
             let judge = Judge {
                 me: &this.party,
                 roster: &this.roster,
@@ -204,34 +213,38 @@ impl Agent {
                 primes: &this.primes,
                 now: now_ms(),
             };
-            let (verified, plan) = judge.judge(signed, attempt, &participants)?;
-            if let Some(result) = this.ledger.result(verified.hash())? {
-                return finished(&result);
-            }
-            let items = u32::try_from(plan.items()).unwrap_or(u32::MAX);
-            let seat = participants
-                .iter()
-                .position(|p| *p == this.party)
-                .ok_or_else(|| {
-                    RefusalReason::Participants(format!(
-                        "{} is not among the participants",
-                        this.party
-                    ))
-                })?;
-            let mut nonce = [0u8; 32];
-            OsRng.fill_bytes(&mut nonce);
-            let prepared = Prepared {
-                plan,
-                participants,
-                seat,
-                nonce,
-                expires_at: verified.intent().expires_at,
-            };
-            this.runs
-                .prepare((verified.hash(), attempt), prepared, now_ms())?;
-            Ok(NodeReply::Prepared { nonce, items })
+            let (verified, plan) = judge.judge(signed, attempt, &everyone)?;
+            Ok(match this.ledger.result(verified.hash())? {
+                Some(result) => Err(result),
+                None => Ok((verified, plan)),
+            })
         })
-        .await
+        .await?;
+        let (verified, plan) = match judged {
+            Ok(good) => good,
+            Err(result) => return finished(&result),
+        };
+        if let Plan::Sign { record, .. } = &plan {
+            // A share that does not open is said now, not in the middle of a ceremony.
+            self.keybook.share(record).await?;
+        }
+        let items = u32::try_from(plan.items()).unwrap_or(u32::MAX);
+        let seat = participants.iter().position(|p| *p == self.party);
+        let seat = seat.ok_or_else(|| {
+            RefusalReason::Participants(format!("{} is not among the participants", self.party))
+        })?;
+        let mut nonce = [0u8; 32];
+        OsRng.fill_bytes(&mut nonce);
+        let prepared = Prepared {
+            plan,
+            participants,
+            seat,
+            nonce,
+            expires_at: verified.intent().expires_at,
+        };
+        self.runs
+            .prepare((verified.hash(), attempt), prepared, now_ms())?;
+        Ok(NodeReply::Prepared { nonce, items })
     }
 
     async fn begin(
@@ -480,9 +493,10 @@ impl Agent {
             created_at,
         };
         let attested = self.attest(Record::Key(record.clone()));
-        let keybook = Arc::clone(&self.keybook);
-        let own = attested.1.clone();
-        store(move || keybook.add_pending_key(&record, &share, &own)).await?;
+        self.keybook
+            .add_pending_key(&record, &share, &attested.1)
+            .await
+            .map_err(|e| local_failure(&e))?;
         drop(reservation);
         Ok(RunResult::Attested {
             record: attested.0,
@@ -499,7 +513,8 @@ impl Agent {
         signers: &[u16],
         descriptors: &[SessionDescriptor],
     ) -> Result<RunResult, Failure> {
-        let share = self.keybook.share(record).map_err(|e| local_failure(&e))?;
+        let share = self.keybook.share(record).await;
+        let share = share.map_err(|e| local_failure(&e))?;
         let aux = match record.scheme {
             Scheme::Ecdsa => Some(self.keybook.aux().map_err(|e| local_failure(&e))?),
             Scheme::Bip340 | Scheme::Eddsa => None,

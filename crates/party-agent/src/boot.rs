@@ -144,6 +144,7 @@ pub async fn start(
     let agent = Agent::new(Parts {
         party,
         roster,
+        shares: Arc::new(Arc::clone(&store)),
         store,
         ledger,
         keys,

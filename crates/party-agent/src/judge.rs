@@ -252,7 +252,6 @@ impl Judge<'_> {
         if record.scheme == Scheme::Ecdsa {
             self.keybook.aux()?;
         }
-        self.keybook.share(&record)?;
         Ok(Plan::Sign {
             record,
             path: path.clone(),

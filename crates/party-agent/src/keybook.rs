@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_mpc_protocol::{Aux, Share, ShareError};
-use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger, LedgerError, StoreError};
+use quorate_storage::{
+    EncryptedFileStore, ItemKind, ItemName, Ledger, LedgerError, SecretStore, StoreError,
+};
 use quorate_types::node::{CommitteeListing, CommitteeRecord, KeyListing, NodeRequest, Record};
 use quorate_types::{Attestation, Hash32, KeyId, KeyName, KeyRecord, SessionId, ValidRoster};
 
@@ -85,12 +87,15 @@ impl Book {
 
 /// See the module.
 pub struct KeyBook {
+    /// Of shares.
+    shares: Arc<dyn SecretStore>,
+    /// Of auxiliary information, which is too large for a token.
     store: Arc<EncryptedFileStore>,
     ledger: Arc<Ledger>,
     roster: Arc<ValidRoster>,
     book: Mutex<Book>,
     /// Held while a record comes into force, so that two keys of one name cannot do so at once.
-    activating: Mutex<()>,
+    activating: tokio::sync::Mutex<()>,
 }
 
 /// Holds a key name while its DKG runs.
@@ -111,6 +116,7 @@ impl KeyBook {
     /// # Errors
     /// The ledger's, or a damaged record.
     pub fn open(
+        shares: Arc<dyn SecretStore>,
         store: Arc<EncryptedFileStore>,
         ledger: Arc<Ledger>,
         roster: Arc<ValidRoster>,
@@ -138,11 +144,12 @@ impl KeyBook {
             }
         }
         Ok(Arc::new(Self {
+            shares,
             store,
             ledger,
             roster,
             book: Mutex::new(book),
-            activating: Mutex::new(()),
+            activating: tokio::sync::Mutex::new(()),
         }))
     }
 
@@ -237,11 +244,12 @@ impl KeyBook {
     ///
     /// # Errors
     /// Missing or damaged in the store.
-    pub fn share(&self, record: &KeyRecord) -> Result<Arc<Share>, KeyBookError> {
+    pub async fn share(&self, record: &KeyRecord) -> Result<Arc<Share>, KeyBookError> {
         if let Some(share) = self.lock().shares.get(&record.id) {
             return Ok(Arc::clone(share));
         }
-        let bytes = self.store.get(share_name(record.id, record.epoch))?;
+        let name = share_name(record.id, record.epoch);
+        let bytes = self.shares.get_share(name).await?;
         let share = Share::from_secret_bytes(record.public_key.curve(), &bytes)?;
         if share.public_key().as_ref() != Some(&record.public_key) {
             return Err(KeyBookError::OtherRecord);
@@ -280,30 +288,31 @@ impl KeyBook {
     ///
     /// # Errors
     /// The store's or the ledger's.
-    pub fn add_pending_key(
+    pub async fn add_pending_key(
         &self,
         record: &KeyRecord,
         share: &Share,
         own: &Attestation,
     ) -> Result<(), KeyBookError> {
-        let _alone = self
-            .activating
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.activating.lock().await;
         // INVARIANT: a share is never overwritten.
         if self.knows(record.id) {
             return Err(KeyBookError::AlreadyMade(record.id));
         }
-        self.store.put(
-            share_name(record.id, record.epoch),
-            &share.to_secret_bytes()?,
-        )?;
+        let name = share_name(record.id, record.epoch);
+        self.shares
+            .put_share(name, share.to_secret_bytes()?)
+            .await?;
         let stored = Stored {
             record: Record::Key(record.clone()),
             attestations: vec![own.clone()],
             active: false,
         };
-        self.persist(&key_name(record.id), &stored)?;
+        let bytes = encode(&key_name(record.id), &stored)?;
+        let ledger = Arc::clone(&self.ledger);
+        let name = key_name(record.id);
+        let written = tokio::task::spawn_blocking(move || ledger.put_record(&name, &bytes)).await;
+        written.map_err(|_| StoreError::Interrupted)??;
         let entry = (Arc::new(record.clone()), stored.attestations, false);
         self.lock().keys.insert(record.id, entry);
         Ok(())
@@ -329,7 +338,7 @@ impl KeyBook {
         self.persist(&format!("pending-committee/{}", record.session), &stored)
     }
 
-    /// Brings a record into force. Repeating it is harmless.
+    /// Brings a record into force. Repeating it is harmless. Blocks: not for an async thread.
     ///
     /// # Errors
     /// A record this agent did not make, or attestations that are not every party's.
@@ -339,10 +348,7 @@ impl KeyBook {
         attestations: Vec<Attestation>,
     ) -> Result<(), KeyBookError> {
         let attestations = self.valid_attestations(&record, attestations)?;
-        let _alone = self
-            .activating
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.activating.blocking_lock();
         match &record {
             Record::Key(key) => {
                 let known = self
@@ -438,9 +444,12 @@ impl KeyBook {
     }
 
     fn persist(&self, name: &str, stored: &Stored) -> Result<(), KeyBookError> {
-        let bytes = borsh::to_vec(stored).map_err(|_| KeyBookError::Damaged(name.to_owned()))?;
-        Ok(self.ledger.put_record(name, &bytes)?)
+        Ok(self.ledger.put_record(name, &encode(name, stored)?)?)
     }
+}
+
+fn encode(name: &str, stored: &Stored) -> Result<Vec<u8>, KeyBookError> {
+    borsh::to_vec(stored).map_err(|_| KeyBookError::Damaged(name.to_owned()))
 }
 
 fn key_name(id: KeyId) -> String {

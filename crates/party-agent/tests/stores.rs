@@ -22,14 +22,16 @@ fn store(dir: &Path) -> Arc<EncryptedFileStore> {
     Arc::new(EncryptedFileStore::create(&dir.join("store"), &party_id(1), &passphrase).unwrap())
 }
 
-#[test]
-fn a_share_is_never_replaced_by_another_attempt_at_its_key() {
+#[tokio::test]
+async fn a_share_is_never_replaced_by_another_attempt_at_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let threshold = Threshold::new(2, 3).unwrap();
     let identities = Identities::new(threshold, 1);
     let ledger = Arc::new(Ledger::open(&dir.path().join("ledger")).unwrap());
+    let store = store(dir.path());
     let book = KeyBook::open(
-        store(dir.path()),
+        Arc::new(Arc::clone(&store)),
+        store,
         ledger,
         Arc::new(identities.roster.clone()),
     )
@@ -38,7 +40,7 @@ fn a_share_is_never_replaced_by_another_attempt_at_its_key() {
         party: party_id(1),
         signature: [0; 64],
     };
-    let add = |seed: u64| {
+    let made = |seed: u64| {
         let share = committee::shares(&identities, Curve::Ed25519, seed).remove(0);
         let record = KeyRecord {
             id: KeyId::from_bytes([9; 32]),
@@ -53,14 +55,15 @@ fn a_share_is_never_replaced_by_another_attempt_at_its_key() {
             raw_signing: false,
             created_at: 0,
         };
-        (book.add_pending_key(&record, &share, &own), record)
+        (share, record)
     };
-    let (first, record) = add(1);
-    first.unwrap();
-    let (second, _) = add(2);
+    let (share, record) = made(1);
+    book.add_pending_key(&record, &share, &own).await.unwrap();
+    let (other, again) = made(2);
+    let second = book.add_pending_key(&again, &other, &own).await;
     assert!(matches!(second, Err(KeyBookError::AlreadyMade(_))));
     assert_eq!(
-        book.share(&record).unwrap().public_key(),
+        book.share(&record).await.unwrap().public_key(),
         Some(record.public_key)
     );
 }

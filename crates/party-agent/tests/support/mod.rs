@@ -124,12 +124,14 @@ impl Committee {
     async fn agent(&self, number: usize) -> Arc<Agent> {
         let home = self._dir.path().join(format!("{number}"));
         let passphrase = Passphrase::new(Zeroizing::new("test".to_owned()));
-        let store = EncryptedFileStore::create(&home, &party(number), &passphrase).unwrap();
+        let store =
+            Arc::new(EncryptedFileStore::create(&home, &party(number), &passphrase).unwrap());
         let ledger = Ledger::open(&home.join("ledger.redb")).unwrap();
         let agent = Agent::new(Parts {
             party: party(number),
             roster: Arc::clone(&self.roster),
-            store: Arc::new(store),
+            shares: Arc::new(Arc::clone(&store)),
+            store,
             ledger: Arc::new(ledger),
             keys: Arc::clone(&self.keys[number - 1]),
             messenger: self.messenger(number).await,
