@@ -35,6 +35,7 @@ impl Permissions {
     pub fn party(me: &PartyId) -> Self {
         let mut subscribe = vec![format!("mpc.node.{me}")];
         subscribe.extend(session_patterns(me));
+        subscribe.push("mpc.presence.*".to_owned());
         subscribe.push(format!("{}.>", inbox_prefix(me.as_str())));
         Self {
             publish: vec![

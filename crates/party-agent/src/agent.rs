@@ -10,15 +10,18 @@ use quorate_mpc_protocol::{
     TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
 };
 use quorate_service::now_ms;
-use quorate_storage::{Batch, Begun, EncryptedFileStore, Ledger, SecretStore, Start};
+use quorate_storage::{Batch, Begun, EncryptedFileStore, Ledger, LedgerError, SecretStore, Start};
 use quorate_types::node::{
-    CommitteeRecord, Failure, NodeReply, NodeRequest, NodeStatus, Record, RunResult,
+    CommitteeRecord, Failure, NodeReply, NodeRequest, NodeStatus, Record, RunResult, Standing,
 };
+use quorate_types::presence::Heartbeat;
 use quorate_types::{
     Attestation, CeremonyKind, DerivationPath, IntentHash, KeyRecord, PartyId, PublicKey, Scheme,
     SessionDescriptor, Signature, SignedIntent, ValidRoster,
 };
 use rand_core::{OsRng, RngCore as _, SeedableRng as _};
+
+use tokio::sync::{Notify, watch};
 
 use crate::Timeouts;
 use crate::driver::{Drive, Participants, SessionFailure};
@@ -31,6 +34,9 @@ use crate::runs::{Ended, Prepared, Runs};
 
 /// How long after its own part of a committee setup an agent expects the setup to come into force.
 const ACTIVATION_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a request waits for an agent that has just started.
+const SETTLING: Duration = Duration::from_secs(4);
 
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
@@ -64,11 +70,15 @@ pub struct Parts {
     pub messenger: Arc<Messenger>,
     /// Time-outs.
     pub timeouts: Timeouts,
+    /// Whether it may take part; see [`crate::presence`].
+    pub standing: watch::Receiver<Standing>,
 }
 
 /// A custodian's agent.
 pub struct Agent {
     party: PartyId,
+    standing: watch::Receiver<Standing>,
+    worked: Notify,
     roster: Arc<ValidRoster>,
     ledger: Arc<Ledger>,
     keys: Arc<PartyKeys>,
@@ -114,6 +124,7 @@ impl Agent {
             keys,
             messenger,
             timeouts,
+            standing,
         } = parts;
         check_identity(&roster, &party, &keys)?;
         let keybook = KeyBook::open(
@@ -128,6 +139,8 @@ impl Agent {
         }
         Ok(Arc::new(Self {
             party,
+            standing,
+            worked: Notify::new(),
             roster,
             ledger,
             keys,
@@ -143,6 +156,52 @@ impl Agent {
     #[must_use]
     pub const fn party(&self) -> &PartyId {
         &self.party
+    }
+
+    /// Its roster.
+    #[must_use]
+    pub const fn roster(&self) -> &Arc<ValidRoster> {
+        &self.roster
+    }
+
+    pub(crate) const fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Signs with the party's identity key. The caller puts a domain tag into the message.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.keys.sign(message)
+    }
+
+    /// Waits until this agent has recorded something new.
+    pub(crate) async fn worked(&self) {
+        self.worked.notified().await;
+    }
+
+    /// How this agent is, from what is durable.
+    pub(crate) fn heartbeat(&self) -> Result<Heartbeat, LedgerError> {
+        Ok(Heartbeat {
+            party: self.party.clone(),
+            roster: self.roster.hash(),
+            at: now_ms(),
+            restores: self.ledger.restore_mark()?.map_or(0, |mark| mark.counter),
+            log_size: self.ledger.log_size()?,
+            epoch: self.keybook.highest_epoch(),
+            policy_version: 0,
+            keys: count(self.keybook.len()),
+        })
+    }
+
+    /// Refuses while this agent may know less than it once did. One that has just started waits a moment for its peers' word.
+    async fn check_standing(&self) -> Result<u64, RefusalReason> {
+        let mut standing = self.standing.clone();
+        let settled = standing.wait_for(|s| !matches!(s, Standing::Confirming { .. }));
+        // Whether it settled or not is seen below.
+        let _ = tokio::time::timeout(SETTLING, settled).await;
+        match &*self.standing.borrow() {
+            Standing::Serving { not_before } => Ok(*not_before),
+            other => Err(RefusalReason::NotServing(other.clone())),
+        }
     }
 
     /// Stops background work.
@@ -183,7 +242,6 @@ impl Agent {
     }
 
     fn status(&self) -> NodeStatus {
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         NodeStatus {
             party: self.party.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -193,6 +251,7 @@ impl Agent {
             committee: self.keybook.committee(),
             keys: count(self.keybook.len()),
             running: count(self.runs.running()),
+            standing: self.standing.borrow().clone(),
         }
     }
 
@@ -202,6 +261,7 @@ impl Agent {
         attempt: u32,
         participants: Vec<PartyId>,
     ) -> Result<NodeReply, RefusalReason> {
+        let not_before = self.check_standing().await?;
         let this = Arc::clone(self);
         let everyone = participants.clone();
         // Judging opens sealed auxiliary information and computes hashes: not for an async thread.
@@ -212,6 +272,7 @@ impl Agent {
                 keybook: &this.keybook,
                 primes: &this.primes,
                 now: now_ms(),
+                not_before,
             };
             let (verified, plan) = judge.judge(signed, attempt, &everyone)?;
             Ok(match this.ledger.result(verified.hash())? {
@@ -254,6 +315,7 @@ impl Agent {
         nonces: &[[u8; 32]],
         wait_ms: u32,
     ) -> Result<NodeReply, RefusalReason> {
+        self.check_standing().await?;
         let (prepared, state) = self.runs.begin((intent, attempt), nonces, now_ms())?;
         let descriptors = self.descriptors(intent, attempt, &prepared, nonces);
         let start = Start {
@@ -280,6 +342,7 @@ impl Agent {
             // Nothing was asked for.
             Begun::Unavailable(_) => return Err(RefusalReason::Repeated),
         }
+        self.worked.notify_one();
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let ended = this.run(intent, prepared, descriptors).await;
@@ -310,6 +373,7 @@ impl Agent {
         record: Record,
         attestations: Vec<Attestation>,
     ) -> Result<NodeReply, RefusalReason> {
+        self.check_standing().await?;
         let this = Arc::clone(self);
         blocking(move || {
             this.keybook.activate(record, attestations)?;
@@ -667,6 +731,10 @@ fn local_failure(error: &dyn std::fmt::Display) -> Failure {
         culprits: Vec::new(),
         missing: Vec::new(),
     }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescriptor, Failure> {

@@ -7,11 +7,14 @@ use quorate_messaging::{
     Messenger, MessengerOptions, NatsOptions, NatsTransport, PartyKeys, Transport,
 };
 use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger};
+use quorate_types::node::Standing;
 use quorate_types::{Hash32, PartyId, ValidRoster};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::agent::{Parts, check_identity};
+use crate::presence::{self, PresenceError};
 use crate::{Agent, AgentConfig, Unlock, serve};
 
 /// Where a party's identity keys are in its store.
@@ -59,7 +62,7 @@ pub enum BootError {
 /// A serving agent. Dropping it stops serving and its background work.
 pub struct ServingAgent {
     agent: Arc<Agent>,
-    task: JoinHandle<Result<(), quorate_messaging::TransportError>>,
+    task: JoinHandle<Result<(), PresenceError>>,
 }
 
 impl ServingAgent {
@@ -72,8 +75,8 @@ impl ServingAgent {
     /// Waits until it stops serving, which it does only when its transport is gone.
     ///
     /// # Errors
-    /// When it could not subscribe.
-    pub async fn ended(&mut self) -> Result<(), quorate_messaging::TransportError> {
+    /// When it could not subscribe, or its ledger cannot be read.
+    pub async fn ended(&mut self) -> Result<(), PresenceError> {
         match (&mut self.task).await {
             Ok(result) => result,
             Err(_) => Ok(()),
@@ -141,6 +144,10 @@ pub async fn start(
         MessengerOptions::default(),
     )
     .await?;
+    let (sender, standing) = watch::channel(Standing::Confirming {
+        answers: 0,
+        needed: u32::from(roster.threshold().t().min(roster.threshold().n() - 1)),
+    });
     let agent = Agent::new(Parts {
         party,
         roster,
@@ -150,9 +157,24 @@ pub async fn start(
         keys,
         messenger,
         timeouts: config.timeouts,
+        standing,
     })?;
-    let task = tokio::spawn(serve::serve(Arc::clone(&agent), transport));
+    let task = tokio::spawn(serve(Arc::clone(&agent), transport, sender));
     Ok(ServingAgent { agent, task })
+}
+
+/// Answers requests and sends heartbeats until either ends.
+async fn serve(
+    agent: Arc<Agent>,
+    transport: Arc<dyn Transport>,
+    standing: watch::Sender<Standing>,
+) -> Result<(), PresenceError> {
+    let presence = presence::run(Arc::clone(&agent), Arc::clone(&transport), standing);
+    let requests = serve::serve(agent, transport);
+    tokio::select! {
+        ended = presence => ended,
+        ended = requests => Ok(ended?),
+    }
 }
 
 /// Connects to the configured NATS server.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quorate_chain::{ChainError, SigningItem, analyse, hd::derive_child};
-use quorate_types::node::{NodeRequest, Refusal};
+use quorate_types::node::{NodeRequest, Refusal, Standing};
 use quorate_types::{
     Action, Curve, DerivationPath, Intent, IntentError, KeyId, KeyName, KeyRecord, PartyId, Scheme,
     SignedIntent, ValidRoster, VerifiedIntent,
@@ -53,6 +53,12 @@ pub enum RefusalReason {
     /// Begun before.
     #[error("this attempt was begun before; it is not run twice")]
     Repeated,
+    /// This agent does not take part in anything now.
+    #[error("{0}")]
+    NotServing(Standing),
+    /// What this agent did about the intent may be forgotten.
+    #[error("the request was made before this custodian was restored; make it again")]
+    BeforeRestore,
     /// The machine's clock is before the ledger's last entry.
     #[error(
         "this machine's clock is {} s behind the last entry of its ledger; set it right, or if the earlier time was the wrong one: quorate agent accept-clock",
@@ -97,6 +103,10 @@ impl RefusalReason {
             Self::NotPrepared(_) => "not-prepared",
             Self::Nonces => "nonces",
             Self::Repeated => "repeated",
+            Self::NotServing(Standing::Sealed { .. }) => "sealed",
+            Self::NotServing(Standing::Quarantined { .. }) => "quarantined",
+            Self::NotServing(_) => "confirming",
+            Self::BeforeRestore => "before-restore",
             Self::ClockBack(_) => "clock-back",
             Self::Busy(_) => "busy",
             Self::Unreadable(_) => "unreadable",
@@ -170,6 +180,8 @@ pub struct Judge<'a> {
     pub primes: &'a PrimeStock,
     /// Its clock, Unix milliseconds.
     pub now: u64,
+    /// Intents issued before this time are refused, Unix milliseconds: what was done about them may be forgotten.
+    pub not_before: u64,
 }
 
 impl Judge<'_> {
@@ -187,6 +199,9 @@ impl Judge<'_> {
             return Err(RefusalReason::Attempt { attempt });
         }
         let verified = signed.verify(self.roster, self.now)?;
+        if verified.intent().issued_at < self.not_before {
+            return Err(RefusalReason::BeforeRestore);
+        }
         let plan = match &verified.intent().action {
             Action::SetUpCommittee => self.set_up(participants)?,
             Action::CreateKey { .. } => self.create_key(&verified, participants)?,

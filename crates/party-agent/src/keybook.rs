@@ -164,6 +164,17 @@ impl KeyBook {
         self.lock().keys.len()
     }
 
+    /// The highest epoch of any key.
+    #[must_use]
+    pub fn highest_epoch(&self) -> u32 {
+        let book = self.lock();
+        book.keys
+            .values()
+            .map(|(key, _, _)| key.epoch)
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -14,10 +14,12 @@ pub mod keybook;
 mod log;
 pub mod passphrase;
 pub mod pool;
+pub mod presence;
 pub mod primes;
 pub mod protector;
 pub mod runs;
 pub mod serve;
+pub mod standing;
 pub mod unlock;
 
 pub use agent::{Agent, AgentError};

@@ -12,6 +12,7 @@ pub mod intent;
 pub mod key;
 pub mod node;
 pub mod payload;
+pub mod presence;
 pub mod roster;
 pub mod session;
 pub mod signature;

@@ -153,6 +153,59 @@ pub struct NodeStatus {
     pub keys: u32,
     /// Ceremonies running now.
     pub running: u32,
+    /// Whether it takes part in anything.
+    pub standing: Standing,
+}
+
+/// Whether an agent takes part in anything, and if not why.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Standing {
+    /// It does.
+    Serving {
+        /// Intents issued before this time (Unix milliseconds) are refused: this agent may have forgotten what it did about them. 0
+        /// where it was never restored.
+        not_before: u64,
+    },
+    /// It has just started and asks its peers what they last heard from it.
+    Confirming {
+        /// Answers so far.
+        answers: u32,
+        /// Answers it waits for.
+        needed: u32,
+    },
+    /// It knows less than it once did.
+    Quarantined {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Its store is not open.
+    Sealed {
+        /// What opens it.
+        needs: String,
+    },
+}
+
+impl Standing {
+    /// Whether it takes part.
+    #[must_use]
+    pub const fn is_serving(&self) -> bool {
+        matches!(self, Self::Serving { .. })
+    }
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Serving { .. } => f.write_str("serving"),
+            Self::Confirming { answers, needed } => write!(
+                f,
+                "confirming with its peers what it last did ({answers} of {needed} have answered)"
+            ),
+            Self::Quarantined { reason } => write!(f, "quarantined: {reason}"),
+            Self::Sealed { needs } => write!(f, "sealed: it needs {needs}"),
+        }
+    }
 }
 
 /// Why an agent does not do it. Without secrets.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use quorate_api::{Problem, ResultView};
 use quorate_chain::{SigningItem, analyse, hd::derive_child};
-use quorate_types::node::{KeyListing, NodeReply, NodeRequest, RunResult};
+use quorate_types::node::{KeyListing, NodeReply, NodeRequest, RunResult, Standing};
 use quorate_types::{Action, PartyId, PublicKey, Signature, ValidRoster, VerifiedIntent};
 
 use super::attempt::{Attempts, PartyEnd, problem_of};
 use crate::keys;
+use crate::nodes::NodeError;
 
 const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Different quorums tried before giving up.
@@ -149,6 +150,17 @@ impl Expected {
     }
 }
 
+/// An agent that is still confirming settles within a moment; a sealed or quarantined one waits for people.
+fn may_take_part(reply: &Result<NodeReply, NodeError>) -> bool {
+    match reply {
+        Ok(NodeReply::Status(status)) => !matches!(
+            status.standing,
+            Standing::Sealed { .. } | Standing::Quarantined { .. }
+        ),
+        _ => false,
+    }
+}
+
 /// The t of the committee that answer and have least against them, in committee order.
 async fn pick(
     attempts: &Attempts<'_>,
@@ -169,7 +181,7 @@ async fn pick(
     let mut healthy: Vec<PartyId> = candidates
         .into_iter()
         .zip(replies)
-        .filter(|(_, reply)| matches!(reply, Ok(NodeReply::Status(_))))
+        .filter(|(_, reply)| may_take_part(reply))
         .map(|(party, _)| party)
         .collect();
     let t = usize::from(key.record.threshold.t());
@@ -196,7 +208,7 @@ async fn pick(
                 .collect();
             let names: Vec<_> = offline.iter().map(PartyId::as_str).collect();
             let detail = format!(
-                "{} of {} custodians answer and {t} are needed; not available: {}",
+                "{} of {} custodians can take part and {t} are needed; not available: {}",
                 healthy.len(),
                 key.record.committee.len(),
                 names.join(", ")

@@ -11,13 +11,14 @@ use quorate_party_agent::{Agent, Timeouts};
 use quorate_service::now_ms;
 use quorate_storage::{EncryptedFileStore, Ledger, Passphrase};
 use quorate_types::canonical::Canonical as _;
-use quorate_types::node::{NodeReply, NodeRequest, RunResult};
+use quorate_types::node::{NodeReply, NodeRequest, RunResult, Standing};
 use quorate_types::{
     Action, CeremonyKind, Curve, Intent, KeyName, OperatorEntry, OperatorId, PartyEntry, PartyId,
     Roster, SessionId, SignedIntent, Threshold, ValidRoster,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// A committee of which some parties are real agents.
@@ -140,6 +141,8 @@ impl Committee {
                 aux: 20,
                 sign: 20,
             },
+            // No peer is asked: nothing here was ever restored.
+            standing: watch::channel(Standing::Serving { not_before: 0 }).1,
         })
         .unwrap();
         // No test here sets a committee up, so nobody needs primes.

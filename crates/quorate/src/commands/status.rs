@@ -29,6 +29,9 @@ pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
                     "  {:<10} online   {} keys, {} running, {committee}",
                     party.party, node.keys, node.running
                 );
+                if !node.standing.is_serving() {
+                    println!("  {:<10} {}", "", node.standing);
+                }
                 if node.roster != viewer.roster.hash() {
                     println!("  {:<10} has another roster than this client", "");
                 }
