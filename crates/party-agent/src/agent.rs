@@ -192,6 +192,12 @@ impl Agent {
         })
     }
 
+    /// Whether it may take part.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
     /// Refuses while this agent may know less than it once did. One that has just started waits a moment for its peers' word.
     async fn check_standing(&self) -> Result<u64, RefusalReason> {
         let mut standing = self.standing.clone();

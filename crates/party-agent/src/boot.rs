@@ -170,7 +170,11 @@ async fn serve(
     standing: watch::Sender<Standing>,
 ) -> Result<(), PresenceError> {
     let presence = presence::run(Arc::clone(&agent), Arc::clone(&transport), standing);
-    let requests = serve::serve(agent, transport);
+    let party = agent.party().clone();
+    let requests = serve::serve(party, transport, move |request| {
+        let agent = Arc::clone(&agent);
+        async move { agent.answer(request).await }
+    });
     tokio::select! {
         ended = presence => ended,
         ended = requests => Ok(ended?),

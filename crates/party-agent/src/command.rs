@@ -1,16 +1,27 @@
 //! The command line of an agent, for its own program and for `quorate agent`.
 
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use quorate_storage::Passphrase;
+use quorate_types::node::Standing;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
+use crate::control::{self, AgentStatus, ControlRequest};
+use crate::daemon::Daemon;
+use crate::passphrase::{Asking, PassphraseError};
 use crate::{AgentConfig, Unlock, boot};
 
 /// Run a custodian's agent.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  quorate-party-agent --config custodians/party-1/agent.toml\n  QUORATE_PASSPHRASE=... quorate-party-agent --config agent.toml --check-config"
+    after_help = "Examples:\n  quorate-party-agent --config custodians/party-1/agent.toml\n  QUORATE_PASSPHRASE=... quorate-party-agent --config agent.toml --check-config\n  quorate-party-agent --config agent.toml --sealed"
 )]
 pub struct AgentArgs {
     /// The agent's configuration file
@@ -19,12 +30,15 @@ pub struct AgentArgs {
     /// Check the configuration, the roster, the store and its passphrase, then end
     #[arg(long)]
     check_config: bool,
+    /// Stay sealed until `quorate agent unseal`, even if a file or the environment holds what opens the store
+    #[arg(long, conflicts_with = "check_config")]
+    sealed: bool,
     /// Use this NATS server instead of the configured one
     #[arg(long, value_name = "URL")]
     nats_url: Option<String>,
 }
 
-/// Runs until interrupted.
+/// Runs until interrupted. The agent starts sealed; what a file or the environment holds opens it at once.
 ///
 /// # Errors
 /// Whatever keeps the agent from starting, with what to do about it.
@@ -33,25 +47,155 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
     if let Some(url) = args.nats_url {
         config.nats.url = url;
     }
-    let unlock = Unlock::from_config(&config)?;
-    let opened = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || boot::open(&config, &unlock)).await??
-    };
     if args.check_config {
-        println!("{}: configuration, roster and store are good", config.party);
-        return Ok(());
+        return check(config).await;
     }
+    let warnings = protect_memory();
+    let unlock = match args.sealed {
+        true => None,
+        false => unlock_unasked(&config)?,
+    };
     let transport = boot::connect(&config)
         .await
         .with_context(|| format!("cannot connect to NATS at {}", config.nats.url))?;
-    let mut serving = boot::start(&config, opened, transport).await?;
-    tracing::info!(party = %config.party, nats = config.nats.url, "serving");
-    tokio::select! {
-        ended = serving.ended() => ended.context("the agent stopped serving"),
-        () = quorate_service::interrupted() => {
-            tracing::info!(party = %config.party, "stopping");
-            Ok(())
+    let (party, url) = (config.party.clone(), config.nats.url.clone());
+    let listener = {
+        let data = config.data.clone();
+        move || control::listen(&data)
+    };
+    let needs = Unlock::needs(&config);
+    let mut daemon = Daemon::start(config, transport, warnings)?;
+    let (sender, asked) = mpsc::channel(8);
+    let control = tokio::spawn(control::serve(listener()?, sender));
+    match unlock {
+        Some(unlock) => daemon.unseal(unlock).await?,
+        None => {
+            tracing::warn!(%party, needs, "sealed; open it with: quorate agent unseal --config <agent.toml>");
         }
+    }
+    tracing::info!(%party, nats = url, "serving");
+    let sealing = tokio::select! {
+        sealing = daemon.run(asked) => sealing?,
+        () = quorate_service::interrupted() => {
+            tracing::info!(%party, "stopping");
+            control.abort();
+            return Ok(());
+        }
+    };
+    tracing::info!(%party, "sealing");
+    sealing.confirm(daemon.sealed_status());
+    // The answer is on its way before everything ends.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(daemon);
+    Err(replace_by_sealed())
+}
+
+/// Replaces this process by the same program, sealed. Wiping keys would leave copies on stacks and in registers that were saved; the
+/// operating system leaves nothing. Returns only if it cannot.
+fn replace_by_sealed() -> anyhow::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return ended_instead(&error),
+    };
+    let sealed = OsStr::new("--sealed");
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1).filter(|a| a != sealed));
+    command.arg(sealed);
+    for variable in Unlock::VARIABLES {
+        command.env_remove(variable);
+    }
+    ended_instead(&command.exec())
+}
+
+fn ended_instead(error: &std::io::Error) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the agent sealed itself by ending, for it cannot start anew ({error}); start it again"
+    )
+}
+
+async fn check(config: AgentConfig) -> anyhow::Result<()> {
+    let unlock = Unlock::from_config(&config)?;
+    let party = config.party.clone();
+    tokio::task::spawn_blocking(move || boot::open(&config, &unlock)).await??;
+    println!("{party}: configuration, roster and store are good");
+    Ok(())
+}
+
+/// Before any secret is read.
+fn protect_memory() -> Vec<String> {
+    let mut warnings = quorate_service::forbid_core_dumps();
+    warnings.extend(quorate_service::lock_memory());
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    warnings
+}
+
+/// None where nothing is at hand.
+fn unlock_unasked(config: &AgentConfig) -> Result<Option<Unlock>, PassphraseError> {
+    match Unlock::asking(config, Asking::Environment) {
+        Ok(unlock) => Ok(Some(unlock)),
+        Err(PassphraseError::None { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// Which running agent.
+#[derive(Debug, Args)]
+pub struct LocalArgs {
+    /// The agent's configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Open a running agent's store.
+#[derive(Debug, Args)]
+pub struct UnsealArgs {
+    #[command(flatten)]
+    agent: LocalArgs,
+    /// File holding the passphrase or PIN, 0600; without it QUORATE_PASSPHRASE or QUORATE_PIN is taken, or asked for
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+impl LocalArgs {
+    /// Sends a request to the agent that runs here.
+    ///
+    /// # Errors
+    /// No such agent, or its refusal.
+    pub async fn ask(&self, request: &ControlRequest) -> anyhow::Result<AgentStatus> {
+        let config: AgentConfig = quorate_service::load(&self.config)?;
+        Ok(control::ask(&config.data, request).await?)
+    }
+}
+
+impl UnsealArgs {
+    /// Takes the secret from file, environment or terminal, and hands it to the running agent.
+    ///
+    /// # Errors
+    /// No secret, no agent, or one that it does not open.
+    pub async fn run(&self) -> anyhow::Result<AgentStatus> {
+        let config: AgentConfig = quorate_service::load(&self.agent.config)?;
+        // A running agent first: nobody likes to type a passphrase for nothing.
+        let status = control::ask(&config.data, &ControlRequest::Status).await?;
+        if !matches!(status.standing, Standing::Sealed { .. }) {
+            return Ok(status);
+        }
+        let secret = self.secret(&config)?;
+        let request = ControlRequest::Unseal { secret };
+        Ok(control::ask(&config.data, &request).await?)
+    }
+
+    fn secret(&self, config: &AgentConfig) -> Result<Option<Zeroizing<String>>, PassphraseError> {
+        let asking = match &self.secret_file {
+            Some(file) => Some(Asking::Terminal.obtain(Some(file), "QUORATE_PASSPHRASE", "")?),
+            None => None,
+        };
+        let given = asking.as_ref();
+        let unlock = match given {
+            Some(_) => Unlock::asking(config, Asking::Given(given))?,
+            None => Unlock::from_config(config)?,
+        };
+        Ok(unlock.secret().map(Passphrase::to_zeroizing))
     }
 }

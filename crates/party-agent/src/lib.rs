@@ -8,6 +8,8 @@ pub mod agent;
 pub mod boot;
 pub mod command;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod driver;
 pub mod judge;
 pub mod keybook;

@@ -28,6 +28,52 @@ pub enum PassphraseError {
     Terminal(std::io::Error),
 }
 
+/// Where a secret may come from when no file is named for it.
+#[derive(Debug, Clone, Copy)]
+pub enum Asking<'a> {
+    /// The environment, or else the terminal.
+    Terminal,
+    /// The environment only.
+    Environment,
+    /// Somebody has given it already; nothing else is read.
+    Given(Option<&'a Passphrase>),
+}
+
+impl Asking<'_> {
+    /// From the file if one is named, else as this says.
+    ///
+    /// # Errors
+    /// See [`PassphraseError`].
+    pub fn obtain(
+        self,
+        file: Option<&Path>,
+        variable: &'static str,
+        prompt: &str,
+    ) -> Result<Passphrase, PassphraseError> {
+        if let Self::Given(Some(secret)) = self {
+            return Ok(secret.clone());
+        }
+        if let Some(path) = file {
+            let bytes = Zeroizing::new(read_private(path, 4096)?);
+            let text =
+                std::str::from_utf8(&bytes).map_err(|_| PassphraseError::Text(path.to_owned()))?;
+            return Ok(Passphrase::new(Zeroizing::new(text.to_owned())));
+        }
+        let none = PassphraseError::None { variable };
+        if let Self::Given(None) = self {
+            return Err(none);
+        }
+        if let Ok(text) = std::env::var(variable) {
+            return Ok(Passphrase::new(Zeroizing::new(text)));
+        }
+        if matches!(self, Self::Environment) || !std::io::stdin().is_terminal() {
+            return Err(none);
+        }
+        let text = rpassword::prompt_password(prompt).map_err(PassphraseError::Terminal)?;
+        Ok(Passphrase::new(Zeroizing::new(text)))
+    }
+}
+
 /// From the file if one is named, else from the environment variable, else by asking on the terminal.
 ///
 /// # Errors
@@ -37,18 +83,5 @@ pub fn obtain(
     variable: &'static str,
     prompt: &str,
 ) -> Result<Passphrase, PassphraseError> {
-    if let Some(path) = file {
-        let bytes = Zeroizing::new(read_private(path, 4096)?);
-        let text =
-            std::str::from_utf8(&bytes).map_err(|_| PassphraseError::Text(path.to_owned()))?;
-        return Ok(Passphrase::new(Zeroizing::new(text.to_owned())));
-    }
-    if let Ok(text) = std::env::var(variable) {
-        return Ok(Passphrase::new(Zeroizing::new(text)));
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(PassphraseError::None { variable });
-    }
-    let text = rpassword::prompt_password(prompt).map_err(PassphraseError::Terminal)?;
-    Ok(Passphrase::new(Zeroizing::new(text)))
+    Asking::Terminal.obtain(file, variable, prompt)
 }

@@ -8,7 +8,7 @@ use quorate_storage::{EncryptedFileStore, Pkcs11Key};
 
 use crate::AgentConfig;
 use crate::config::HsmConfig;
-use crate::passphrase::obtain;
+use crate::passphrase::{Asking, obtain};
 use crate::unlock::Unlock;
 
 /// Protectors of a store; any one of them opens it.
@@ -117,7 +117,7 @@ impl StoreArgs {
         let unlock = Unlock::from_config(&config)?;
         unlock
             .open_store(&config)
-            .context("cannot open the store; is its agent stopped?")
+            .context("cannot open the store; its agent must be stopped meanwhile")
     }
 }
 
@@ -125,12 +125,15 @@ impl NewArgs {
     fn unlock(&self) -> anyhow::Result<Unlock> {
         match (&self.module, &self.token, &self.key) {
             (Some(module), Some(token), Some(key)) => {
-                let unlock = Unlock::hsm(&HsmConfig {
-                    module: module.clone(),
-                    token: token.clone(),
-                    key: key.clone(),
-                    pin_file: self.pin_file.clone(),
-                })?;
+                let unlock = Unlock::hsm(
+                    &HsmConfig {
+                        module: module.clone(),
+                        token: token.clone(),
+                        key: key.clone(),
+                        pin_file: self.pin_file.clone(),
+                    },
+                    Asking::Terminal,
+                )?;
                 if let (true, Unlock::Hsm { pin, .. }) = (self.create_key, &unlock) {
                     Pkcs11Key::create(module, token, pin, key)?;
                 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use quorate_orchestrator::command::OrchestratorArgs;
-use quorate_party_agent::command::AgentArgs;
+use quorate_party_agent::command::{AgentArgs, LocalArgs, UnsealArgs};
 use quorate_party_agent::protector::ProtectorCommand;
 use quorate_types::{Curve, DerivationPath, KeyName, Network, Scheme};
 
@@ -78,7 +78,7 @@ impl Command {
     /// What is logged when `QUORATE_LOG` says nothing: services speak, tools do not.
     pub const fn default_log(&self) -> &'static str {
         match self {
-            Self::Agent(_) | Self::Orchestrator(_) => "info",
+            Self::Agent(RunAgent::Run(_)) | Self::Orchestrator(_) => "info",
             _ => "error",
         }
     }
@@ -88,6 +88,24 @@ impl Command {
 pub enum RunAgent {
     /// Run it
     Run(AgentArgs),
+    /// Open a running agent's store
+    #[command(
+        after_help = "Example:\n  quorate agent unseal --config custodians/party-1/agent.toml"
+    )]
+    Unseal(UnsealArgs),
+    /// Close a running agent's store: it forgets every secret and takes part in nothing until it is unsealed
+    #[command(after_help = "Example:\n  quorate agent seal --config custodians/party-1/agent.toml")]
+    Seal(LocalArgs),
+    /// How a running agent is, and what it needs
+    #[command(
+        after_help = "Example:\n  quorate agent status --config custodians/party-1/agent.toml"
+    )]
+    Status(LocalArgs),
+    /// Believe this machine's clock although it is before the last entry of the agent's ledger
+    #[command(
+        after_help = "Example:\n  quorate agent accept-clock --config custodians/party-1/agent.toml"
+    )]
+    AcceptClock(LocalArgs),
     /// What opens its store: passphrases, hardware security modules
     #[command(subcommand)]
     Protector(ProtectorCommand),

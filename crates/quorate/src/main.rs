@@ -20,6 +20,9 @@ async fn main() -> ExitCode {
     // One provider for all TLS in the process; fails only if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     log_to_stderr(cli.command.default_log());
+    for refused in quorate_service::forbid_core_dumps() {
+        tracing::warn!("{refused}");
+    }
     let json = cli.json;
     match dispatch(cli).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,6 +54,12 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Sign(args) => commands::sign::run(&client, args, json).await,
         Command::Verify(args) => commands::verify::run(&client, args, json).await,
         Command::Agent(RunAgent::Run(args)) => quorate_party_agent::command::run(args).await,
+        Command::Agent(RunAgent::Unseal(args)) => commands::agent::show(&args.run().await?, json),
+        Command::Agent(RunAgent::Seal(args)) => commands::agent::seal(&args, json).await,
+        Command::Agent(RunAgent::Status(args)) => commands::agent::status(&args, json).await,
+        Command::Agent(RunAgent::AcceptClock(args)) => {
+            commands::agent::accept_clock(&args, json).await
+        }
         Command::Agent(RunAgent::Protector(command)) => {
             quorate_party_agent::protector::run(&command)
         }

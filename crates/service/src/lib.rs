@@ -1,11 +1,13 @@
 //! What every long-running program of the system needs and none should write twice: configuration files, the roster file, log
-//! lines, the clock, the signal to stop.
+//! lines, the clock, the signal to stop, memory that stays memory.
 
 mod config;
+mod harden;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use config::{ConfigError, Configuration, load, load_roster};
+pub use harden::{forbid_core_dumps, lock_memory};
 use tracing_subscriber::EnvFilter;
 
 /// Unix time in milliseconds, as this machine believes.

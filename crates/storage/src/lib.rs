@@ -6,6 +6,7 @@
 
 mod files;
 mod ledger;
+mod locked;
 mod passphrase;
 mod protector;
 mod seal;

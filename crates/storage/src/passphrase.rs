@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// A passphrase in memory; wiped on drop, never printed.
+#[derive(Clone)]
 pub struct Passphrase(Zeroizing<String>);
 
 impl std::fmt::Debug for Passphrase {
@@ -28,6 +29,12 @@ impl Passphrase {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// A copy of the characters, for whoever must hand them to another process.
+    #[must_use]
+    pub fn to_zeroizing(&self) -> Zeroizing<String> {
+        self.0.clone()
     }
 
     /// The characters, for whoever must hand them on.

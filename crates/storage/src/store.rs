@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::files::{self, Disk, FileError, SystemDisk, create_private_dir};
+use crate::locked::LockedKey;
 use crate::protector::{Entry, Protector, StoreKey};
 use crate::{KdfParams, SealedBox, seal};
 
@@ -86,6 +87,9 @@ pub enum StoreError {
         /// The store's directory.
         path: PathBuf,
     },
+    /// No page of memory for the key.
+    #[error("no memory for the store's key: {0}")]
+    Memory(String),
     /// The program is ending while a thread still works for it.
     #[error("the store's work was interrupted: the program is ending")]
     Interrupted,
@@ -203,7 +207,7 @@ pub struct EncryptedFileStore {
     disk: Box<dyn Disk>,
     directory: PathBuf,
     party: PartyId,
-    key: StoreKey,
+    key: LockedKey,
     /// Held locked for as long as the store is open. None only on a test's disk, which has one user.
     _lock: Option<File>,
 }
@@ -250,14 +254,14 @@ impl EncryptedFileStore {
     ) -> Result<Self, StoreError> {
         let mut key = Zeroizing::new([0u8; 32]);
         OsRng.fill_bytes(&mut *key);
+        let entry = protector.wrap(&key, &purpose(party))?;
         let store = Self {
             disk,
             directory: directory.to_owned(),
             party: party.clone(),
-            key,
+            key: locked(&key)?,
             _lock: lock,
         };
-        let entry = protector.wrap(&store.key, &purpose(party))?;
         store.write_header(vec![Named {
             name: FIRST_PROTECTOR.to_owned(),
             entry,
@@ -308,7 +312,7 @@ impl EncryptedFileStore {
             disk,
             directory: directory.to_owned(),
             party: party.clone(),
-            key: unwrap_with(protector, &protectors, party, directory)?,
+            key: locked(&*unwrap_with(protector, &protectors, party, directory)?)?,
             _lock: lock,
         };
         files::sweep_temporaries(&*store.disk, directory)?;
@@ -346,7 +350,7 @@ impl EncryptedFileStore {
                 exists: true,
             });
         }
-        let entry = protector.into().wrap(&self.key, &purpose(&self.party))?;
+        let entry = self.wrap_with(&protector.into())?;
         named.push(Named {
             name: name.to_owned(),
             entry,
@@ -393,8 +397,13 @@ impl EncryptedFileStore {
                     name: name.to_owned(),
                     exists: false,
                 })?;
-        old.entry = protector.into().wrap(&self.key, &purpose(&self.party))?;
+        old.entry = self.wrap_with(&protector.into())?;
         self.write_header(named)
+    }
+
+    fn wrap_with(&self, protector: &Protector<'_>) -> Result<Entry, StoreError> {
+        let key = Zeroizing::new(*self.key.expose()?);
+        protector.wrap(&key, &purpose(&self.party))
     }
 
     fn named(&self) -> Result<Vec<Named>, StoreError> {
@@ -423,7 +432,7 @@ impl EncryptedFileStore {
     /// # Errors
     /// The file system's; an item already there is then untouched.
     pub fn put(&self, name: ItemName, secret: &[u8]) -> Result<(), StoreError> {
-        let sealed = seal::seal(&self.key, &self.associated_data(name), secret)?;
+        let sealed = seal::seal(self.key.expose()?, &self.associated_data(name), secret)?;
         Ok(files::replace(&*self.disk, &self.path(name), &sealed)?)
     }
 
@@ -437,7 +446,7 @@ impl EncryptedFileStore {
             Err(e) if e.is_not_found() => return Err(StoreError::Missing(name)),
             other => other?,
         };
-        seal::open(&self.key, &self.associated_data(name), &sealed)
+        seal::open(self.key.expose()?, &self.associated_data(name), &sealed)
             .ok_or(StoreError::Damaged { path })
     }
 
@@ -525,6 +534,10 @@ fn unwrap_with(
         kind: protector.kind(),
         present: present.join(", "),
     }))
+}
+
+fn locked(key: &[u8; 32]) -> Result<LockedKey, StoreError> {
+    LockedKey::new(key).map_err(|cause| StoreError::Memory(cause.to_string()))
 }
 
 fn purpose(party: &PartyId) -> String {

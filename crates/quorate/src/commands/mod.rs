@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod address;
+pub mod agent;
 pub mod committee;
 pub mod init;
 pub mod key;

@@ -20,6 +20,8 @@ mod hsm;
 mod input;
 mod keys;
 mod restart;
+mod restored;
+mod sealed;
 mod solana_chain;
 mod strangers;
 mod texts;

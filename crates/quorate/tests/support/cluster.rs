@@ -158,11 +158,17 @@ impl Cluster {
     }
 
     fn spawn_agent(&mut self, number: u16) {
+        self.spawn_agent_with(number, &[]);
+    }
+
+    /// Starts an agent with more arguments and does not wait for it.
+    pub fn spawn_agent_with(&mut self, number: u16, more: &[&str]) {
         let mut command = quorate();
         command
             .args(["agent", "run", "--config"])
             .arg(self.custodian(number).join("agent.toml"))
             .args(["--nats-url", &self.nats_url()])
+            .args(more)
             .env(
                 "QUORATE_LOG",
                 "info,quorate_messaging=debug,quorate_party_agent=debug",
@@ -221,6 +227,33 @@ impl Cluster {
 
     pub fn agent(&self, number: u16) -> &Process {
         &self.agents[&number]
+    }
+
+    /// Runs `quorate agent <command>` for a custodian.
+    #[track_caller]
+    pub fn agent_cli(&self, number: u16, command: &[&str]) -> Ran {
+        let mut quorate = quorate();
+        quorate.arg("agent").args(command).arg("--config");
+        quorate.arg(self.custodian(number).join("agent.toml"));
+        quorate.arg("--json");
+        Ran::of(&mut quorate, LIMIT)
+    }
+
+    /// Waits until an agent's standing is this.
+    pub fn wait_until(&mut self, number: u16, state: &str) -> Value {
+        let what = format!("party-{number} is {state}");
+        wait_for(&what, Duration::from_secs(60), || {
+            let agent = self.agents.get_mut(&number).unwrap();
+            assert!(agent.has_ended().is_none(), "{}", agent.log());
+            let ran = self.agent_cli(number, &["status"]);
+            let status: Value = serde_json::from_str(&ran.stdout).ok()?;
+            (status["standing"]["state"] == state).then_some(status)
+        })
+    }
+
+    /// SIGTERM, and waits.
+    pub fn stop_agent(&mut self, number: u16) {
+        self.agents.remove(&number).unwrap().stop();
     }
 
     /// SIGKILL.

@@ -1,0 +1,191 @@
+//! The agent's control socket: `control.sock` in its data directory, which only its own user may enter. One JSON line each way.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use quorate_types::PartyId;
+use quorate_types::node::Standing;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+/// The longest line, in bytes.
+const MAX_LINE: u64 = 64 * 1024;
+/// How long a client may take to send its request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an agent can be asked locally.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ControlRequest {
+    /// How are you?
+    Status,
+    /// Open the store with this passphrase or PIN; null where none is needed.
+    Unseal {
+        /// Wiped after use on both sides.
+        secret: Option<Zeroizing<String>>,
+    },
+    /// Close the store and forget every secret.
+    Seal,
+    /// Believe the machine's clock although it is before the ledger's last entry.
+    AcceptClock,
+}
+
+/// How an agent is, for its own custodian.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentStatus {
+    /// Who.
+    pub party: PartyId,
+    /// Program version.
+    pub version: String,
+    /// Whether it takes part.
+    pub standing: Standing,
+    /// Keys it holds shares of, while it is not sealed.
+    pub keys: Option<u32>,
+    /// Leaves in its log, while it is not sealed.
+    pub log_size: Option<u64>,
+    /// How often it was restored, while it is not sealed.
+    pub restores: Option<u64>,
+    /// What protection of its memory the operating system refused.
+    pub warnings: Vec<String>,
+}
+
+/// An answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ControlReply {
+    /// Done, or not needed; this is how the agent is now.
+    Status(AgentStatus),
+    /// Not done.
+    Error(String),
+}
+
+/// A request and where its answer goes.
+pub type Asked = (ControlRequest, oneshot::Sender<ControlReply>);
+
+/// Where the socket is.
+#[must_use]
+pub fn socket(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+/// Why the socket cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody listens.
+    #[error(
+        "no agent runs on {}; start it with: quorate agent run --config <agent.toml>", .0.display()
+    )]
+    NotRunning(PathBuf),
+    /// The operating system.
+    #[error("cannot {action} {}: {cause}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not; a path of more than about 100 bytes is too long for a socket.
+        cause: io::Error,
+    },
+    /// The agent's answer.
+    #[error("{0}")]
+    Refused(String),
+    /// Bytes that are no answer.
+    #[error("the agent answered something unreadable: {0}")]
+    Unreadable(String),
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ControlError {
+    let path = path.to_owned();
+    move |cause| ControlError::Io {
+        action,
+        path,
+        cause,
+    }
+}
+
+/// Listens; whoever calls holds the data directory's lock, so a socket that is there was left behind.
+///
+/// # Errors
+/// The operating system's.
+pub fn listen(data: &Path) -> Result<UnixListener, ControlError> {
+    let path = socket(data);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &path)(e)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(failed("listen on", &path))?;
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&path, private).map_err(failed("protect", &path))?;
+    Ok(listener)
+}
+
+/// Hands every request to whoever receives them, until nobody does.
+pub async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let asked = asked.clone();
+        tokio::spawn(async move {
+            if let Err(error) = answer(stream, asked).await {
+                tracing::debug!(%error, "a control connection ended early");
+            }
+        });
+    }
+}
+
+async fn answer(mut stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()> {
+    let line = tokio::time::timeout(PATIENCE, read_line(&mut stream)).await??;
+    let reply = match serde_json::from_slice(&line) {
+        Ok(request) => {
+            let (sender, receiver) = oneshot::channel();
+            let stopped = |_| ControlReply::Error("the agent is stopping".to_owned());
+            match asked.send((request, sender)).await {
+                Ok(()) => receiver.await.unwrap_or_else(|e| stopped(e.to_string())),
+                Err(e) => stopped(e.to_string()),
+            }
+        }
+        Err(error) => ControlReply::Error(format!("the request cannot be read: {error}")),
+    };
+    let mut bytes = serde_json::to_vec(&reply)?;
+    bytes.push(b'\n');
+    stream.write_all(&bytes).await
+}
+
+async fn read_line(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
+    // All at once, so that a secret is not left behind where the buffer grew.
+    let mut line = Zeroizing::new(Vec::with_capacity(64 * 1024));
+    let mut reader = BufReader::new(stream.take(MAX_LINE));
+    reader.read_until(b'\n', &mut line).await?;
+    Ok(line)
+}
+
+/// Asks the agent of a data directory.
+///
+/// # Errors
+/// No agent, or its refusal.
+pub async fn ask(data: &Path, request: &ControlRequest) -> Result<AgentStatus, ControlError> {
+    let path = socket(data);
+    let mut stream = UnixStream::connect(&path)
+        .await
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ControlError::NotRunning(data.to_owned())
+            }
+            _ => failed("connect to", &path)(e),
+        })?;
+    let unreadable = |e: serde_json::Error| ControlError::Unreadable(e.to_string());
+    let mut bytes = Zeroizing::new(serde_json::to_vec(request).map_err(unreadable)?);
+    bytes.push(b'\n');
+    let sent = stream.write_all(&bytes).await;
+    sent.map_err(failed("write to", &path))?;
+    let line = read_line(&mut stream).await;
+    let line = line.map_err(failed("read from", &path))?;
+    match serde_json::from_slice(&line).map_err(unreadable)? {
+        ControlReply::Status(status) => Ok(status),
+        ControlReply::Error(reason) => Err(ControlError::Refused(reason)),
+    }
+}

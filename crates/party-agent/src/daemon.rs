@@ -1,0 +1,259 @@
+//! An agent's process: it starts sealed, serves once its store is open, and can be sealed again.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use quorate_messaging::{Transport, TransportError};
+use quorate_service::now_ms;
+use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, Standing};
+use quorate_types::{PartyId, ValidRoster};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::boot::{self, ServingAgent};
+use crate::control::{AgentStatus, Asked, ControlReply, ControlRequest};
+use crate::judge::RefusalReason;
+use crate::passphrase::Asking;
+use crate::primes::NEEDED;
+use crate::{AgentConfig, Unlock, control, serve};
+
+enum State {
+    Sealed(JoinHandle<Result<(), TransportError>>),
+    Unsealed(Box<ServingAgent>),
+}
+
+/// See the module.
+pub struct Daemon {
+    config: AgentConfig,
+    roster: Arc<ValidRoster>,
+    transport: Arc<dyn Transport>,
+    state: State,
+    warnings: Vec<String>,
+    /// Held locked: one process for each data directory, sealed or not.
+    _lock: File,
+}
+
+impl Daemon {
+    /// A sealed agent.
+    ///
+    /// # Errors
+    /// An unreadable roster, or another process on the data directory.
+    pub fn start(
+        config: AgentConfig,
+        transport: Arc<dyn Transport>,
+        warnings: Vec<String>,
+    ) -> anyhow::Result<Self> {
+        let roster = quorate_service::load_roster(&config.roster)?;
+        let lock = lock(&config.data)?;
+        let state = sealed(&config, &roster, &transport);
+        Ok(Self {
+            config,
+            roster,
+            transport,
+            state,
+            warnings,
+            _lock: lock,
+        })
+    }
+
+    /// Opens the store and serves.
+    ///
+    /// # Errors
+    /// What keeps it sealed.
+    pub async fn unseal(&mut self, unlock: Unlock) -> anyhow::Result<()> {
+        if let State::Unsealed(_) = self.state {
+            return Ok(());
+        }
+        let config = self.config.clone();
+        let opened = tokio::task::spawn_blocking(move || boot::open(&config, &unlock)).await??;
+        // From here on the real agent listens where the sealed one did.
+        if let State::Sealed(task) = &self.state {
+            task.abort();
+        }
+        match boot::start(&self.config, opened, Arc::clone(&self.transport)).await {
+            Ok(serving) => {
+                self.state = State::Unsealed(Box::new(serving));
+                tracing::info!(party = %self.config.party, "unsealed");
+                Ok(())
+            }
+            Err(error) => {
+                self.state = sealed(&self.config, &self.roster, &self.transport);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Answers control requests until it is asked to seal itself: then the caller must end this process or replace it, for only that
+    /// empties its memory.
+    ///
+    /// # Errors
+    /// Why serving ended.
+    pub async fn run(&mut self, mut asked: mpsc::Receiver<Asked>) -> anyhow::Result<Sealing> {
+        loop {
+            tokio::select! {
+                ended = self.ended() => {
+                    ended.context("the agent stopped serving")?;
+                    bail!("the agent stopped serving");
+                }
+                request = asked.recv() => match request {
+                    Some((ControlRequest::Seal, reply)) if self.is_unsealed() => return Ok(Sealing { reply }),
+                    // Whoever asked may be gone.
+                    Some((request, reply)) => drop(reply.send(self.answer(request).await)),
+                    None => bail!("the control socket is gone"),
+                },
+            }
+        }
+    }
+
+    const fn is_unsealed(&self) -> bool {
+        matches!(self.state, State::Unsealed(_))
+    }
+
+    async fn ended(&mut self) -> anyhow::Result<()> {
+        match &mut self.state {
+            State::Unsealed(serving) => Ok(serving.ended().await?),
+            State::Sealed(task) => match task.await {
+                Ok(ended) => Ok(ended?),
+                Err(_) => Ok(()),
+            },
+        }
+    }
+
+    async fn answer(&mut self, request: ControlRequest) -> ControlReply {
+        let done = match request {
+            // Sealing an unsealed agent is not for here.
+            ControlRequest::Status | ControlRequest::Seal => Ok(()),
+            ControlRequest::Unseal { secret } => {
+                let secret = secret.map(quorate_storage::Passphrase::new);
+                match Unlock::asking(&self.config, Asking::Given(secret.as_ref())) {
+                    Ok(unlock) => self.unseal(unlock).await,
+                    Err(error) => Err(error.into()),
+                }
+            }
+            ControlRequest::AcceptClock => self.accept_clock().await,
+        };
+        match done.and_then(|()| self.status()) {
+            Ok(status) => ControlReply::Status(status),
+            Err(error) => ControlReply::Error(format!("{error:#}")),
+        }
+    }
+
+    async fn accept_clock(&self) -> anyhow::Result<()> {
+        let State::Unsealed(serving) = &self.state else {
+            bail!("the agent is sealed; unseal it first");
+        };
+        let ledger = Arc::clone(serving.agent().ledger());
+        Ok(tokio::task::spawn_blocking(move || ledger.accept_clock(now_ms())).await??)
+    }
+
+    /// How a sealed agent is.
+    #[must_use]
+    pub fn sealed_status(&self) -> AgentStatus {
+        AgentStatus {
+            party: self.config.party.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            standing: sealed_standing(&self.config),
+            keys: None,
+            log_size: None,
+            restores: None,
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    fn status(&self) -> anyhow::Result<AgentStatus> {
+        let mut status = self.sealed_status();
+        if let State::Unsealed(serving) = &self.state {
+            let heartbeat = serving.agent().heartbeat()?;
+            status.standing = serving.agent().standing();
+            status.keys = Some(heartbeat.keys);
+            status.log_size = Some(heartbeat.log_size);
+            status.restores = Some(heartbeat.restores);
+        }
+        Ok(status)
+    }
+}
+
+/// Somebody asked the agent to seal itself, and is told when it is about to.
+pub struct Sealing {
+    reply: oneshot::Sender<ControlReply>,
+}
+
+impl Sealing {
+    /// Says that the agent is sealed once this process ends.
+    pub fn confirm(self, status: AgentStatus) {
+        // Whoever asked may be gone.
+        let _ = self.reply.send(ControlReply::Status(status));
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let State::Sealed(task) = &self.state {
+            task.abort();
+        }
+        // Left behind it would do no harm.
+        let _ = std::fs::remove_file(control::socket(&self.config.data));
+    }
+}
+
+fn lock(data: &Path) -> anyhow::Result<File> {
+    let path = data.join("agent.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    if file.try_lock().is_err() {
+        bail!(
+            "{} is in use by another agent; stop it first",
+            data.display()
+        );
+    }
+    Ok(file)
+}
+
+fn sealed_standing(config: &AgentConfig) -> Standing {
+    Standing::Sealed {
+        needs: Unlock::needs(config),
+    }
+}
+
+/// Answers every request with what the agent needs.
+fn sealed(
+    config: &AgentConfig,
+    roster: &Arc<ValidRoster>,
+    transport: &Arc<dyn Transport>,
+) -> State {
+    let standing = sealed_standing(config);
+    let status = sealed_status(config.party.clone(), roster, standing.clone());
+    let refused = NodeReply::Refused(RefusalReason::NotServing(standing).to_refusal());
+    let answer = move |request| {
+        let reply = match request {
+            NodeRequest::Status => NodeReply::Status(status.clone()),
+            _ => refused.clone(),
+        };
+        std::future::ready(reply)
+    };
+    State::Sealed(tokio::spawn(serve::serve(
+        config.party.clone(),
+        Arc::clone(transport),
+        answer,
+    )))
+}
+
+fn sealed_status(party: PartyId, roster: &ValidRoster, standing: Standing) -> NodeStatus {
+    NodeStatus {
+        party,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        roster: roster.hash(),
+        primes: 0,
+        primes_needed: NEEDED,
+        committee: None,
+        keys: 0,
+        running: 0,
+        standing,
+    }
+}

@@ -1,0 +1,40 @@
+//! `quorate agent unseal | seal | status | accept-clock`: a word with the agent that runs on this machine.
+
+use quorate_party_agent::command::LocalArgs;
+use quorate_party_agent::control::{AgentStatus, ControlRequest};
+
+use crate::output;
+
+/// Closes its store.
+pub async fn seal(args: &LocalArgs, json: bool) -> anyhow::Result<()> {
+    show(&args.ask(&ControlRequest::Seal).await?, json)
+}
+
+/// How it is.
+pub async fn status(args: &LocalArgs, json: bool) -> anyhow::Result<()> {
+    show(&args.ask(&ControlRequest::Status).await?, json)
+}
+
+/// Makes it believe the machine's clock.
+pub async fn accept_clock(args: &LocalArgs, json: bool) -> anyhow::Result<()> {
+    show(&args.ask(&ControlRequest::AcceptClock).await?, json)
+}
+
+/// Prints how it is.
+pub fn show(status: &AgentStatus, json: bool) -> anyhow::Result<()> {
+    if json {
+        return output::json(status);
+    }
+    println!("{:<10} {}", status.party, status.standing);
+    if let (Some(keys), Some(log), Some(restores)) = (status.keys, status.log_size, status.restores)
+    {
+        println!(
+            "{:<10} {keys} keys, {log} log entries, restored {restores} times",
+            ""
+        );
+    }
+    for warning in &status.warnings {
+        println!("{:<10} warning: {warning}", "");
+    }
+    Ok(())
+}
