@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use crate::control::{self, AgentStatus, ControlRequest};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Sealing};
 use crate::passphrase::{Asking, PassphraseError};
 use crate::{AgentConfig, Unlock, boot};
 
@@ -51,22 +51,45 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
         return check(config).await;
     }
     let warnings = protect_memory();
-    let unlock = match args.sealed {
+    let party = config.party.clone();
+    let sealing = tokio::select! {
+        biased;
+        () = quorate_service::interrupted() => {
+            tracing::info!(%party, "stopping");
+            return Ok(());
+        }
+        sealing = serve(config, args.sealed, warnings) => sealing?,
+    };
+    tracing::info!(%party, "sealing");
+    sealing.confirm();
+    // The answer is on its way before everything ends.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    Err(replace_by_sealed())
+}
+
+/// Serves until somebody seals the agent; by then everything it held is dropped.
+async fn serve(
+    config: AgentConfig,
+    stay_sealed: bool,
+    warnings: Vec<String>,
+) -> anyhow::Result<Sealing> {
+    let unlock = match stay_sealed {
         true => None,
         false => unlock_unasked(&config)?,
     };
     let transport = boot::connect(&config)
         .await
         .with_context(|| format!("cannot connect to NATS at {}", config.nats.url))?;
-    let (party, url) = (config.party.clone(), config.nats.url.clone());
-    let listener = {
-        let data = config.data.clone();
-        move || control::listen(&data)
-    };
+    let (party, url, data) = (
+        config.party.clone(),
+        config.nats.url.clone(),
+        config.data.clone(),
+    );
     let needs = Unlock::needs(&config);
     let mut daemon = Daemon::start(config, transport, warnings)?;
     let (sender, asked) = mpsc::channel(8);
-    let control = tokio::spawn(control::serve(listener()?, sender));
+    // Ends with the receiver, whose end every sender sees.
+    tokio::spawn(control::serve(control::listen(&data)?, sender));
     match unlock {
         Some(unlock) => daemon.unseal(unlock).await?,
         None => {
@@ -74,20 +97,7 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
         }
     }
     tracing::info!(%party, nats = url, "serving");
-    let sealing = tokio::select! {
-        sealing = daemon.run(asked) => sealing?,
-        () = quorate_service::interrupted() => {
-            tracing::info!(%party, "stopping");
-            control.abort();
-            return Ok(());
-        }
-    };
-    tracing::info!(%party, "sealing");
-    sealing.confirm(daemon.sealed_status());
-    // The answer is on its way before everything ends.
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    drop(daemon);
-    Err(replace_by_sealed())
+    daemon.run(asked).await
 }
 
 /// Replaces this process by the same program, sealed. Wiping keys would leave copies on stacks and in registers that were saved; the

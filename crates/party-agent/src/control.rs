@@ -127,7 +127,12 @@ pub fn listen(data: &Path) -> Result<UnixListener, ControlError> {
 
 /// Hands every request to whoever receives them, until nobody does.
 pub async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = asked.closed() => return,
+        };
+        let Ok((stream, _)) = accepted else { return };
         let asked = asked.clone();
         tokio::spawn(async move {
             if let Err(error) = answer(stream, asked).await {

@@ -98,7 +98,10 @@ impl Daemon {
                     bail!("the agent stopped serving");
                 }
                 request = asked.recv() => match request {
-                    Some((ControlRequest::Seal, reply)) if self.is_unsealed() => return Ok(Sealing { reply }),
+                    Some((ControlRequest::Seal, reply)) if self.is_unsealed() => {
+                        let status = self.sealed_status();
+                        return Ok(Sealing { reply, status });
+                    }
                     // Whoever asked may be gone.
                     Some((request, reply)) => drop(reply.send(self.answer(request).await)),
                     None => bail!("the control socket is gone"),
@@ -149,8 +152,7 @@ impl Daemon {
     }
 
     /// How a sealed agent is.
-    #[must_use]
-    pub fn sealed_status(&self) -> AgentStatus {
+    fn sealed_status(&self) -> AgentStatus {
         AgentStatus {
             party: self.config.party.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -178,13 +180,14 @@ impl Daemon {
 /// Somebody asked the agent to seal itself, and is told when it is about to.
 pub struct Sealing {
     reply: oneshot::Sender<ControlReply>,
+    status: AgentStatus,
 }
 
 impl Sealing {
-    /// Says that the agent is sealed once this process ends.
-    pub fn confirm(self, status: AgentStatus) {
+    /// Says that the agent is sealed: this process must end now.
+    pub fn confirm(self) {
         // Whoever asked may be gone.
-        let _ = self.reply.send(ControlReply::Status(status));
+        let _ = self.reply.send(ControlReply::Status(self.status));
     }
 }
 

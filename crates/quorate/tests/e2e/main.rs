@@ -12,6 +12,7 @@
 mod support;
 
 mod bitcoin_chain;
+mod canaries;
 mod demo;
 mod evm_chain;
 mod faults;

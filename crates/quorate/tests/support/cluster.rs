@@ -23,6 +23,7 @@ pub struct Setup {
     n: u16,
     committee: bool,
     timeouts: (u32, u32, u32),
+    log: &'static str,
 }
 
 impl Setup {
@@ -33,6 +34,7 @@ impl Setup {
             n,
             committee: false,
             timeouts: (60, 200, 90),
+            log: "info,quorate_messaging=debug,quorate_party_agent=debug",
         }
     }
 
@@ -48,6 +50,12 @@ impl Setup {
         self
     }
 
+    /// Everything any library has to say.
+    pub const fn traced(mut self) -> Self {
+        self.log = "trace";
+        self
+    }
+
     pub const fn patient(self) -> Self {
         self.timeouts(300, 300, 300)
     }
@@ -56,6 +64,7 @@ impl Setup {
 pub struct Cluster {
     dir: TempDir,
     n: u16,
+    log: &'static str,
     port: u16,
     nats: Option<Process>,
     agents: BTreeMap<u16, Process>,
@@ -75,6 +84,7 @@ impl Cluster {
         let mut cluster = Self {
             dir,
             n: setup.n,
+            log: setup.log,
             port: 0,
             nats: None,
             agents: BTreeMap::new(),
@@ -169,10 +179,7 @@ impl Cluster {
             .arg(self.custodian(number).join("agent.toml"))
             .args(["--nats-url", &self.nats_url()])
             .args(more)
-            .env(
-                "QUORATE_LOG",
-                "info,quorate_messaging=debug,quorate_party_agent=debug",
-            );
+            .env("QUORATE_LOG", self.log);
         let name = format!("party-{number}");
         let log = self.file(&format!("logs/{name}.log"));
         self.agents
@@ -193,7 +200,8 @@ impl Cluster {
                 "127.0.0.1:0",
                 "--endpoint-file",
             ])
-            .arg(&endpoint);
+            .arg(&endpoint)
+            .env("QUORATE_LOG", self.log.split(',').next().unwrap());
         let log = self.file("logs/orchestrator.log");
         let mut process = Process::spawn("orchestrator", &mut command, &log);
         wait_for("the orchestrator listens", Duration::from_secs(60), || {
@@ -217,9 +225,11 @@ impl Cluster {
             let online = |number: &u16| {
                 let name = format!("party-{number}");
                 let parties = status["parties"].as_array().unwrap();
-                parties
-                    .iter()
-                    .any(|p| p["party"] == name.as_str() && !p["status"].is_null())
+                let up = |p: &Value| {
+                    let state = &p["status"]["standing"]["state"];
+                    p["party"] == name.as_str() && state.is_string() && state != "sealed"
+                };
+                parties.iter().any(up)
             };
             numbers.iter().all(online).then_some(())
         });
