@@ -1,8 +1,8 @@
 //! What a custodian keeps on disk: sealed secrets ([`EncryptedFileStore`]) and the ledger of what it has done ([`Ledger`]).
 //!
 //! Secrets are sealed with XChaCha20-Poly1305 under a random store key; the store key is wrapped by a key derived from a
-//! passphrase with Argon2id (RFC 9106), or by a key in a hardware security module, or by several of them. The associated data binds party, kind, id and epoch, so a sealed file moved
-//! to another name, key or party does not open.
+//! passphrase with Argon2id (RFC 9106), by a key in a hardware security module, by a TPM, by a key at AWS KMS, or by several of
+//! them. The associated data binds party, kind, id and epoch, so a sealed file moved to another name, key or party does not open.
 
 mod files;
 mod ledger;
@@ -11,13 +11,21 @@ mod protector;
 mod seal;
 mod secret_store;
 mod store;
+#[cfg(feature = "pkcs11")]
+mod token;
 
 pub use files::{FileError, create_private_dir, read_private, write_private};
 pub use ledger::{Begun, Ledger, LedgerError, RestoreMark, Start};
 pub use passphrase::{KdfParams, Passphrase};
-pub use protector::Protector;
 #[cfg(feature = "pkcs11")]
-pub use protector::{Pkcs11Error, Pkcs11Key};
+pub use protector::Pkcs11Key;
+pub use protector::Protector;
+#[cfg(feature = "kms")]
+pub use protector::{KmsError, KmsKey};
+#[cfg(feature = "tpm")]
+pub use protector::{Tpm, TpmError};
 pub use seal::SealedBox;
 pub use secret_store::SecretStore;
 pub use store::{EncryptedFileStore, ItemKind, ItemName, ProtectorInfo, StoreError};
+#[cfg(feature = "pkcs11")]
+pub use token::Pkcs11Error;

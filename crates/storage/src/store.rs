@@ -47,6 +47,14 @@ pub enum StoreError {
     #[cfg(feature = "pkcs11")]
     #[error(transparent)]
     Pkcs11(#[from] crate::Pkcs11Error),
+    /// The TPM.
+    #[cfg(feature = "tpm")]
+    #[error(transparent)]
+    Tpm(#[from] crate::TpmError),
+    /// AWS KMS.
+    #[cfg(feature = "kms")]
+    #[error(transparent)]
+    Kms(#[from] crate::KmsError),
     /// The store has no protector of the kind offered.
     #[error("{} is not protected by a {kind}; it is by: {present}", path.display())]
     NoSuchProtector {
@@ -166,7 +174,7 @@ impl FromStr for ItemName {
 pub struct ProtectorInfo {
     /// Its name.
     pub name: String,
-    /// `passphrase` or `pkcs11`.
+    /// `passphrase`, `pkcs11`, `tpm` or `kms`.
     pub kind: &'static str,
 }
 
