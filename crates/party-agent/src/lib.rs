@@ -9,6 +9,7 @@ pub mod boot;
 pub mod command;
 pub mod config;
 pub mod driver;
+pub mod hardware;
 pub mod judge;
 pub mod keybook;
 pub mod passphrase;

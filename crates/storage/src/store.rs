@@ -55,6 +55,9 @@ pub enum StoreError {
     #[cfg(feature = "kms")]
     #[error(transparent)]
     Kms(#[from] crate::KmsError),
+    /// Left out of this build.
+    #[error("this build was made without {0}; rebuild with --features {0}")]
+    NotBuilt(&'static str),
     /// The store has no protector of the kind offered.
     #[error("{} is not protected by a {kind}; it is by: {present}", path.display())]
     NoSuchProtector {

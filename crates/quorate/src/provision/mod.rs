@@ -154,6 +154,8 @@ fn write_custodian(
         data: "data".into(),
         passphrase_file: Some("passphrase".into()),
         hsm: None,
+        tpm: None,
+        kms: None,
         nats: NatsConfig {
             url: format!("tls://{}:{}", spec.host, spec.nats_port),
             ca: "tls/ca.crt".into(),
