@@ -5,16 +5,21 @@
 //! them. The associated data binds party, kind, id and epoch, so a sealed file moved to another name, key or party does not open.
 
 mod files;
+#[cfg(feature = "pkcs11")]
+mod hsm_store;
 mod ledger;
 mod passphrase;
 mod protector;
 mod seal;
+mod sealer;
 mod secret_store;
 mod store;
 #[cfg(feature = "pkcs11")]
 mod token;
 
 pub use files::{FileError, create_private_dir, read_private, write_private};
+#[cfg(feature = "pkcs11")]
+pub use hsm_store::HsmStore;
 pub use ledger::{Begun, Ledger, LedgerError, RestoreMark, Start};
 pub use passphrase::{KdfParams, Passphrase};
 #[cfg(feature = "pkcs11")]
@@ -25,6 +30,7 @@ pub use protector::{KmsError, KmsKey};
 #[cfg(feature = "tpm")]
 pub use protector::{Tpm, TpmError};
 pub use seal::SealedBox;
+pub use sealer::Sealer;
 pub use secret_store::SecretStore;
 pub use store::{EncryptedFileStore, ItemKind, ItemName, ProtectorInfo, StoreError};
 #[cfg(feature = "pkcs11")]

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::files::{FileError, create_private_dir, read_private, remove, write_private};
 use crate::protector::{Entry, Protector, StoreKey};
-use crate::{KdfParams, SealedBox, seal};
+use crate::{KdfParams, SealedBox, Sealer};
 
 /// Why the store does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -82,11 +82,23 @@ pub enum StoreError {
     /// The cipher failed, which only happens for impossible lengths.
     #[error("sealing failed")]
     Seal,
-    /// A sealed file does not open under this store's key and its own name.
-    #[error("{} does not open: it is damaged, or belongs to another party, key or epoch; restore it from a backup", path.display())]
+    /// A sealed item does not open under this store's key and its own name.
+    #[error(
+        "{place} does not open: it is damaged, or belongs to another party, key or epoch; restore it from a backup"
+    )]
     Damaged {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the object in a token.
+        place: String,
+    },
+    /// Larger than a token is asked to keep.
+    #[error("{name} has {bytes} bytes, and a token keeps at most {max}; keep such items in files")]
+    TooLarge {
+        /// Which item.
+        name: ItemName,
+        /// Its bytes.
+        bytes: usize,
+        /// The bound.
+        max: usize,
     },
     /// No such item.
     #[error("no {0} in the store")]
@@ -212,8 +224,7 @@ const FIRST_PROTECTOR: &str = "first";
 /// Sealed files in a directory of their own. One process at a time.
 pub struct EncryptedFileStore {
     directory: PathBuf,
-    party: PartyId,
-    key: StoreKey,
+    sealer: Sealer,
     /// Held locked for as long as the store is open.
     _lock: File,
 }
@@ -251,11 +262,10 @@ impl EncryptedFileStore {
         OsRng.fill_bytes(&mut *key);
         let store = Self {
             directory: directory.to_owned(),
-            party: party.clone(),
-            key,
+            sealer: Sealer::new(party.clone(), key),
             _lock: lock,
         };
-        let entry = protector.into().wrap(&store.key, &purpose(party))?;
+        let entry = store.wrap(protector)?;
         store.write_header(vec![Named {
             name: FIRST_PROTECTOR.to_owned(),
             entry,
@@ -292,10 +302,10 @@ impl EncryptedFileStore {
                 )
             }
         };
+        let key = unwrap_with(&protector, &protectors, party, directory)?;
         let store = Self {
             directory: directory.to_owned(),
-            party: party.clone(),
-            key: unwrap_with(&protector, &protectors, party, directory)?,
+            sealer: Sealer::new(party.clone(), key),
             _lock: lock,
         };
         if outdated {
@@ -332,7 +342,7 @@ impl EncryptedFileStore {
                 exists: true,
             });
         }
-        let entry = protector.into().wrap(&self.key, &purpose(&self.party))?;
+        let entry = self.wrap(protector)?;
         named.push(Named {
             name: name.to_owned(),
             entry,
@@ -379,12 +389,23 @@ impl EncryptedFileStore {
                     name: name.to_owned(),
                     exists: false,
                 })?;
-        old.entry = protector.into().wrap(&self.key, &purpose(&self.party))?;
+        old.entry = self.wrap(protector)?;
         self.write_header(named)
     }
 
+    /// What seals this store's items, for keeping them elsewhere; the store stays open meanwhile.
+    #[must_use]
+    pub fn sealer(&self) -> Sealer {
+        self.sealer.clone()
+    }
+
+    fn wrap<'p>(&self, protector: impl Into<Protector<'p>>) -> Result<Entry, StoreError> {
+        let context = purpose(self.sealer.party());
+        protector.into().wrap(self.sealer.key(), &context)
+    }
+
     fn named(&self) -> Result<Vec<Named>, StoreError> {
-        match read_header(&self.directory, &self.party)? {
+        match read_header(&self.directory, self.sealer.party())? {
             AnyHeader::Current(header) => Ok(header.protectors),
             AnyHeader::First(_) => Err(StoreError::Version(1)),
         }
@@ -393,7 +414,7 @@ impl EncryptedFileStore {
     fn write_header(&self, protectors: Vec<Named>) -> Result<(), StoreError> {
         let header = Header {
             version: VERSION,
-            party: self.party.clone(),
+            party: self.sealer.party().clone(),
             protectors,
         };
         let json = serde_json::to_vec_pretty(&header).map_err(|_| StoreError::Seal)?;
@@ -405,7 +426,7 @@ impl EncryptedFileStore {
     /// # Errors
     /// The file system's; an item already there is then untouched.
     pub fn put(&self, name: ItemName, secret: &[u8]) -> Result<(), StoreError> {
-        let sealed = seal::seal(&self.key, &self.associated_data(name), secret)?;
+        let sealed = self.sealer.seal(name, secret)?;
         Ok(write_private(&self.path(name), &sealed)?)
     }
 
@@ -419,8 +440,11 @@ impl EncryptedFileStore {
             Err(e) if e.is_not_found() => return Err(StoreError::Missing(name)),
             other => other?,
         };
-        seal::open(&self.key, &self.associated_data(name), &sealed)
-            .ok_or(StoreError::Damaged { path })
+        self.sealer
+            .open(name, &sealed)
+            .ok_or_else(|| StoreError::Damaged {
+                place: path.display().to_string(),
+            })
     }
 
     /// Deletes an item durably; one that is not there is fine.
@@ -454,14 +478,6 @@ impl EncryptedFileStore {
 
     fn path(&self, name: ItemName) -> PathBuf {
         self.directory.join(format!("{name}{SUFFIX}"))
-    }
-
-    fn associated_data(&self, name: ItemName) -> Vec<u8> {
-        // Cannot fail: both parts encode into memory.
-        let mut data = b"quorate/sealed-item/v1".to_vec();
-        let encoded = borsh::to_vec(&(&self.party, name)).unwrap_or_default();
-        data.extend_from_slice(&encoded);
-        data
     }
 }
 
