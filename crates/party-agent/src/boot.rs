@@ -9,12 +9,11 @@ use quorate_messaging::{
 use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger};
 use quorate_types::{Hash32, PartyId, ValidRoster};
 use tokio::task::JoinHandle;
-use zeroize::Zeroizing;
 
 use crate::agent::{Parts, check_identity};
-use crate::{Agent, AgentConfig, Unlock, serve};
+use crate::{Agent, AgentConfig, Unlock, identity, serve};
 
-/// Where a party's identity keys are in its store.
+/// Where a party's identity keys are in its store: Ed25519 seed (32) and X25519 scalar (32), or only the latter.
 #[must_use]
 pub const fn identity_item() -> ItemName {
     ItemName {
@@ -43,8 +42,13 @@ pub enum BootError {
     #[error(transparent)]
     Ledger(#[from] quorate_storage::LedgerError),
     /// The identity keys in the store.
-    #[error("the identity keys in the store are damaged")]
+    #[error(
+        "the identity keys in the store are damaged, or the signing key is in a token that [hsm] identity does not name"
+    )]
     Identity,
+    /// The PIN of the token that holds the identity.
+    #[error(transparent)]
+    Pin(#[from] crate::passphrase::PassphraseError),
     /// The agent itself.
     #[error(transparent)]
     Agent(#[from] crate::AgentError),
@@ -103,10 +107,9 @@ pub struct Opened {
 pub fn open(config: &AgentConfig, unlock: &Unlock) -> Result<Opened, BootError> {
     let roster = quorate_service::load_roster(&config.roster)?;
     let store = unlock.open_store(config)?;
-    let bytes = store.get(identity_item())?;
-    let bytes = <[u8; 64]>::try_from(bytes.as_slice()).map_err(|_| BootError::Identity)?;
-    let keys = PartyKeys::from_secret_bytes(&Zeroizing::new(bytes));
+    let keys = identity::open(config, unlock, &store)?;
     check_identity(&roster, &config.party, &keys)?;
+    identity::drop_replaced_seed(&keys, &store)?;
     let ledger = Ledger::open(&config.data.join("ledger.redb"))?;
     Ok(Opened {
         roster,

@@ -10,6 +10,8 @@ pub mod command;
 pub mod config;
 pub mod driver;
 pub mod hardware;
+pub mod identity;
+pub mod identity_command;
 pub mod judge;
 pub mod keybook;
 pub mod passphrase;

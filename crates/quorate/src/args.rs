@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use quorate_orchestrator::command::OrchestratorArgs;
 use quorate_party_agent::command::AgentArgs;
+use quorate_party_agent::identity_command::IdentityCommand;
 use quorate_party_agent::protector::ProtectorCommand;
 use quorate_types::{Curve, DerivationPath, KeyName, Network, Scheme};
 
@@ -88,9 +89,12 @@ impl Command {
 pub enum RunAgent {
     /// Run it
     Run(AgentArgs),
-    /// What opens its store: passphrases, hardware security modules
+    /// What opens its store: passphrases, hardware security modules, TPMs, AWS KMS
     #[command(subcommand)]
     Protector(ProtectorCommand),
+    /// Its identity, if that is in a hardware security module
+    #[command(subcommand)]
+    Identity(IdentityCommand),
 }
 
 #[derive(Debug, Subcommand)]

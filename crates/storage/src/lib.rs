@@ -9,6 +9,8 @@ mod files;
 mod hsm_store;
 mod ledger;
 mod passphrase;
+#[cfg(feature = "pkcs11")]
+mod pkcs11_identity;
 mod protector;
 mod seal;
 mod sealer;
@@ -22,6 +24,8 @@ pub use files::{FileError, create_private_dir, read_private, write_private};
 pub use hsm_store::HsmStore;
 pub use ledger::{Begun, Ledger, LedgerError, RestoreMark, Start};
 pub use passphrase::{KdfParams, Passphrase};
+#[cfg(feature = "pkcs11")]
+pub use pkcs11_identity::Pkcs11Identity;
 #[cfg(feature = "pkcs11")]
 pub use protector::Pkcs11Key;
 pub use protector::Protector;

@@ -62,6 +62,16 @@ pub enum Pkcs11Error {
         /// The key's label.
         key: String,
     },
+    /// No Ed25519 in this token.
+    #[error(
+        "token {token:?} does not do Ed25519 ({why}); it needs CKM_EC_EDWARDS_KEY_PAIR_GEN and CKM_EDDSA, or keep the identity in the store"
+    )]
+    NoEd25519 {
+        /// The token.
+        token: String,
+        /// What it did instead.
+        why: String,
+    },
     /// The wrapped key does not open. Tokens answer an altered ciphertext with all kinds of errors, so every one means this.
     #[error(
         "token {0:?} does not unwrap the store key: it was wrapped by another key, or the header was altered"

@@ -134,7 +134,7 @@ fn write_store(dir: &Path, id: &PartyId, keys: &PartyKeys) -> anyhow::Result<()>
     let data = dir.join("data");
     create_private_dir(&data)?;
     let store = EncryptedFileStore::create(&boot::store_dir(&data), id, &passphrase)?;
-    store.put(boot::identity_item(), &*keys.to_secret_bytes())?;
+    store.put(boot::identity_item(), &keys.to_secret_bytes())?;
     Ok(())
 }
 
