@@ -16,10 +16,10 @@ use crate::{AgentConfig, Unlock, identity};
 pub enum IdentityCommand {
     /// Make an Ed25519 key in the configured token; it can never leave it
     #[command(
-        after_help = "Example:\n  quorate agent identity create --config agent.toml --label identity\n\nThen, with every agent stopped, put the printed key into every roster.json and the label into [hsm] identity."
+        after_help = "Example:\n  quorate agent identity create --config agent.toml\n\nThen, with every agent stopped, put the printed key into every roster.json."
     )]
     Create {
-        /// The agent's configuration file, with [hsm] module and token
+        /// The agent's configuration file, with [hsm] module, token and identity
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
         /// The new key's label; without it [hsm] identity is taken
@@ -64,7 +64,9 @@ pub fn run(command: &IdentityCommand) -> anyhow::Result<()> {
 fn token(config: &AgentConfig) -> anyhow::Result<&HsmConfig> {
     match &config.hsm {
         Some(hsm) => Ok(hsm),
-        None => bail!("the configuration names no token; add [hsm] with module and token"),
+        None => {
+            bail!("the configuration names no token; add [hsm] with module, token and identity")
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["init"],
     &["up"],
@@ -20,7 +20,12 @@ const COMMANDS: [&[&str]; 17] = [
     &["address"],
     &["sign"],
     &["verify"],
+    &["agent"],
     &["agent", "run"],
+    &["agent", "protector"],
+    &["agent", "protector", "add"],
+    &["agent", "identity"],
+    &["agent", "identity", "create"],
     &["orchestrator"],
     &["orchestrator", "run"],
 ];
