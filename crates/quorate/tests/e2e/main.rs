@@ -18,6 +18,7 @@ mod faults;
 mod hostile_orchestrator;
 mod hsm;
 mod input;
+mod keepers;
 mod keys;
 mod restart;
 mod solana_chain;

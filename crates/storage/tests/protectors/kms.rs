@@ -4,7 +4,8 @@ use quorate_storage::{EncryptedFileStore, KmsError, KmsKey, Protector, StoreErro
 
 use crate::behaves;
 use crate::header::{is_bound_to_its_party, withstands_damage};
-use crate::support::aws::{Moto, REGION, refusing, with_credentials};
+use crate::support::aws::{REGION, refusing, with_credentials};
+use crate::support::moto::Moto;
 use crate::support::{item, party, passphrase};
 
 fn at(endpoint: &str, key: &str) -> KmsKey {

@@ -2,13 +2,12 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
 
-use super::Running;
+use super::moto::Moto;
 
 pub const REGION: &str = "eu-west-1";
 
@@ -35,40 +34,7 @@ pub fn with_credentials(test: &str, body: impl FnOnce()) {
     );
 }
 
-/// A moto server.
-pub struct Moto {
-    _process: Running,
-    pub endpoint: String,
-}
-
 impl Moto {
-    pub fn start() -> Self {
-        let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/moto_server");
-        let mut child = Command::new(server)
-            .args(["-H", "127.0.0.1", "-p", "0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("moto is not installed; run `make tools`");
-        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-        let process = Running(child);
-        let endpoint = said
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                let (_, address) = line.split_once("Running on ")?;
-                Some(address.trim().to_owned())
-            })
-            .expect("moto ended without listening");
-        // Whatever else it says must be read, or it stops.
-        std::thread::spawn(move || said.for_each(drop));
-        Self {
-            _process: process,
-            endpoint,
-        }
-    }
-
     /// A new key; returns its ARN.
     pub fn key(&self) -> String {
         self.run(async |client| {

@@ -10,11 +10,12 @@
 
 #[cfg(feature = "kms")]
 pub mod aws;
+pub mod moto;
+pub mod running;
 pub mod softhsm;
-#[cfg(feature = "tpm")]
 pub mod swtpm;
 
-use std::process::Child;
+use running::Running;
 
 use quorate_storage::{ItemKind, ItemName, Passphrase};
 use quorate_types::{Hash32, PartyId};
@@ -37,16 +38,5 @@ pub fn share(id: u8, epoch: u32) -> ItemName {
         kind: ItemKind::Share,
         id: Hash32::from_bytes([id; 32]),
         epoch,
-    }
-}
-
-/// A process that ends with the test.
-pub struct Running(pub Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -3,14 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::str::FromStr as _;
 use std::time::{Duration, Instant};
-
-use tss_esapi::handles::PcrHandle;
-use tss_esapi::interface_types::algorithm::HashingAlgorithm;
-use tss_esapi::interface_types::session_handles::AuthSession;
-use tss_esapi::structures::{Digest, DigestValues};
-use tss_esapi::tcti_ldr::TctiNameConf;
 
 use super::Running;
 
@@ -66,22 +59,6 @@ impl Swtpm {
             _process: process,
             tcti: format!("swtpm:host=127.0.0.1,port={port}"),
         })
-    }
-
-    /// As firmware does when it measures something new.
-    pub fn extend_pcr_7(&self) {
-        let tcti = TctiNameConf::from_str(&self.tcti).unwrap();
-        let mut context = tss_esapi::Context::new(tcti).unwrap();
-        let mut values = DigestValues::new();
-        values.set(
-            HashingAlgorithm::Sha256,
-            Digest::try_from([7u8; 32].as_slice()).unwrap(),
-        );
-        context
-            .execute_with_session(Some(AuthSession::Password), |context| {
-                context.pcr_extend(PcrHandle::Pcr7, values)
-            })
-            .unwrap();
     }
 }
 
