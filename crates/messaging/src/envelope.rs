@@ -26,7 +26,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::link::ChannelId;
 use crate::wire::{MpcEnvelope, SealedBody, VERSION, WrappedKey};
-use crate::{MAX_ENVELOPE, MAX_PAYLOAD, PartyKeys, Refusal};
+use crate::{IdentityUnavailable, MAX_ENVELOPE, MAX_PAYLOAD, PartyKeys, Refusal};
 
 /// The key of one payload, 32 bytes, used once. Zeroized on drop.
 #[derive(Clone, PartialEq, Eq)]
@@ -204,8 +204,10 @@ impl SealedPayload {
     }
 
     /// The signed envelope with these wraps, encoded. Signing again with other wraps keeps the commitment.
-    #[must_use]
-    pub fn envelope(&self, keys: &PartyKeys, wraps: &[Wrap]) -> Bytes {
+    ///
+    /// # Errors
+    /// [`IdentityUnavailable`].
+    pub fn envelope(&self, keys: &PartyKeys, wraps: &[Wrap]) -> Result<Bytes, IdentityUnavailable> {
         let body = SealedBody {
             payload: self.ciphertext.clone(),
             wraps: wraps.iter().map(to_wire).collect(),
@@ -222,8 +224,8 @@ impl SealedPayload {
             timestamp: header.timestamp,
             commitment: self.commitment,
             body: sha256(&body),
-        });
-        encode(&signed, body)
+        })?;
+        Ok(encode(&signed, body))
     }
 }
 
@@ -467,7 +469,7 @@ mod tests {
         );
         let roster = roster(&[&one, &two]);
         let sealed = SealedPayload::seal(header(), b"payload", &mut OsRng).unwrap();
-        let bytes = sealed.envelope(&one, &[]);
+        let bytes = sealed.envelope(&one, &[]).unwrap();
         let verified = UnverifiedEnvelope::decode(bytes)
             .unwrap()
             .verify(&roster)
@@ -488,7 +490,7 @@ mod tests {
         let roster = roster(&[&one, &two]);
         let mut sealed = SealedPayload::seal(header(), b"payload", &mut OsRng).unwrap();
         sealed.commitment = sealed.key.commit(b"another");
-        let verified = UnverifiedEnvelope::decode(sealed.envelope(&one, &[]))
+        let verified = UnverifiedEnvelope::decode(sealed.envelope(&one, &[]).unwrap())
             .unwrap()
             .verify(&roster)
             .unwrap();
@@ -527,7 +529,7 @@ mod tests {
             };
             14
         ];
-        assert!(sealed.envelope(&keys, &wraps).len() <= MAX_ENVELOPE);
+        assert!(sealed.envelope(&keys, &wraps).unwrap().len() <= MAX_ENVELOPE);
     }
 
     #[test]
@@ -538,7 +540,7 @@ mod tests {
         );
         let roster = roster(&[&one, &two]);
         let sealed = SealedPayload::seal(header(), b"payload", &mut OsRng).unwrap();
-        let good = UnverifiedEnvelope::decode(sealed.envelope(&one, &[])).unwrap();
+        let good = UnverifiedEnvelope::decode(sealed.envelope(&one, &[]).unwrap()).unwrap();
         let changes: [fn(&mut Statement); 8] = [
             |s| s.session = SessionId::from_bytes([2; 32]),
             |s| s.kind = CeremonyKind::Keygen,

@@ -27,7 +27,7 @@ mod session;
 mod wire;
 
 pub use counters::{Counters, Refusal};
-pub use identity::PartyKeys;
+pub use identity::{IdentitySigner, IdentityUnavailable, PartyKeys};
 pub use messenger::{MessagingError, Messenger, MessengerOptions, Session, SessionSpec};
 pub use permissions::{NatsServerSpec, Permissions, nats_server_config};
 pub use session::{Event, Misbehaviour, Received};

@@ -22,6 +22,7 @@ use snow::{HandshakeState, StatelessTransportState};
 use zeroize::Zeroizing;
 
 use crate::envelope::Wrap;
+use crate::identity::signed;
 use crate::replay::{SeenIds, Window};
 use crate::{Now, PartyKeys, Refusal};
 
@@ -316,13 +317,14 @@ impl Link {
             Bytes::copy_from_slice(channel.as_bytes()),
             now,
         );
-        let mut actions = vec![Action::Send(unknown)];
+        let mut actions: Vec<_> = unknown.into_iter().collect();
         actions.extend(self.poll(now));
         actions
     }
 
-    fn message(&self, step: Step, handshake: [u8; 16], body: Bytes, now: Now) -> Bytes {
-        LinkStatement {
+    /// `None` when the identity cannot sign now: handshakes are tried again by themselves.
+    fn message(&self, step: Step, handshake: [u8; 16], body: Bytes, now: Now) -> Option<Action> {
+        let statement = LinkStatement {
             sender: self.me.clone(),
             recipient: self.peer.clone(),
             id: random_id(),
@@ -330,8 +332,8 @@ impl Link {
             step,
             handshake,
             body,
-        }
-        .sign(&self.keys, &self.roster)
+        };
+        signed(statement.sign(&self.keys, &self.roster)).map(Action::Send)
     }
 
     /// When [`Self::poll`] has something to do, in monotonic milliseconds.
@@ -357,12 +359,12 @@ impl Link {
         attempt.retry_at = now.monotonic.saturating_add(attempt.pause);
         attempt.pause = attempt.pause.saturating_mul(2).min(self.options.retry_max);
         self.attempt = Some(attempt);
-        sent.into_iter().map(Action::Send).collect()
+        sent.into_iter().collect()
     }
 
-    fn try_once(&self, attempt: &mut Attempt, now: Now) -> Option<Bytes> {
+    fn try_once(&self, attempt: &mut Attempt, now: Now) -> Option<Action> {
         if !self.initiates() {
-            return Some(self.message(Step::Request, [0; 16], Bytes::new(), now));
+            return self.message(Step::Request, [0; 16], Bytes::new(), now);
         }
         if now.monotonic.saturating_sub(attempt.began) >= BEGIN_ANEW {
             attempt.initiated = None;
@@ -377,12 +379,12 @@ impl Link {
             });
         }
         let initiated = attempt.initiated.as_ref()?;
-        Some(self.message(
+        self.message(
             Step::Initiate,
             initiated.id,
             initiated.first_message.clone(),
             now,
-        ))
+        )
     }
 
     fn noise_keys(&self) -> noise::Keys<'_> {
@@ -435,7 +437,7 @@ impl Link {
             if answered.id == message.handshake {
                 let answer = answered.answer.clone();
                 let again = self.message(Step::Respond, message.handshake, answer, now);
-                return Ok(vec![Action::Send(again)]);
+                return Ok(again.into_iter().collect());
             }
             if now.monotonic.saturating_sub(answered.at) < ANSWER_INTERVAL {
                 return Err(Refusal::OverQuota);
@@ -450,7 +452,7 @@ impl Link {
         });
         self.add_channel(id, noise, false, now);
         let answer = self.message(Step::Respond, message.handshake, answer, now);
-        Ok(vec![Action::Send(answer), Action::Ready])
+        Ok(answer.into_iter().chain([Action::Ready]).collect())
     }
 
     fn on_respond(&mut self, message: &LinkStatement, now: Now) -> Result<Vec<Action>, Refusal> {
@@ -477,7 +479,7 @@ impl Link {
             Bytes::copy_from_slice(id.as_bytes()),
             now,
         );
-        Ok(vec![Action::Send(confirm), Action::Ready])
+        Ok(confirm.into_iter().chain([Action::Ready]).collect())
     }
 
     /// A request that crossed with a finished handshake is not followed: the peer asks again if it still needs to.

@@ -9,9 +9,10 @@ use quorate_types::{PartyId, Recipient};
 
 use crate::control::HaveRow;
 use crate::envelope::SealedPayload;
+use crate::identity::signed;
 use crate::link::{ChannelId, Link};
 use crate::messenger::lock;
-use crate::{Now, PartyKeys, Subject};
+use crate::{IdentityUnavailable, Now, PartyKeys, Subject};
 
 /// One link per other party of the roster.
 pub(crate) type Links = BTreeMap<PartyId, Mutex<Link>>;
@@ -61,23 +62,24 @@ impl Outbox {
         u32::try_from(len).ok()
     }
 
-    /// Keeps a message and sends it to those of `peers` that a channel leads to; the others get it when theirs is up.
+    /// Keeps a message and sends it to those of `peers` that a channel leads to; the others get it when theirs is up. A message
+    /// that cannot be signed is not kept.
     pub(crate) fn send(
         &mut self,
         sealed: SealedPayload,
         peers: &[PartyId],
         sender: &Sender<'_>,
-    ) -> Vec<Outgoing> {
+    ) -> Result<Vec<Outgoing>, IdentityUnavailable> {
         let mut entry = Entry {
             sealed,
             sent: BTreeMap::new(),
         };
-        let out = entry.dispatch(peers, sender);
+        let out = entry.dispatch(peers, sender)?;
         match entry.sealed.header().recipient.clone() {
             Recipient::Everyone => self.broadcast.push(entry),
             Recipient::Party(party) => self.direct.entry(party).or_default().push(entry),
         }
-        out.into_iter().collect()
+        Ok(out.into_iter().collect())
     }
 
     fn for_peer(&mut self, peer: &PartyId) -> impl Iterator<Item = &mut Entry> {
@@ -97,7 +99,7 @@ impl Outbox {
                 if reached {
                     None
                 } else {
-                    entry.dispatch(std::slice::from_ref(peer), sender)
+                    signed(entry.dispatch(std::slice::from_ref(peer), sender)).flatten()
                 }
             })
             .collect()
@@ -150,10 +152,15 @@ impl Entry {
             let payload = sent.envelope.clone();
             return Some(self.outgoing(std::slice::from_ref(peer), payload));
         }
-        self.dispatch(std::slice::from_ref(peer), sender)
+        signed(self.dispatch(std::slice::from_ref(peer), sender)).flatten()
     }
 
-    fn dispatch(&mut self, peers: &[PartyId], sender: &Sender<'_>) -> Option<Outgoing> {
+    /// `None` when no channel leads to any of them yet.
+    fn dispatch(
+        &mut self,
+        peers: &[PartyId],
+        sender: &Sender<'_>,
+    ) -> Result<Option<Outgoing>, IdentityUnavailable> {
         let wraps: Vec<_> = peers
             .iter()
             .filter_map(|peer| {
@@ -162,9 +169,9 @@ impl Entry {
             })
             .collect();
         if wraps.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let envelope = self.sealed.envelope(sender.keys, &wraps);
+        let envelope = self.sealed.envelope(sender.keys, &wraps)?;
         for wrap in wraps {
             let sent = Sent {
                 channel: wrap.channel,
@@ -173,7 +180,7 @@ impl Entry {
             };
             self.sent.insert(wrap.recipient, sent);
         }
-        Some(self.outgoing(peers, envelope))
+        Ok(Some(self.outgoing(peers, envelope)))
     }
 
     /// To one peer on its own subject, broadcasts that are sent again included; to several as a broadcast.

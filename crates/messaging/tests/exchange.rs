@@ -220,7 +220,7 @@ async fn t05_an_envelope_of_another_session_is_refused(net: Net) {
 
     let sealed = malice.seal(first, 0, b"for the first");
     let wrap = malice.wrap(2, sealed.key().as_bytes());
-    let envelope = sealed.envelope(&malice.keys, &[wrap]);
+    let envelope = sealed.envelope(&malice.keys, &[wrap]).unwrap();
     malice.broadcast(second, envelope.clone()).await;
     until("refused by subject", || {
         two.counters().refused(Refusal::SubjectMismatch) == 1
@@ -237,14 +237,14 @@ async fn t05_an_envelope_of_another_session_is_refused(net: Net) {
     .await;
 
     // Signed for the second session, sealed for the first.
-    moved = UnverifiedEnvelope::decode(sealed.envelope(&malice.keys, &[])).unwrap();
+    moved = UnverifiedEnvelope::decode(sealed.envelope(&malice.keys, &[]).unwrap()).unwrap();
     let wrap = malice.wrap(2, sealed.key().as_bytes());
-    let body = UnverifiedEnvelope::decode(sealed.envelope(&malice.keys, &[wrap]))
+    let body = UnverifiedEnvelope::decode(sealed.envelope(&malice.keys, &[wrap]).unwrap())
         .unwrap()
         .body;
     moved.signed.statement.session = second;
     moved.signed.statement.body = quorate_types::Hash32::from_bytes(sha256(&body));
-    let signed = malice.keys.sign_statement(moved.signed.statement);
+    let signed = malice.keys.sign_statement(moved.signed.statement).unwrap();
     malice.broadcast(second, encode(&signed, body)).await;
     let Event::Misbehaviour { party: who, what } = event(&b).await else {
         panic!("expected misbehaviour");
@@ -274,7 +274,7 @@ async fn t06_equivocation_is_proved(net: Net) {
     for (to, payload) in [(2, b"heads"), (3, b"tails")] {
         let sealed = malice.seal(id, 0, payload);
         let wrap = malice.wrap(to, sealed.key().as_bytes());
-        let envelope = sealed.envelope(&malice.keys, &[wrap]);
+        let envelope = sealed.envelope(&malice.keys, &[wrap]).unwrap();
         malice.direct(to, id, envelope.clone()).await;
         envelopes.push(envelope);
     }
@@ -314,7 +314,7 @@ async fn t06_different_keys_under_one_commitment_are_refused(net: Net) {
         malice.wrap(3, &[0; 32]),
     ];
     malice
-        .broadcast(id, sealed.envelope(&malice.keys, &wraps))
+        .broadcast(id, sealed.envelope(&malice.keys, &wraps).unwrap())
         .await;
     assert_eq!(message(&b).await.payload.as_slice(), b"heads");
     let Event::Misbehaviour { party: who, what } = event(&c).await else {
@@ -354,7 +354,7 @@ async fn t14_a_forged_envelope_is_refused_and_counted(net: Net) {
 
     // Party 2's own subject, party 1 in the envelope, with and without party 1's name on the subject.
     let as_one = SealedPayload::seal(header(1, id, 0), b"forged", &mut OsRng).unwrap();
-    let envelope = as_one.envelope(&malice.keys, &[]);
+    let envelope = as_one.envelope(&malice.keys, &[]).unwrap();
     malice.broadcast(id, envelope.clone()).await;
     until("mismatch", || {
         three.counters().refused(Refusal::SubjectMismatch) == 1
@@ -381,7 +381,7 @@ async fn t14_a_forged_envelope_is_refused_and_counted(net: Net) {
         session: id,
         sender: party(9),
     };
-    let envelope = stranger.envelope(&malice.keys, &[]);
+    let envelope = stranger.envelope(&malice.keys, &[]).unwrap();
     wire.publish(subject.to_string(), envelope).await.unwrap();
     until("not a participant", || {
         three.counters().refused(Refusal::NotParticipant) == 1
@@ -408,7 +408,7 @@ async fn t14_a_party_outside_the_session_is_refused(net: Net) {
     let sealed = malice.seal(id, 0, b"let me in");
     let wrap = malice.wrap(2, sealed.key().as_bytes());
     malice
-        .broadcast(id, sealed.envelope(&malice.keys, &[wrap]))
+        .broadcast(id, sealed.envelope(&malice.keys, &[wrap]).unwrap())
         .await;
     until("refused", || {
         two.counters().refused(Refusal::NotParticipant) == 1
@@ -434,7 +434,9 @@ async fn t14_a_forged_or_misplaced_abort_is_refused(net: Net) {
                 evidence: Vec::new(),
             },
         };
-        statement.sign(&people.keys(signer), &people.roster)
+        statement
+            .sign(&people.keys(signer), &people.roster)
+            .unwrap()
     };
     let subject = |sender: usize, session| {
         let (kind, sender) = (CeremonyKind::Sign, party(sender));
@@ -523,7 +525,7 @@ async fn t15_a_stale_envelope_is_refused(net: Net) {
         place.timestamp = place.timestamp.checked_add_signed(shift).unwrap();
         let sealed = SealedPayload::seal(place, b"old", &mut OsRng).unwrap();
         malice
-            .broadcast(id, sealed.envelope(&malice.keys, &[]))
+            .broadcast(id, sealed.envelope(&malice.keys, &[]).unwrap())
             .await;
         until("stale", || {
             two.counters().refused(Refusal::StaleTimestamp) == count

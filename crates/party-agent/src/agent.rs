@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_chain::{SigningItem, SigningMessage};
-use quorate_messaging::{Messenger, PartyKeys, SessionSpec};
+use quorate_messaging::{IdentityUnavailable, Messenger, PartyKeys, SessionSpec};
 use quorate_mpc_protocol::{
     Abort, Aux, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, Seat, Share,
     TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
@@ -105,7 +105,7 @@ pub fn check_identity(
         return Ok(());
     }
     Err(AgentError::Identity(format!(
-        "the identity keys in the store are not those the roster has for {party}"
+        "the identity keys in use are not those the roster has for {party}"
     )))
 }
 
@@ -169,7 +169,7 @@ impl Agent {
     }
 
     /// Signs with the party's identity key. The caller puts a domain tag into the message.
-    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<[u8; 64], IdentityUnavailable> {
         self.keys.sign(message)
     }
 
@@ -490,7 +490,7 @@ impl Agent {
                 .public_digest::<Production>()
                 .map_err(|e| local_failure(&e))?,
         };
-        let attested = self.attest(Record::Committee(record.clone()));
+        let attested = self.attest(Record::Committee(record.clone()))?;
         let keybook = Arc::clone(&self.keybook);
         let own = attested.1.clone();
         store(move || keybook.add_pending_aux(&record, &aux, &own)).await?;
@@ -562,7 +562,7 @@ impl Agent {
             raw_signing,
             created_at,
         };
-        let attested = self.attest(Record::Key(record.clone()));
+        let attested = self.attest(Record::Key(record.clone()))?;
         self.keybook
             .add_pending_key(&record, &share, &attested.1)
             .await
@@ -641,6 +641,8 @@ impl Agent {
         let parties = u16::try_from(descriptor.participants.len()).unwrap_or(u16::MAX);
         let seat =
             Seat::new(descriptor.session_id(), me, parties).map_err(|e| local_failure(&e))?;
+        // Else the others would seem to be missing.
+        self.keys.check_signer().map_err(|e| cannot_sign(&e))?;
         let session = self
             .messenger
             .open_session(SessionSpec {
@@ -665,12 +667,13 @@ impl Agent {
             .map_err(|failure: SessionFailure| failure.to_failure())
     }
 
-    fn attest(&self, record: Record) -> (Record, Attestation) {
+    fn attest(&self, record: Record) -> Result<(Record, Attestation), Failure> {
+        let signature = self.keys.sign(&record.signing_bytes());
         let attestation = Attestation {
             party: self.party.clone(),
-            signature: self.keys.sign(&record.signing_bytes()),
+            signature: signature.map_err(|e| cannot_sign(&e))?,
         };
-        (record, attestation)
+        Ok((record, attestation))
     }
 }
 
@@ -741,6 +744,13 @@ fn local_failure(error: &dyn std::fmt::Display) -> Failure {
 
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn cannot_sign(error: &IdentityUnavailable) -> Failure {
+    Failure {
+        code: IdentityUnavailable::CODE.to_owned(),
+        ..local_failure(error)
+    }
 }
 
 fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescriptor, Failure> {

@@ -6,18 +6,17 @@ use std::sync::Arc;
 use quorate_messaging::{
     Messenger, MessengerOptions, NatsOptions, NatsTransport, PartyKeys, Transport,
 };
-use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger};
+use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger, SecretStore};
 use quorate_types::node::Standing;
 use quorate_types::{Hash32, PartyId, ValidRoster};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use zeroize::Zeroizing;
 
 use crate::agent::{Parts, check_identity};
 use crate::presence::{self, PresenceError};
-use crate::{Agent, AgentConfig, Unlock, serve};
+use crate::{Agent, AgentConfig, Unlock, identity, serve};
 
-/// Where a party's identity keys are in its store.
+/// Where a party's identity keys are in its store: Ed25519 seed (32) and X25519 scalar (32), or only the latter.
 #[must_use]
 pub const fn identity_item() -> ItemName {
     ItemName {
@@ -46,8 +45,13 @@ pub enum BootError {
     #[error(transparent)]
     Ledger(#[from] quorate_storage::LedgerError),
     /// The identity keys in the store.
-    #[error("the identity keys in the store are damaged")]
+    #[error(
+        "the identity keys in the store are damaged, or the signing key is in a token that [hsm] identity does not name"
+    )]
     Identity,
+    /// The PIN of the token that holds the identity.
+    #[error(transparent)]
+    Pin(#[from] crate::passphrase::PassphraseError),
     /// The agent itself.
     #[error(transparent)]
     Agent(#[from] crate::AgentError),
@@ -95,6 +99,7 @@ impl Drop for ServingAgent {
 pub struct Opened {
     roster: Arc<ValidRoster>,
     store: Arc<EncryptedFileStore>,
+    shares: Arc<dyn SecretStore>,
     ledger: Arc<Ledger>,
     keys: PartyKeys,
 }
@@ -106,14 +111,15 @@ pub struct Opened {
 pub fn open(config: &AgentConfig, unlock: &Unlock) -> Result<Opened, BootError> {
     let roster = quorate_service::load_roster(&config.roster)?;
     let store = unlock.open_store(config)?;
-    let bytes = store.get(identity_item())?;
-    let bytes = <[u8; 64]>::try_from(bytes.as_slice()).map_err(|_| BootError::Identity)?;
-    let keys = PartyKeys::from_secret_bytes(&Zeroizing::new(bytes));
+    let keys = identity::open(config, unlock, &store)?;
     check_identity(&roster, &config.party, &keys)?;
+    identity::drop_replaced_seed(&keys, &store)?;
     let ledger = Ledger::open(&config.data.join("ledger.redb"))?;
+    let store = Arc::new(store);
     Ok(Opened {
         roster,
-        store: Arc::new(store),
+        shares: unlock.open_shares(config, &store)?,
+        store,
         ledger: Arc::new(ledger),
         keys,
     })
@@ -131,6 +137,7 @@ pub async fn start(
     let Opened {
         roster,
         store,
+        shares,
         ledger,
         keys,
     } = opened;
@@ -151,7 +158,7 @@ pub async fn start(
     let agent = Agent::new(Parts {
         party,
         roster,
-        shares: Arc::new(Arc::clone(&store)),
+        shares,
         store,
         ledger,
         keys,

@@ -7,6 +7,8 @@ use quorate_service::Configuration;
 use quorate_types::{CeremonyKind, PartyId};
 use serde::{Deserialize, Serialize};
 
+use crate::hardware::{self, HsmConfig, KmsConfig, TpmConfig};
+
 /// `agent.toml`. Relative paths are relative to the file's own directory. Unknown fields are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,29 +22,20 @@ pub struct AgentConfig {
     /// File holding the passphrase, 0600. Without it the agent takes `QUORATE_PASSPHRASE` or asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
-    /// A hardware security module that opens the store; then no passphrase is asked for.
+    /// A hardware security module. If its key opens the store, no passphrase is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hsm: Option<HsmConfig>,
+    /// A TPM that opens the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmConfig>,
+    /// A key at AWS KMS that opens the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms: Option<KmsConfig>,
     /// The NATS server.
     pub nats: NatsConfig,
     /// Time-outs.
     #[serde(default)]
     pub timeouts: Timeouts,
-}
-
-/// A key in a PKCS#11 token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HsmConfig {
-    /// The vendor's PKCS#11 library.
-    pub module: PathBuf,
-    /// The token's label.
-    pub token: String,
-    /// The AES key's label.
-    pub key: String,
-    /// File holding the PIN, 0600. Without it the agent takes `QUORATE_PIN` or asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pin_file: Option<PathBuf>,
 }
 
 /// How to reach NATS.
@@ -109,6 +102,7 @@ impl Configuration for AgentConfig {
             paths.push(&mut hsm.module);
             paths.extend(&mut hsm.pin_file);
         }
+        paths.extend(self.tpm.as_mut().and_then(|tpm| tpm.pin_file.as_mut()));
         paths
     }
 
@@ -122,7 +116,7 @@ impl Configuration for AgentConfig {
                 "nats.url must be a tls:// address; plain connections are not used".to_owned(),
             );
         }
-        Ok(())
+        hardware::check(self.hsm.as_ref(), self.tpm.as_ref(), self.kms.as_ref())
     }
 }
 
@@ -165,6 +159,36 @@ key = "tls/party.key"
             format!("{GOOD}\n[timeouts]\nsignn = 10\n"),
         ] {
             assert!(load(&bad).is_err(), "{bad}");
+        }
+    }
+
+    const HSM: &str = "\n[hsm]\nmodule = \"m.so\"\ntoken = \"t\"\n";
+
+    #[test]
+    fn refuses_two_ways_into_one_store_and_a_token_that_does_nothing() {
+        let both = format!("{GOOD}{HSM}key = \"k\"\n[kms]\nkey = \"k\"\n");
+        let error = load(&both).unwrap_err().to_string();
+        assert!(error.contains("only one of hsm.key"), "{error}");
+        let idle = format!("{GOOD}{HSM}");
+        let error = load(&idle).unwrap_err().to_string();
+        assert!(error.contains("set key, identity or shares"), "{error}");
+        let shares = load(&format!("{GOOD}{HSM}shares = true\n")).unwrap();
+        assert!(shares.hsm.unwrap().shares);
+    }
+
+    #[test]
+    fn a_section_this_build_cannot_use_says_how_to_rebuild() {
+        for (built, feature, section) in [
+            (cfg!(feature = "tpm"), "tpm", "\n[tpm]\n"),
+            (cfg!(feature = "kms"), "kms", "\n[kms]\nkey = \"alias/k\"\n"),
+        ] {
+            match load(&format!("{GOOD}{section}")) {
+                Ok(_) => assert!(built),
+                Err(error) => {
+                    let says = format!("rebuild with --features {feature}");
+                    assert!(!built && error.to_string().contains(&says), "{error}");
+                }
+            }
         }
     }
 }

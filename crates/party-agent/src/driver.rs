@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_messaging::{Event, MessagingError, Misbehaviour, Received, Session};
+use quorate_messaging::{
+    Event, IdentityUnavailable, MessagingError, Misbehaviour, Received, Session,
+};
 use quorate_mpc_protocol::{Abort, AbortReason, Ceremony, Effect, Incoming, Outcome, Outgoing, To};
 use quorate_types::node::Failure;
 use quorate_types::{Equivocation, PartyId, Recipient, SignedStatement, ValidRoster};
@@ -112,6 +114,7 @@ impl SessionFailure {
             },
             Self::Equivocated(_) => "equivocation",
             Self::PeerAborted { .. } => "peer-aborted",
+            Self::Messaging(MessagingError::Identity(_)) => IdentityUnavailable::CODE,
             Self::Messaging(_) => "messaging",
             Self::Local(_) => "local-fault",
         }

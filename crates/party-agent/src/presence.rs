@@ -188,7 +188,9 @@ impl Task {
             about,
             nonce,
         };
-        let signature = self.agent.sign(&recollection.signing_bytes());
+        let Some(signature) = self.sign(&recollection.signing_bytes()) else {
+            return;
+        };
         self.publish(&Presence::Recollection(SignedRecollection {
             recollection,
             signature,
@@ -296,14 +298,24 @@ impl Task {
             return Ok(());
         }
         let heartbeat = self.agent.heartbeat()?;
-        let signature = self.agent.sign(&heartbeat.signing_bytes());
         self.sent = Instant::now();
+        let Some(signature) = self.sign(&heartbeat.signing_bytes()) else {
+            return Ok(());
+        };
         self.publish(&Presence::Heartbeat(SignedHeartbeat {
             heartbeat,
             signature,
         }))
         .await;
         Ok(())
+    }
+
+    /// Nothing is said unsigned: a token that is away now may be back at the next heartbeat.
+    fn sign(&self, message: &[u8]) -> Option<[u8; 64]> {
+        let signed = self.agent.sign(message);
+        signed
+            .inspect_err(|error| tracing::warn!(%error, "cannot sign a heartbeat"))
+            .ok()
     }
 
     async fn publish(&self, presence: &Presence) {

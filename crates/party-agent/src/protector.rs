@@ -1,13 +1,13 @@
 //! `quorate agent protector`: what opens a custodian's store. The agent must be stopped meanwhile.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use quorate_storage::{EncryptedFileStore, Pkcs11Key};
 
 use crate::AgentConfig;
-use crate::config::HsmConfig;
+use crate::hardware::{DEFAULT_TCTI, HsmConfig, KmsConfig, TpmConfig};
 use crate::passphrase::{Asking, obtain};
 use crate::unlock::Unlock;
 
@@ -35,7 +35,9 @@ pub enum ProtectorCommand {
 const ADD_EXAMPLES: &str = "Examples:
   quorate agent protector add --config agent.toml --name spare-passphrase
   quorate agent protector add --config agent.toml --name hsm \\
-      --module /usr/lib/softhsm/libsofthsm2.so --token custodian --key quorate-store --create-key";
+      --module /usr/lib/softhsm/libsofthsm2.so --token custodian --key quorate-store --create-key
+  quorate agent protector add --config agent.toml --name tpm --tpm --pcrs 0,7
+  quorate agent protector add --config agent.toml --name kms --kms-key arn:aws:kms:eu-west-1:111122223333:key/1234";
 
 /// Which store.
 #[derive(Debug, Args)]
@@ -45,8 +47,9 @@ pub struct StoreArgs {
     config: PathBuf,
 }
 
-/// A new protector: a passphrase unless a token is named.
+/// A new protector: a passphrase unless a token, a TPM or a KMS key is named.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").multiple(false)))]
 pub struct NewArgs {
     #[command(flatten)]
     store: StoreArgs,
@@ -54,10 +57,10 @@ pub struct NewArgs {
     #[arg(long)]
     name: String,
     /// File holding the new passphrase, 0600; without it QUORATE_NEW_PASSPHRASE is taken, or asked for
-    #[arg(long, value_name = "FILE", conflicts_with = "module")]
+    #[arg(long, value_name = "FILE", group = "what")]
     new_passphrase_file: Option<PathBuf>,
     /// A hardware security module's PKCS#11 library
-    #[arg(long, value_name = "FILE", requires_all = ["token", "key"])]
+    #[arg(long, value_name = "FILE", group = "what", requires_all = ["token", "key"])]
     module: Option<PathBuf>,
     /// The token's label
     #[arg(long)]
@@ -68,7 +71,25 @@ pub struct NewArgs {
     /// Make the key in the token first; it can never leave it
     #[arg(long, requires = "module")]
     create_key: bool,
-    /// File holding the token's PIN, 0600; without it QUORATE_PIN is taken, or asked for
+    /// A TPM 2.0; the machine's own unless a TSS2 TCTI name is given
+    #[arg(long, value_name = "TCTI", group = "what", num_args = 0..=1, default_missing_value = DEFAULT_TCTI)]
+    tpm: Option<String>,
+    /// Bind to the present values of these PCRs, SHA-256 bank, such as 0,7
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "tpm")]
+    pcrs: Vec<u8>,
+    /// Bind to a PIN too: --pin-file, QUORATE_TPM_PIN, or asked for
+    #[arg(long, requires = "tpm")]
+    tpm_pin: bool,
+    /// A key at AWS KMS: id, ARN or alias
+    #[arg(long, value_name = "KEY", group = "what")]
+    kms_key: Option<String>,
+    /// The key's region; without it the ARN's or the environment's
+    #[arg(long, value_name = "REGION", requires = "kms_key")]
+    kms_region: Option<String>,
+    /// Use this URL instead of the region's
+    #[arg(long, value_name = "URL", requires = "kms_key")]
+    kms_endpoint: Option<String>,
+    /// File holding the token's or the TPM's PIN, 0600; without it QUORATE_PIN (QUORATE_TPM_PIN) is taken, or asked for
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
 }
@@ -123,32 +144,57 @@ impl StoreArgs {
 
 impl NewArgs {
     fn unlock(&self) -> anyhow::Result<Unlock> {
+        if let Some(tcti) = &self.tpm {
+            return self.tpm(tcti);
+        }
+        if let Some(key) = &self.kms_key {
+            return self.kms(key);
+        }
         match (&self.module, &self.token, &self.key) {
-            (Some(module), Some(token), Some(key)) => {
-                let unlock = Unlock::hsm(
-                    &HsmConfig {
-                        module: module.clone(),
-                        token: token.clone(),
-                        key: key.clone(),
-                        pin_file: self.pin_file.clone(),
-                    },
-                    Asking::Terminal,
-                )?;
-                if let (true, Unlock::Hsm { pin, .. }) = (self.create_key, &unlock) {
-                    Pkcs11Key::create(module, token, pin, key)?;
-                }
-                Ok(unlock)
-            }
+            (Some(module), Some(token), Some(key)) => self.hsm(module, token, key),
             (None, None, None) => {
                 let prompt = format!("New passphrase for {}: ", self.name);
                 let file = self.new_passphrase_file.as_deref();
-                Ok(Unlock::Passphrase(obtain(
-                    file,
-                    "QUORATE_NEW_PASSPHRASE",
-                    &prompt,
-                )?))
+                let phrase = obtain(file, "QUORATE_NEW_PASSPHRASE", &prompt)?;
+                Ok(Unlock::Passphrase(phrase))
             }
             _ => bail!("a token needs --module, --token and --key"),
         }
+    }
+
+    fn hsm(&self, module: &Path, token: &str, key: &str) -> anyhow::Result<Unlock> {
+        let hsm = HsmConfig {
+            module: module.to_owned(),
+            token: token.to_owned(),
+            key: Some(key.to_owned()),
+            identity: None,
+            shares: false,
+            pin_file: self.pin_file.clone(),
+        };
+        let unlock = Unlock::hsm(&hsm, key, Asking::Terminal)?;
+        if let (true, Unlock::Hsm { pin, .. }) = (self.create_key, &unlock) {
+            Pkcs11Key::create(module, token, pin, key)?;
+        }
+        Ok(unlock)
+    }
+
+    fn tpm(&self, tcti: &str) -> anyhow::Result<Unlock> {
+        let tpm = TpmConfig {
+            tcti: tcti.to_owned(),
+            pin: self.tpm_pin,
+            pin_file: self.pin_file.clone(),
+        };
+        tpm.built()?;
+        Ok(Unlock::tpm(&tpm, self.pcrs.clone(), Asking::Terminal)?)
+    }
+
+    fn kms(&self, key: &str) -> anyhow::Result<Unlock> {
+        let kms = KmsConfig {
+            key: key.to_owned(),
+            region: self.kms_region.clone(),
+            endpoint: self.kms_endpoint.clone(),
+        };
+        kms.built()?;
+        Ok(Unlock::Kms(kms))
     }
 }

@@ -185,7 +185,7 @@ mod tests {
         let same = Some(heartbeat(10));
         let two = [same.clone(), None];
         assert_eq!(verdict(&own, None, &two, (2, 3), false), Verdict::Serve);
-        let confirming = verdict(&own, None, &[same.clone()], (2, 3), false);
+        let confirming = verdict(&own, None, std::slice::from_ref(&same), (2, 3), false);
         let expected = Standing::Confirming {
             answers: 1,
             needed: 2,
@@ -228,7 +228,7 @@ mod tests {
     fn t25_an_old_disk_put_back_unmarked_is_found_out() {
         let own = heartbeat(10);
         let seen = Some(heartbeat(11));
-        let one = verdict(&own, None, &[seen.clone()], (2, 3), true);
+        let one = verdict(&own, None, std::slice::from_ref(&seen), (2, 3), true);
         assert!(
             matches!(one, Verdict::Stay(Standing::Quarantined { .. })),
             "{one:?}"

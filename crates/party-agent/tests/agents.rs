@@ -8,7 +8,10 @@
 
 mod support;
 
-use quorate_messaging::{Event, Session};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use quorate_messaging::{Event, IdentitySigner, IdentityUnavailable, PartyKeys, Session};
 use quorate_mpc_protocol::{Effect, Incoming, Seat, keygen};
 use quorate_testkit::sim::ceremony_rng;
 use quorate_types::node::{NodeReply, NodeRequest, Record, RunResult};
@@ -16,7 +19,9 @@ use quorate_types::{
     Action, CeremonyKind, Curve, DerivationPath, KeyId, Payload, Recipient, SessionDescriptor,
     SessionId, Threshold,
 };
+use rand_core::OsRng;
 use support::{Committee, begin, party, prepare};
+use zeroize::Zeroizing;
 
 fn refusal_code(reply: &NodeReply) -> &str {
     match reply {
@@ -320,4 +325,59 @@ async fn attestations_that_prove_nothing_are_not_kept() {
         .answer(NodeRequest::Keys { after: None })
         .await;
     assert_eq!(again, NodeReply::Keys(listings));
+}
+
+/// A token that may be pulled out.
+#[derive(Debug)]
+struct Token {
+    keys: PartyKeys,
+    gone: AtomicBool,
+}
+
+impl IdentitySigner for Token {
+    fn public(&self) -> [u8; 32] {
+        self.keys.identity()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], IdentityUnavailable> {
+        if self.gone.load(Ordering::SeqCst) {
+            return Err(IdentityUnavailable("no such token".to_owned()));
+        }
+        self.keys.sign(message)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_identity_is_gone_says_so_and_blames_nobody() {
+    let mut keys: Vec<_> = (0..3).map(|_| PartyKeys::generate(&mut OsRng)).collect();
+    let inside = keys.remove(0);
+    let bytes = inside.to_secret_bytes();
+    let channel = Zeroizing::new(<[u8; 32]>::try_from(&bytes[32..]).unwrap());
+    let token = Arc::new(Token {
+        keys: inside,
+        gone: AtomicBool::new(false),
+    });
+    keys.insert(0, PartyKeys::with_signer(token.clone(), &channel));
+    let committee = Committee::with_keys(2, keys, 3).await;
+    let key = committee.active_key("k", Curve::Ed25519).await;
+
+    let intent = sign_raw(&committee, key.id, b"gone");
+    let quorum = [party(1), party(2)];
+    let nonces = committee.prepare(&intent, &quorum, &[1, 2]).await;
+    token.gone.store(true, Ordering::SeqCst);
+    let replies = committee.begin(&intent, &nonces, &[1]).await;
+    let NodeReply::Failed(failure) = &replies[0] else {
+        panic!("it did something: {replies:?}");
+    };
+    assert_eq!(failure.code, "identity-unavailable");
+    assert!(failure.reason.contains("no such token"), "{failure:?}");
+    assert!(failure.culprits.is_empty() && failure.missing.is_empty());
+
+    token.gone.store(false, Ordering::SeqCst);
+    let intent = sign_raw(&committee, key.id, b"back");
+    let replies = committee.run(&intent, &quorum, &[1, 2]).await;
+    assert!(
+        replies.iter().all(|r| matches!(r, NodeReply::Finished(_))),
+        "{replies:?}"
+    );
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use quorate_orchestrator::command::OrchestratorArgs;
 use quorate_party_agent::command::{AgentArgs, LocalArgs, UnsealArgs};
+use quorate_party_agent::identity_command::IdentityCommand;
 use quorate_party_agent::protector::ProtectorCommand;
 use quorate_types::{Curve, DerivationPath, KeyName, Network, Scheme};
 
@@ -106,9 +107,12 @@ pub enum RunAgent {
         after_help = "Example:\n  quorate agent accept-clock --config custodians/party-1/agent.toml"
     )]
     AcceptClock(LocalArgs),
-    /// What opens its store: passphrases, hardware security modules
+    /// What opens its store: passphrases, hardware security modules, TPMs, AWS KMS
     #[command(subcommand)]
     Protector(ProtectorCommand),
+    /// Its identity, if that is in a hardware security module
+    #[command(subcommand)]
+    Identity(IdentityCommand),
 }
 
 #[derive(Debug, Subcommand)]

@@ -63,6 +63,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Agent(RunAgent::Protector(command)) => {
             quorate_party_agent::protector::run(&command)
         }
+        Command::Agent(RunAgent::Identity(command)) => {
+            quorate_party_agent::identity_command::run(&command)
+        }
         Command::Orchestrator(RunOrchestrator::Run(args)) => commands::orchestrator(args).await,
     }
 }

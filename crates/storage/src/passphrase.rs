@@ -38,7 +38,7 @@ impl Passphrase {
     }
 
     /// The characters, for whoever must hand them on.
-    #[cfg(feature = "pkcs11")]
+    #[cfg(any(feature = "pkcs11", feature = "tpm"))]
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::files::{self, Disk, FileError, SystemDisk, create_private_dir};
-use crate::locked::LockedKey;
 use crate::protector::{Entry, Protector, StoreKey};
-use crate::{KdfParams, SealedBox, seal};
+use crate::{KdfParams, SealedBox, Sealer};
 
 /// Why the store does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +47,17 @@ pub enum StoreError {
     #[cfg(feature = "pkcs11")]
     #[error(transparent)]
     Pkcs11(#[from] crate::Pkcs11Error),
+    /// The TPM.
+    #[cfg(feature = "tpm")]
+    #[error(transparent)]
+    Tpm(#[from] crate::TpmError),
+    /// AWS KMS.
+    #[cfg(feature = "kms")]
+    #[error(transparent)]
+    Kms(#[from] crate::KmsError),
+    /// Left out of this build.
+    #[error("this build was made without {0}; rebuild with --features {0}")]
+    NotBuilt(&'static str),
     /// The store has no protector of the kind offered.
     #[error("{} is not protected by a {kind}; it is by: {present}", path.display())]
     NoSuchProtector {
@@ -72,11 +82,23 @@ pub enum StoreError {
     /// The cipher failed, which only happens for impossible lengths.
     #[error("sealing failed")]
     Seal,
-    /// A sealed file does not open under this store's key and its own name.
-    #[error("{} does not open: it is damaged, or belongs to another party, key or epoch; restore it from a backup", path.display())]
+    /// A sealed item does not open under this store's key and its own name.
+    #[error(
+        "{place} does not open: it is damaged, or belongs to another party, key or epoch; restore it from a backup"
+    )]
     Damaged {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the object in a token.
+        place: String,
+    },
+    /// Larger than a token is asked to keep.
+    #[error("{name} has {bytes} bytes, and a token keeps at most {max}; keep such items in files")]
+    TooLarge {
+        /// Which item.
+        name: ItemName,
+        /// Its bytes.
+        bytes: usize,
+        /// The bound.
+        max: usize,
     },
     /// No such item.
     #[error("no {0} in the store")]
@@ -170,7 +192,7 @@ impl FromStr for ItemName {
 pub struct ProtectorInfo {
     /// Its name.
     pub name: String,
-    /// `passphrase` or `pkcs11`.
+    /// `passphrase`, `pkcs11`, `tpm` or `kms`.
     pub kind: &'static str,
 }
 
@@ -206,8 +228,7 @@ const FIRST_PROTECTOR: &str = "first";
 pub struct EncryptedFileStore {
     disk: Box<dyn Disk>,
     directory: PathBuf,
-    party: PartyId,
-    key: LockedKey,
+    sealer: Sealer,
     /// Held locked for as long as the store is open. None only on a test's disk, which has one user.
     _lock: Option<File>,
 }
@@ -258,8 +279,7 @@ impl EncryptedFileStore {
         let store = Self {
             disk,
             directory: directory.to_owned(),
-            party: party.clone(),
-            key: locked(&key)?,
+            sealer: Sealer::new(party.clone(), &key)?,
             _lock: lock,
         };
         store.write_header(vec![Named {
@@ -308,11 +328,11 @@ impl EncryptedFileStore {
                 )
             }
         };
+        let key = unwrap_with(protector, &protectors, party, directory)?;
         let store = Self {
             disk,
             directory: directory.to_owned(),
-            party: party.clone(),
-            key: locked(&*unwrap_with(protector, &protectors, party, directory)?)?,
+            sealer: Sealer::new(party.clone(), &key)?,
             _lock: lock,
         };
         files::sweep_temporaries(&*store.disk, directory)?;
@@ -350,7 +370,7 @@ impl EncryptedFileStore {
                 exists: true,
             });
         }
-        let entry = self.wrap_with(&protector.into())?;
+        let entry = self.wrap(protector)?;
         named.push(Named {
             name: name.to_owned(),
             entry,
@@ -397,17 +417,24 @@ impl EncryptedFileStore {
                     name: name.to_owned(),
                     exists: false,
                 })?;
-        old.entry = self.wrap_with(&protector.into())?;
+        old.entry = self.wrap(protector)?;
         self.write_header(named)
     }
 
-    fn wrap_with(&self, protector: &Protector<'_>) -> Result<Entry, StoreError> {
-        let key = Zeroizing::new(*self.key.expose()?);
-        protector.wrap(&key, &purpose(&self.party))
+    /// What seals this store's items, for keeping them elsewhere; the store stays open meanwhile.
+    #[must_use]
+    pub fn sealer(&self) -> Sealer {
+        self.sealer.clone()
+    }
+
+    fn wrap<'p>(&self, protector: impl Into<Protector<'p>>) -> Result<Entry, StoreError> {
+        let context = purpose(self.sealer.party());
+        let key = Zeroizing::new(*self.sealer.key()?);
+        protector.into().wrap(&key, &context)
     }
 
     fn named(&self) -> Result<Vec<Named>, StoreError> {
-        match read_header(&*self.disk, &self.directory, &self.party)? {
+        match read_header(&*self.disk, &self.directory, self.sealer.party())? {
             AnyHeader::Current(header) => Ok(header.protectors),
             AnyHeader::First(_) => Err(StoreError::Version(1)),
         }
@@ -416,7 +443,7 @@ impl EncryptedFileStore {
     fn write_header(&self, protectors: Vec<Named>) -> Result<(), StoreError> {
         let header = Header {
             version: VERSION,
-            party: self.party.clone(),
+            party: self.sealer.party().clone(),
             protectors,
         };
         let json = serde_json::to_vec_pretty(&header).map_err(|_| StoreError::Seal)?;
@@ -432,7 +459,7 @@ impl EncryptedFileStore {
     /// # Errors
     /// The file system's; an item already there is then untouched.
     pub fn put(&self, name: ItemName, secret: &[u8]) -> Result<(), StoreError> {
-        let sealed = seal::seal(self.key.expose()?, &self.associated_data(name), secret)?;
+        let sealed = self.sealer.seal(name, secret)?;
         Ok(files::replace(&*self.disk, &self.path(name), &sealed)?)
     }
 
@@ -446,8 +473,11 @@ impl EncryptedFileStore {
             Err(e) if e.is_not_found() => return Err(StoreError::Missing(name)),
             other => other?,
         };
-        seal::open(self.key.expose()?, &self.associated_data(name), &sealed)
-            .ok_or(StoreError::Damaged { path })
+        self.sealer
+            .open(name, &sealed)
+            .ok_or_else(|| StoreError::Damaged {
+                place: path.display().to_string(),
+            })
     }
 
     /// Deletes an item durably; one that is not there is fine.
@@ -476,14 +506,6 @@ impl EncryptedFileStore {
 
     fn path(&self, name: ItemName) -> PathBuf {
         self.directory.join(format!("{name}{SUFFIX}"))
-    }
-
-    fn associated_data(&self, name: ItemName) -> Vec<u8> {
-        // Cannot fail: both parts encode into memory.
-        let mut data = b"quorate/sealed-item/v1".to_vec();
-        let encoded = borsh::to_vec(&(&self.party, name)).unwrap_or_default();
-        data.extend_from_slice(&encoded);
-        data
     }
 }
 
@@ -534,10 +556,6 @@ fn unwrap_with(
         kind: protector.kind(),
         present: present.join(", "),
     }))
-}
-
-fn locked(key: &[u8; 32]) -> Result<LockedKey, StoreError> {
-    LockedKey::new(key).map_err(|cause| StoreError::Memory(cause.to_string()))
 }
 
 fn purpose(party: &PartyId) -> String {

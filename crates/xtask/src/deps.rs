@@ -35,7 +35,7 @@ const THRESHOLD: &[&str] = &[
     "frost-secp256k1-tr",
 ];
 /// Clients of key hardware and key services: only storage names them.
-const KEY_HARDWARE: &[&str] = &["cryptoki", "tss-esapi", "aws-sdk-kms"];
+const KEY_HARDWARE: &[&str] = &["cryptoki", "tss-esapi", "aws-config", "aws-sdk-kms"];
 /// Crates whose every use is development.
 const DEVELOPMENT: &[&str] = &["quorate-testkit", "xtask"];
 /// Exact versions: the protocols' checks and the reading of their errors depend on them.

@@ -61,11 +61,17 @@ impl Dependency {
     }
 }
 
-/// Runs `cargo metadata` on the locked workspace.
+/// Runs `cargo metadata` on the locked workspace, with the features that are off by default: they are built and shipped too.
 pub fn load() -> anyhow::Result<Metadata> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--locked"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--all-features",
+        ])
         .output()
         .context("cannot run cargo metadata")?;
     ensure!(

@@ -6,7 +6,7 @@ use quorate_types::canonical::tagged_hash;
 use quorate_types::{PartyId, ValidRoster};
 
 use crate::wire::{LinkMessage, VERSION};
-use crate::{PartyKeys, Refusal};
+use crate::{IdentityUnavailable, PartyKeys, Refusal};
 
 /// No link message is longer, in bytes.
 const MAX_LEN: usize = 1024;
@@ -71,9 +71,13 @@ impl LinkStatement {
         [DOMAIN.as_bytes(), &[0], hash.as_bytes()].concat()
     }
 
-    pub(super) fn sign(self, keys: &PartyKeys, roster: &ValidRoster) -> Bytes {
-        let signature = keys.sign(&self.signing_bytes(roster));
-        LinkMessage {
+    pub(super) fn sign(
+        self,
+        keys: &PartyKeys,
+        roster: &ValidRoster,
+    ) -> Result<Bytes, IdentityUnavailable> {
+        let signature = keys.sign(&self.signing_bytes(roster))?;
+        let message = LinkMessage {
             version: VERSION,
             sender: self.sender.to_string(),
             recipient: self.recipient.to_string(),
@@ -83,9 +87,8 @@ impl LinkStatement {
             handshake: Bytes::copy_from_slice(&self.handshake),
             body: self.body,
             signature: Bytes::copy_from_slice(&signature),
-        }
-        .encode_to_vec()
-        .into()
+        };
+        Ok(message.encode_to_vec().into())
     }
 
     pub(super) fn decode(bytes: Bytes, roster: &ValidRoster) -> Result<Self, Refusal> {

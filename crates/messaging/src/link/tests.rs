@@ -265,7 +265,9 @@ fn t14_a_handshake_from_someone_else_is_refused() {
         ("party-9", "party-2", 2, Refusal::UnknownSender),
     ];
     for (sender, recipient, signer, refusal) in cases {
-        let bytes = statement(sender, recipient).sign(&world.keys[signer], &world.roster);
+        let bytes = statement(sender, recipient)
+            .sign(&world.keys[signer], &world.roster)
+            .unwrap();
         assert_eq!(links[1].on_message(bytes, at(0)), Err(refusal));
     }
     let junk = Bytes::from(vec![0; 2000]);

@@ -15,7 +15,7 @@ use crate::replay::Window;
 use crate::session::Event;
 use crate::subjects::session_patterns;
 use crate::transport::{Transport, TransportError};
-use crate::{Counters, PartyKeys};
+use crate::{Counters, IdentityUnavailable, PartyKeys};
 
 mod inbound;
 mod shared;
@@ -119,6 +119,9 @@ pub enum MessagingError {
     /// More messages than any ceremony sends.
     #[error("session {}: too many messages", .0.short())]
     TooManyMessages(SessionId),
+    /// This party cannot sign now.
+    #[error(transparent)]
+    Identity(#[from] IdentityUnavailable),
     /// The payload cannot be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -230,7 +233,7 @@ impl Session {
     /// for a while: as long as this session is open, and for the grace time after.
     ///
     /// # Errors
-    /// [`MessagingError::NotParticipant`], [`MessagingError::Seal`], [`MessagingError::TooManyMessages`], or a lasting
+    /// [`MessagingError::NotParticipant`], [`MessagingError::Seal`], [`MessagingError::TooManyMessages`], [`MessagingError::Identity`], or a lasting
     /// [`MessagingError::Transport`].
     pub async fn send(
         &self,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{MessagingError, MessengerOptions, SessionSpec, lock};
 use crate::control::{Control, ControlStatement};
 use crate::envelope::{Header, SealedPayload, VerifiedEnvelope};
+use crate::identity::signed;
 use crate::link::{Action, Link};
 use crate::outbox::{Links, Outgoing, Sender};
 use crate::pending::Pending;
@@ -235,7 +236,7 @@ impl Shared {
             timestamp: sender.now.unix,
         };
         let sealed = SealedPayload::seal(header, payload, &mut OsRng)?;
-        let out = core.outbox.send(sealed, &peers, &sender);
+        let out = core.outbox.send(sealed, &peers, &sender)?;
         self.counters.count_sent();
         // Sealing may have asked for a channel.
         self.timers_changed.notify_one();
@@ -254,7 +255,7 @@ impl Shared {
             let stamp = core.stamp_have(now.unix);
             self.control(&core, Control::Have(rows), stamp)
         };
-        self.publish(vec![out]).await;
+        self.publish(out.into_iter().collect()).await;
     }
 
     pub(super) async fn abort(&self, slot: &Slot, reason: &str, evidence: Vec<SignedStatement>) {
@@ -262,13 +263,14 @@ impl Shared {
             let mut core = lock(&slot.core);
             let reason = reason.to_owned();
             let out = self.control(&core, Control::Abort { reason, evidence }, self.now().unix);
-            core.abort = Some(out.payload.clone());
+            core.abort = out.as_ref().map(|out| out.payload.clone());
             out
         };
-        self.publish(vec![out]).await;
+        self.publish(out.into_iter().collect()).await;
     }
 
-    fn control(&self, core: &SessionCore, control: Control, timestamp: u64) -> Outgoing {
+    /// `None` when the identity cannot sign now.
+    fn control(&self, core: &SessionCore, control: Control, timestamp: u64) -> Option<Outgoing> {
         let statement = ControlStatement {
             session: core.id,
             kind: core.kind,
@@ -276,10 +278,10 @@ impl Shared {
             timestamp,
             control,
         };
-        Outgoing {
-            payload: statement.sign(&self.keys, &self.roster),
+        Some(Outgoing {
+            payload: signed(statement.sign(&self.keys, &self.roster))?,
             subject: self.control_subject(core),
-        }
+        })
     }
 
     pub(super) fn control_subject(&self, core: &SessionCore) -> Subject {

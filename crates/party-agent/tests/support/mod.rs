@@ -39,10 +39,15 @@ pub fn party(number: usize) -> PartyId {
 impl Committee {
     /// `t` of `n`, with the first `real` parties as agents.
     pub async fn new(t: u16, n: u16, real: usize) -> Self {
+        let keys = (0..n).map(|_| PartyKeys::generate(&mut OsRng)).collect();
+        Self::with_keys(t, keys, real).await
+    }
+
+    /// `t` of as many as there are keys.
+    pub async fn with_keys(t: u16, keys: Vec<PartyKeys>, real: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let keys: Vec<_> = (0..n)
-            .map(|_| Arc::new(PartyKeys::generate(&mut OsRng)))
-            .collect();
+        let n = u16::try_from(keys.len()).unwrap();
+        let keys: Vec<_> = keys.into_iter().map(Arc::new).collect();
         let operator = SigningKey::generate(&mut OsRng);
         let parties = (1..).zip(&keys).map(|(number, keys)| PartyEntry {
             id: party(number),

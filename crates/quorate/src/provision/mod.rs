@@ -134,7 +134,7 @@ fn write_store(dir: &Path, id: &PartyId, keys: &PartyKeys) -> anyhow::Result<()>
     let data = dir.join("data");
     create_private_dir(&data)?;
     let store = EncryptedFileStore::create(&boot::store_dir(&data), id, &passphrase)?;
-    store.put(boot::identity_item(), &*keys.to_secret_bytes())?;
+    store.put(boot::identity_item(), &keys.to_secret_bytes())?;
     Ok(())
 }
 
@@ -154,6 +154,8 @@ fn write_custodian(
         data: "data".into(),
         passphrase_file: Some("passphrase".into()),
         hsm: None,
+        tpm: None,
+        kms: None,
         nats: NatsConfig {
             url: format!("tls://{}:{}", spec.host, spec.nats_port),
             ca: "tls/ca.crt".into(),

@@ -1,10 +1,14 @@
-//! A custodian whose store a hardware token opens: SoftHSM2, through the command line.
+//! A custodian whose store a hardware token opens, or whose identity is in one: SoftHSM2, through the command line.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Ran, quorate};
+use quorate_party_agent::boot::{identity_item, store_dir};
+use quorate_party_agent::passphrase;
+use quorate_storage::{EncryptedFileStore, ItemKind};
+
+use crate::support::{Cluster, Ran, Setup, cluster::party, quorate};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PIN: &str = "493827";
@@ -108,4 +112,88 @@ fn a_token_opens_a_custodians_store_instead_of_the_passphrase() {
     std::fs::write(&agent, text).unwrap();
     let passphrase = run(&["run", "--check-config"], PIN).failed().stderr;
     assert!(passphrase.contains("it is by: pkcs11"), "{passphrase}");
+}
+
+/// `roster.json` of every custodian, the operator and the orchestrator.
+fn rosters(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rosters(&path));
+        } else if path.ends_with("roster.json") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Moves party-1's identity and its coming shares into a token: the key is made there, the rosters name it, and the configuration its label.
+fn move_identity(root: &Path, softhsm: &Path) {
+    let home = root.join("custodians/party-1");
+    let agent = home.join("agent.toml");
+    let pin = home.join("pin");
+    quorate_storage::write_private(&pin, PIN.as_bytes()).unwrap();
+    let identity = |what: &str| {
+        let mut command = quorate();
+        command.args(["agent", "identity", what, "--config"]);
+        command.arg(&agent).env("SOFTHSM2_CONF", softhsm);
+        Ran::of(&mut command, LIMIT).ok().stdout.trim().to_owned()
+    };
+    let old = identity("show");
+    let text = std::fs::read_to_string(&agent).unwrap();
+    let hsm = format!(
+        "\n[hsm]\nmodule = \"{}\"\ntoken = \"custodian\"\nidentity = \"identity\"\nshares = true\npin_file = \"pin\"\n",
+        module()
+    );
+    std::fs::write(&agent, text + &hsm).unwrap();
+    let new = identity("create");
+    assert_eq!(identity("show"), new);
+    assert_eq!((old.len(), new.len()), (64, 64));
+    let files = rosters(root);
+    assert!(!files.is_empty());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&old), "{}", file.display());
+        std::fs::write(&file, text.replace(&old, &new)).unwrap();
+    }
+}
+
+#[test]
+fn an_identity_and_shares_in_a_token_make_and_use_a_key_and_the_store_holds_neither() {
+    let dir = tempfile::tempdir().unwrap();
+    let softhsm = token(dir.path());
+    let mut cluster = Cluster::start_prepared(Setup::new(2, 3), |root| {
+        move_identity(root, &softhsm);
+        vec![("SOFTHSM2_CONF", softhsm.clone())]
+    });
+    cluster.create_key("sol", "ed25519", &["--raw-signing"]);
+    // So that party-1 is needed.
+    cluster.kill(3);
+    cluster.json(&["sign", "--key", "sol", "--message", "by a token"]);
+    cluster.restart(1);
+    cluster.json(&["sign", "--key", "sol", "--message", "and again"]);
+    cluster.stop();
+
+    let home = cluster.custodian(1);
+    let secret = passphrase::obtain(Some(&home.join("passphrase")), "NONE", "").unwrap();
+    let store =
+        EncryptedFileStore::open(&store_dir(&home.join("data")), &party(1), &secret).unwrap();
+    let kept = store.get(identity_item()).unwrap();
+    assert_eq!(kept.len(), 32, "only the channel key");
+    assert_eq!(store.list(ItemKind::Share).unwrap(), [], "shares in files");
+    drop(store);
+
+    // Without its token the agent does not start, and says why.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = quorate();
+    command.args(["agent", "run", "--check-config", "--config"]);
+    command
+        .arg(home.join("agent.toml"))
+        .env("SOFTHSM2_CONF", token(elsewhere.path()));
+    let refused = Ran::of(&mut command, LIMIT).failed().stderr;
+    assert!(
+        refused.contains("no Ed25519 key labelled \"identity\""),
+        "{refused}"
+    );
 }

@@ -19,6 +19,7 @@ mod faults;
 mod hostile_orchestrator;
 mod hsm;
 mod input;
+mod keepers;
 mod keys;
 mod restart;
 mod restored;

@@ -232,6 +232,7 @@ fn t14_forged_envelopes_from_an_insiders_nats_user_are_refused_and_the_session_f
         SealedPayload::seal(header, b"forged", &mut OsRng)
             .unwrap()
             .envelope(&stranger, &[])
+            .unwrap()
     };
     let sender = party(3);
     let to_all = Subject::Broadcast {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["init"],
     &["up"],
@@ -26,6 +26,10 @@ const COMMANDS: [&[&str]; 22] = [
     &["agent", "seal"],
     &["agent", "status"],
     &["agent", "accept-clock"],
+    &["agent", "protector"],
+    &["agent", "protector", "add"],
+    &["agent", "identity"],
+    &["agent", "identity", "create"],
     &["orchestrator"],
     &["orchestrator", "run"],
 ];

@@ -69,6 +69,7 @@ pub struct Cluster {
     nats: Option<Process>,
     agents: BTreeMap<u16, Process>,
     orchestrator: Option<Process>,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 pub fn party(number: u16) -> PartyId {
@@ -78,6 +79,14 @@ pub fn party(number: u16) -> PartyId {
 impl Cluster {
     /// A copy of the template, all of it running and answering.
     pub fn start(setup: Setup) -> Self {
+        Self::start_prepared(setup, |_| Vec::new())
+    }
+
+    /// The same, after `prepare` did something to its directory; what it returns is the agents' environment.
+    pub fn start_prepared(
+        setup: Setup,
+        prepare: impl FnOnce(&Path) -> Vec<(&'static str, PathBuf)>,
+    ) -> Self {
         let source = template(setup.t, setup.n, setup.committee);
         let dir = tempfile::tempdir().unwrap();
         copy(&source, &dir.path().join("cluster"));
@@ -89,9 +98,11 @@ impl Cluster {
             nats: None,
             agents: BTreeMap::new(),
             orchestrator: None,
+            environment: Vec::new(),
         };
         std::fs::create_dir(cluster.file("logs")).unwrap();
         cluster.set_timeouts(setup.timeouts);
+        cluster.environment = prepare(&cluster.root());
         cluster.start_nats();
         for number in 1..=setup.n {
             cluster.spawn_agent(number);
@@ -180,6 +191,7 @@ impl Cluster {
             .args(["--nats-url", &self.nats_url()])
             .args(more)
             .env("QUORATE_LOG", self.log);
+        command.envs(self.environment.iter().cloned());
         let name = format!("party-{number}");
         let log = self.file(&format!("logs/{name}.log"));
         self.agents

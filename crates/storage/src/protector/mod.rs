@@ -1,71 +1,69 @@
 //! What the store key is wrapped under. Several protectors may guard one store; any one of them opens it.
+//!
+//! A kind is a file of its own that implements [`Wrap`], and a variant of [`Entry`]. Entries are read and kept by every build;
+//! only what wraps and unwraps them is left out with a kind's feature.
 
+mod entry;
+#[cfg(feature = "kms")]
+mod kms;
+mod passphrase;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
+#[cfg(feature = "tpm")]
+mod tpm;
 
-use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+
 use zeroize::Zeroizing;
 
+pub(crate) use entry::Entry;
+#[cfg(feature = "kms")]
+pub use kms::{KmsError, KmsKey};
 #[cfg(feature = "pkcs11")]
-pub use pkcs11::{Pkcs11Entry, Pkcs11Error, Pkcs11Key};
+pub use pkcs11::Pkcs11Key;
+#[cfg(feature = "tpm")]
+pub use tpm::{Tpm, TpmError};
 
-use crate::{Passphrase, SealedBox, StoreError};
-
-/// Someone or something that can wrap and unwrap the store key now: a passphrase that was typed, a token that is logged in.
-#[derive(Debug, Clone, Copy)]
-pub enum Protector<'a> {
-    /// A passphrase, through Argon2id.
-    Passphrase(&'a Passphrase),
-    /// A non-extractable AES key in a PKCS#11 token.
-    #[cfg(feature = "pkcs11")]
-    Pkcs11(&'a Pkcs11Key),
-}
-
-impl<'a> From<&'a Passphrase> for Protector<'a> {
-    fn from(passphrase: &'a Passphrase) -> Self {
-        Self::Passphrase(passphrase)
-    }
-}
-
-#[cfg(feature = "pkcs11")]
-impl<'a> From<&'a Pkcs11Key> for Protector<'a> {
-    fn from(key: &'a Pkcs11Key) -> Self {
-        Self::Pkcs11(key)
-    }
-}
-
-/// A wrapped store key, as the store's header keeps it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub(crate) enum Entry {
-    /// Under a passphrase.
-    Passphrase(SealedBox),
-    /// Under a key in a PKCS#11 token.
-    #[cfg(feature = "pkcs11")]
-    Pkcs11(Pkcs11Entry),
-}
+use crate::StoreError;
 
 /// The store's key.
 pub(crate) type StoreKey = Zeroizing<[u8; 32]>;
 
+/// What every kind of protector does.
+pub(crate) trait Wrap: Debug {
+    /// The kind of the entries it makes and opens: [`Entry::kind`].
+    fn kind(&self) -> &'static str;
+
+    /// Wraps a store key; `context` names the store and is bound.
+    fn wrap(&self, key: &StoreKey, context: &str) -> Result<Entry, StoreError>;
+
+    /// Unwraps an entry. `None`: the entry is of another kind.
+    fn unwrap(
+        &self,
+        entry: &Entry,
+        context: &str,
+    ) -> Option<Result<Zeroizing<Vec<u8>>, StoreError>>;
+}
+
+/// Someone or something that can wrap and unwrap the store key now: a [`Passphrase`](crate::Passphrase) that was typed, a key in a
+/// token that is logged in, a TPM, a key at AWS.
+#[derive(Debug, Clone, Copy)]
+pub struct Protector<'a>(&'a dyn Wrap);
+
+impl<'a, W: Wrap> From<&'a W> for Protector<'a> {
+    fn from(kind: &'a W) -> Self {
+        Self(kind)
+    }
+}
+
 impl Protector<'_> {
-    pub(crate) const fn kind(&self) -> &'static str {
-        match self {
-            Self::Passphrase(_) => "passphrase",
-            #[cfg(feature = "pkcs11")]
-            Self::Pkcs11(_) => "pkcs11",
-        }
+    pub(crate) fn kind(&self) -> &'static str {
+        self.0.kind()
     }
 
     /// Wraps a store key; `context` names the store and is bound.
     pub(crate) fn wrap(&self, key: &StoreKey, context: &str) -> Result<Entry, StoreError> {
-        match self {
-            Self::Passphrase(passphrase) => {
-                SealedBox::seal(passphrase, context, &**key).map(Entry::Passphrase)
-            }
-            #[cfg(feature = "pkcs11")]
-            Self::Pkcs11(token) => Ok(Entry::Pkcs11(token.wrap(key, context)?)),
-        }
+        self.0.wrap(key, context)
     }
 
     /// Unwraps an entry of this protector's kind. `None`: the entry is of another kind.
@@ -74,33 +72,12 @@ impl Protector<'_> {
         entry: &Entry,
         context: &str,
     ) -> Option<Result<StoreKey, StoreError>> {
-        let bytes = match (self, entry) {
-            (Self::Passphrase(passphrase), Entry::Passphrase(sealed)) => {
-                sealed.open(passphrase, context)
-            }
-            #[cfg(feature = "pkcs11")]
-            (Self::Pkcs11(token), Entry::Pkcs11(entry)) => {
-                token.unwrap(entry, context).map_err(Into::into)
-            }
-            #[cfg(feature = "pkcs11")]
-            _ => return None,
-        };
+        let bytes = self.0.unwrap(entry, context)?;
         Some(
             bytes.and_then(|bytes| match <[u8; 32]>::try_from(bytes.as_slice()) {
                 Ok(key) => Ok(Zeroizing::new(key)),
                 Err(_) => Err(StoreError::Seal),
             }),
         )
-    }
-}
-
-impl Entry {
-    /// What kind of protector it takes: `passphrase`, `pkcs11`.
-    pub(crate) const fn kind(&self) -> &'static str {
-        match self {
-            Self::Passphrase(_) => "passphrase",
-            #[cfg(feature = "pkcs11")]
-            Self::Pkcs11(_) => "pkcs11",
-        }
     }
 }
