@@ -1,9 +1,12 @@
-//! What a custodian keeps on disk: sealed secrets ([`EncryptedFileStore`]) and the ledger of what it has done ([`Ledger`]).
+//! What a custodian keeps on disk: sealed secrets ([`EncryptedFileStore`]) and the ledger of what it has done ([`Ledger`]); and what
+//! brings it back when the disk is gone: [`backup`]s, kept in [`blobs`].
 //!
 //! Secrets are sealed with XChaCha20-Poly1305 under a random store key; the store key is wrapped by a key derived from a
 //! passphrase with Argon2id (RFC 9106), or by a key in a hardware security module, or by several of them. The associated data binds party, kind, id and epoch, so a sealed file moved
 //! to another name, key or party does not open.
 
+pub mod backup;
+pub mod blobs;
 mod files;
 mod ledger;
 mod passphrase;

@@ -31,7 +31,6 @@ impl Passphrase {
     }
 
     /// The characters, for whoever must hand them on.
-    #[cfg(feature = "pkcs11")]
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
