@@ -1,5 +1,5 @@
 //! What a custodian keeps on disk: sealed secrets ([`EncryptedFileStore`]) and the ledger of what it has done ([`Ledger`]); and what
-//! brings it back when the disk is gone: [`backup`]s, kept in [`blobs`].
+//! brings it back when the disk is gone: [`backup`]s, kept in [`blobs`], whose key is in [`escrow`]. [`vault`] keeps parts of clients' secrets.
 //!
 //! Secrets are sealed with XChaCha20-Poly1305 under a random store key; the store key is wrapped by a key derived from a
 //! passphrase with Argon2id (RFC 9106), or by a key in a hardware security module, or by several of them. The associated data binds party, kind, id and epoch, so a sealed file moved
@@ -7,6 +7,7 @@
 
 pub mod backup;
 pub mod blobs;
+pub mod escrow;
 mod files;
 mod ledger;
 mod passphrase;
