@@ -15,6 +15,7 @@ mod protector;
 mod seal;
 mod secret_store;
 mod store;
+pub mod vault;
 
 pub use files::{FileError, create_private_dir, read_private, write_private};
 pub use ledger::{Begun, Ledger, LedgerError, RestoreMark, Start};
