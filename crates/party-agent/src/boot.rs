@@ -30,6 +30,21 @@ pub fn store_dir(data: &Path) -> PathBuf {
     data.join("store")
 }
 
+/// The ledger in an agent's data directory.
+#[must_use]
+pub fn ledger_file(data: &Path) -> PathBuf {
+    data.join("ledger.redb")
+}
+
+/// A party's keys from the 64 bytes in its store.
+///
+/// # Errors
+/// [`BootError::Identity`]
+pub fn identity_keys(bytes: &[u8]) -> Result<PartyKeys, BootError> {
+    let bytes = <[u8; 64]>::try_from(bytes).map_err(|_| BootError::Identity)?;
+    Ok(PartyKeys::from_secret_bytes(&Zeroizing::new(bytes)))
+}
+
 /// Why an agent does not come up.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
@@ -103,11 +118,9 @@ pub struct Opened {
 pub fn open(config: &AgentConfig, unlock: &Unlock) -> Result<Opened, BootError> {
     let roster = quorate_service::load_roster(&config.roster)?;
     let store = unlock.open_store(config)?;
-    let bytes = store.get(identity_item())?;
-    let bytes = <[u8; 64]>::try_from(bytes.as_slice()).map_err(|_| BootError::Identity)?;
-    let keys = PartyKeys::from_secret_bytes(&Zeroizing::new(bytes));
+    let keys = identity_keys(&store.get(identity_item())?)?;
     check_identity(&roster, &config.party, &keys)?;
-    let ledger = Ledger::open(&config.data.join("ledger.redb"))?;
+    let ledger = Ledger::open(&ledger_file(&config.data))?;
     Ok(Opened {
         roster,
         store: Arc::new(store),

@@ -5,9 +5,11 @@
 //! transactions are parsed and hashed here.
 
 pub mod agent;
+pub mod backup;
 pub mod boot;
 pub mod command;
 pub mod config;
+pub mod drill;
 pub mod driver;
 pub mod judge;
 pub mod keybook;

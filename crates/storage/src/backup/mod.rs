@@ -19,6 +19,7 @@ use quorate_types::{Curve, Hash32, KeyId, KeyName, PartyId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use age::x25519::Identity as AgeIdentity;
 pub use crypt::{Lock, Opener, parse_identities, parse_recipient};
 pub use object::{ObjectName, Reader};
 
