@@ -88,7 +88,7 @@ fn refuse_too_open(path: &Path, wanted: u32) -> Result<(), FileError> {
 /// # Errors
 /// The operating system's; the old file is then untouched.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    let directory = directory_of(path);
     let temporary = directory.join(format!(".{:016x}.tmp", OsRng.next_u64()));
     let written = write_new(&temporary, content)
         .and_then(|()| fs::rename(&temporary, path).map_err(FileError::at("rename into", path)));
@@ -98,6 +98,14 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     }
     written?;
     sync_dir(directory)
+}
+
+/// A bare file name's parent is the empty path, which cannot be opened.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }
 
 fn write_new(path: &Path, content: &[u8]) -> Result<(), FileError> {
@@ -124,7 +132,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
         Err(e) if !e.is_not_found() => return Err(e),
         _ => {}
     }
-    sync_dir(path.parent().unwrap_or_else(|| Path::new(".")))
+    sync_dir(directory_of(path))
 }
 
 /// Reads a file of at most `max` bytes, refusing one that others may read.
