@@ -93,13 +93,18 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Reads a transcript and checks that the roster's party signed every byte of it.
+    /// Reads a transcript and checks that the roster's party signed it, and that not a byte is other than this program wrote it; a line end after it
+    /// is fine.
     ///
     /// # Errors
     /// [`DrillError::Transcript`]
     pub fn check(json: &[u8], roster: &ValidRoster) -> Result<Report, DrillError> {
         let bad = |reason: &str| DrillError::Transcript(reason.to_owned());
         let read: Self = serde_json::from_slice(json).map_err(|e| bad(&e.to_string()))?;
+        let again = serde_json::to_vec_pretty(&read).map_err(|e| bad(&e.to_string()))?;
+        if json.trim_ascii_end() != again {
+            return Err(bad("it was altered: its form is not this program's"));
+        }
         if read.report.version != 1 {
             return Err(bad("it has an unknown version"));
         }

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod recovery;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -7,6 +9,8 @@ use quorate_orchestrator::command::OrchestratorArgs;
 use quorate_party_agent::command::AgentArgs;
 use quorate_party_agent::protector::ProtectorCommand;
 use quorate_types::{Curve, DerivationPath, KeyName, Network, Scheme};
+
+pub use recovery::*;
 
 /// Threshold custody: n custodians hold shares, any t of them sign, no one holds a key
 #[derive(Debug, Parser)]
@@ -72,6 +76,16 @@ pub enum Command {
     /// The orchestrator
     #[command(subcommand)]
     Orchestrator(RunOrchestrator),
+    /// Backups of a custodian
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Bring a custodian back from a backup, into a new directory
+    Restore(RestoreArgs),
+    /// Bring a custodian back whose backup key is in escrow
+    #[command(subcommand)]
+    Recover(RecoverCommand),
+    /// Rehearse losing a custodian, on a copy
+    Drill(DrillArgs),
 }
 
 impl Command {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 28] = [
     &[],
     &["init"],
     &["up"],
@@ -23,6 +23,17 @@ const COMMANDS: [&[&str]; 17] = [
     &["agent", "run"],
     &["orchestrator"],
     &["orchestrator", "run"],
+    &["backup"],
+    &["backup", "create"],
+    &["backup", "list"],
+    &["backup", "verify"],
+    &["backup", "escrow"],
+    &["restore"],
+    &["recover"],
+    &["recover", "start"],
+    &["recover", "contribute"],
+    &["recover", "finish"],
+    &["drill"],
 ];
 
 /// Runs in an empty directory, so that no cluster is found by its default place.
