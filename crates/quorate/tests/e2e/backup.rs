@@ -185,7 +185,7 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
         assert_eq!(read(&home), read(&back), "{file}");
     }
     assert_eq!(
-        std::fs::read_to_string(&config).unwrap(),
+        std::fs::read_to_string(config).unwrap(),
         std::fs::read_to_string(back.join("agent.toml")).unwrap()
     );
 
