@@ -42,7 +42,7 @@ pub struct BackupConfig {
     pub stores: Vec<String>,
     /// age recipients, `age1...`; any one's identity opens a backup. An escrow package's recipient is one.
     pub recipients: Vec<String>,
-    /// How often, for example `24h`.
+    /// How often, for example `24h`, or a number of hours.
     #[serde(default = "BackupConfig::daily", with = "every")]
     pub every: Duration,
     /// How many are kept in each store.
@@ -73,7 +73,7 @@ impl BackupConfig {
     }
 }
 
-/// A duration as text, `36h`.
+/// A duration as text, `36h`, or a number of hours.
 mod every {
     use std::time::Duration;
 
@@ -89,8 +89,16 @@ mod every {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(serde::de::Error::custom)
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Every {
+            Hours(u32),
+            Text(String),
+        }
+        match Every::deserialize(deserializer)? {
+            Every::Hours(hours) => Ok(Duration::from_secs(u64::from(hours) * 3600)),
+            Every::Text(text) => humantime::parse_duration(&text).map_err(serde::de::Error::custom),
+        }
     }
 }
 
@@ -235,6 +243,8 @@ key = "tls/party.key"
         );
         let backup = load(&with("every = \"90m\"\n")).unwrap().backup.unwrap();
         assert_eq!(backup.every, Duration::from_secs(5400));
+        let hours = load(&with("every = 12\n")).unwrap().backup.unwrap().every;
+        assert_eq!(hours, Duration::from_secs(12 * 3600));
         let text = toml::to_string(&backup).unwrap();
         assert_eq!(toml::from_str::<BackupConfig>(&text).unwrap(), backup);
         for bad in [

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use quorate_storage::backup::{
     self, About, CONFIG, Content, KINDS, KeySummary, Lock, MAX_ENTRY, ObjectName, RECORDS,
+    carries_record,
 };
 use quorate_types::node::Record;
 use zeroize::Zeroizing;
@@ -37,7 +38,10 @@ pub fn make(source: &Source, lock: &Lock, now: u64) -> Result<Made, AgentBackupE
     }
     // Records first: every record's share was stored before it.
     for prefix in RECORDS {
-        content.records.extend(source.ledger.records(prefix)?);
+        let found = source.ledger.records(prefix)?.into_iter();
+        content
+            .records
+            .extend(found.filter(|(name, _)| carries_record(name)));
     }
     for kind in KINDS {
         for name in source.store.list(kind)? {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     About, BackupError, CONFIG, Content, EntryDigest, KINDS, MAX_ENTRIES, MAX_ENTRY, MAX_LEN,
-    Manifest, Opened, RECORDS, ROSTER,
+    Manifest, Opened, ROSTER, carries_record,
 };
 use crate::ItemName;
 
@@ -44,12 +44,9 @@ fn place(path: &str) -> Result<Place, BackupError> {
     }
     match path.split_once('/') {
         Some(("tls", file)) if plain(file) => Ok(Place::File),
-        Some(("records", name)) if name.split('/').all(plain) => {
-            let known = RECORDS.iter().any(|prefix| name.starts_with(prefix));
-            known
-                .then(|| Place::Record(name.to_owned()))
-                .ok_or_else(unknown)
-        }
+        Some(("records", name)) if name.split('/').all(plain) => carries_record(name)
+            .then(|| Place::Record(name.to_owned()))
+            .ok_or_else(unknown),
         Some(("secrets", name)) => match name.parse::<ItemName>() {
             Ok(item) if KINDS.contains(&item.kind) && item.to_string() == name => {
                 Ok(Place::Secret(item))

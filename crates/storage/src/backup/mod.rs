@@ -31,8 +31,17 @@ use crate::{ItemKind, ItemName};
 /// are used once, and a restored copy of one would be used twice (I4).
 pub const KINDS: [ItemKind; 3] = [ItemKind::Identity, ItemKind::Share, ItemKind::Aux];
 
-/// Which of the ledger's records go into a backup, by how their names begin.
+/// Which of the ledger's records go into a backup: those of these names, or below those that end in a slash. An allow-list, as [`KINDS`] is.
 pub const RECORDS: [&str; 3] = ["key/", "committee", "pending-committee/"];
+
+/// Whether a record of this name goes into a backup.
+#[must_use]
+pub fn carries_record(name: &str) -> bool {
+    RECORDS.iter().any(|known| match known.ends_with('/') {
+        true => name.starts_with(known) && name != *known,
+        false => name == *known,
+    })
+}
 
 /// The largest backup read or made, in bytes.
 pub const MAX_LEN: usize = 256 << 20;

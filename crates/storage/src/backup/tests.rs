@@ -67,11 +67,14 @@ fn t04_nothing_that_is_used_once_gets_into_a_backup() {
     with_prime.secrets.insert(item(ItemKind::Prime), prime);
     let error = make(&about(), &with_prime, &identity().1).unwrap_err();
     assert!(error.to_string().contains("prime-"), "{error}");
-    let mut with_record = content();
-    with_record
-        .records
-        .insert("presignature/1".to_owned(), vec![1]);
-    assert!(make(&about(), &with_record, &identity().1).is_err());
+    for name in ["presignature/1", "committee-x", "key/", "restore-mark"] {
+        let mut with_record = content();
+        with_record.records.insert(name.to_owned(), vec![1]);
+        assert!(
+            make(&about(), &with_record, &identity().1).is_err(),
+            "{name}"
+        );
+    }
 }
 
 #[test]
