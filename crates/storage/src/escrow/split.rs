@@ -43,6 +43,13 @@ fn value_of(share: &Share) -> PartValue {
     Zeroizing::new(share.value.0.to_bytes().into())
 }
 
+/// The library's shares do not wipe themselves. Its polynomial cannot be reached: a copy of the secret stays in freed memory until that is used again.
+fn wipe(shares: &mut [Share]) {
+    for share in shares {
+        share.value.0.zeroize();
+    }
+}
+
 fn share(index: u16, value: &[u8; 32]) -> Option<Share> {
     let value = Option::<Scalar>::from(Scalar::from_repr((*value).into()))?;
     Some(Share {
@@ -55,15 +62,18 @@ fn share(index: u16, value: &[u8; 32]) -> Option<Share> {
 pub(super) fn split(threshold: Threshold) -> Result<Split, EscrowError> {
     let mut secret = Scalar::random(&mut OsRng);
     let (t, n) = (usize::from(threshold.t()), usize::from(threshold.n()));
-    let shared = IdentifierPrimeField(secret);
+    let mut shared = IdentifierPrimeField(secret);
     let made = feldman::split_secret::<Share, Verifier>(t, n, &shared, None, OsRng);
     let identity = identity_of(&secret);
     secret.zeroize();
-    let (shares, verifiers) = made.map_err(failed)?;
+    shared.0.zeroize();
+    let (mut shares, verifiers) = made.map_err(failed)?;
+    let parts = shares.iter().map(value_of).collect();
+    wipe(&mut shares);
     // The library puts the generator in front of the commitments.
     let commitments = verifiers.iter().skip(1).map(|v| v.0.to_bytes().into());
     Ok(Split {
-        parts: shares.iter().map(value_of).collect(),
+        parts,
         commitments: commitments.collect(),
         identity: identity?,
     })
@@ -103,8 +113,10 @@ impl Commitments {
         parts: &[(u16, PartValue)],
     ) -> Result<x25519::Identity, EscrowError> {
         let shares: Option<Vec<Share>> = parts.iter().map(|(i, v)| share(*i, v)).collect();
-        let shares = shares.ok_or_else(|| failed("a part is no scalar"))?;
-        let mut secret = shares.combine().map_err(failed)?.0;
+        let mut shares = shares.ok_or_else(|| failed("a part is no scalar"))?;
+        let combined = shares.combine();
+        wipe(&mut shares);
+        let mut secret = combined.map_err(failed)?.0;
         let is_committed = self.0.get(1).map(|c| c.0) == Some(ProjectivePoint::GENERATOR * secret);
         let identity = identity_of(&secret);
         secret.zeroize();
