@@ -7,13 +7,9 @@
     reason = "in a test a failure is the result; the lints' own exception does not reach helper functions"
 )]
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use quorate_storage::backup::{ObjectName, Reader};
+use quorate_storage::backup::ObjectName;
 use quorate_storage::blobs::{BlobError, BlobStores};
 use quorate_types::PartyId;
 
@@ -73,16 +69,24 @@ async fn nothing_is_overwritten_and_reads_are_bounded() {
 
 #[test]
 fn a_url_that_is_no_store_says_why() {
-    for (url, says) in [
+    let anywhere = [
         ("ftp://x", "none of file, s3"),
         ("nonsense", "relative URL"),
         (
             "s3://key:secret@bucket",
             "credentials belong in the environment",
         ),
+    ];
+    let with_cloud = [
         ("s3://bucket?colour=blue", "unknown setting"),
         ("s3:///x", "missing"),
-    ] {
+    ];
+    let without = [("s3://bucket", "without the feature `cloud`")];
+    let more = match cfg!(feature = "cloud") {
+        true => with_cloud.as_slice(),
+        false => &without,
+    };
+    for (url, says) in anywhere.iter().chain(more) {
         let error = BlobStores::open([url]).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
         assert!(!error.contains("secret@"), "{error}");
@@ -120,100 +124,119 @@ async fn retention_keeps_the_newest_of_this_party_only() {
     retention(&BlobStores::open([url(dir.path())]).unwrap()).await;
 }
 
-/// Ends with its owner.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// moto on a free port, with a bucket; returns it and its port.
-fn moto() -> (Server, u16) {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/moto_server");
-    assert!(program.is_file(), "moto is missing: run `make tools`");
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|l| l.local_addr())
-        .unwrap()
-        .port();
-    let child = Command::new(program)
-        .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let server = Server(child);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !creates_bucket(port) {
-        assert!(Instant::now() < deadline, "moto does not answer");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    (server, port)
-}
-
-fn creates_bucket(port: u16) -> bool {
-    let request =
-        "PUT /bucket HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    let mut answer = String::new();
-    TcpStream::connect(("127.0.0.1", port))
-        .and_then(|mut stream| {
-            stream.write_all(request.as_bytes())?;
-            stream.read_to_string(&mut answer)
-        })
-        .is_ok()
-        && answer.contains(" 200 ")
-}
-
-#[test]
 #[cfg(feature = "cloud")]
-fn s3_takes_lists_returns_and_retains_beside_a_store_that_is_away() {
-    let (_server, port) = moto();
-    // The credentials are taken from the environment, which a test cannot change for itself: it runs the one below.
-    let ran = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "s3_with_credentials", "--ignored", "--nocapture"])
-        .env("QUORATE_TEST_S3_PORT", port.to_string())
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success() && text.contains("1 passed"), "{ran:?}");
-}
+mod s3 {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
 
-#[tokio::test]
-#[ignore = "run by s3_takes_lists_returns_and_retains_beside_a_store_that_is_away"]
-async fn s3_with_credentials() {
-    let port = std::env::var("QUORATE_TEST_S3_PORT").unwrap();
-    let s3 =
-        format!("s3://bucket/quorate/backups?endpoint=http://127.0.0.1:{port}&region=us-east-1");
-    let stores = BlobStores::open([&s3]).unwrap();
-    stores.put_new("a/b", b"first").await.unwrap();
-    let again = stores.put_new("a/b", b"second").await;
-    assert!(matches!(again, Err(BlobError::Exists(_))), "{again:?}");
-    assert_eq!(stores.get("a/b", 100).await.unwrap(), b"first");
-    assert!(matches!(
-        stores.get("a/c", 100).await,
-        Err(BlobError::Missing(_))
-    ));
-    assert_eq!(stores.list("").await.unwrap(), ["a/b"]);
-    retention(&stores).await;
+    use quorate_storage::backup::{ObjectName, Reader};
+    use quorate_storage::blobs::{BlobError, BlobStores};
+    use quorate_types::PartyId;
 
-    let name = ObjectName::new(&PartyId::new("party-3").unwrap(), 7, 4).to_string();
-    // Nobody listens there.
-    let away = "s3://bucket/x?endpoint=http://127.0.0.1:1&region=us-east-1";
-    let both = BlobStores::open([away, &s3]).unwrap();
-    let report = both.put_new(&name, b"backup").await.unwrap();
-    assert_eq!(
-        (report.stored.len(), report.failed.len()),
-        (1, 1),
-        "{report:?}"
-    );
-    assert_eq!(both.get(&name, 100).await.unwrap(), b"backup");
-    let (base, query) = s3.split_once('?').unwrap();
-    let source = Reader::parse(&format!("{base}/{name}?{query}"));
-    assert_eq!(source.read().await.unwrap(), (b"backup".to_vec(), 4));
-    let several = Reader::parse(&s3).read().await;
-    assert!(matches!(several, Err(BlobError::SeveralParties(_))));
+    use super::retention;
+
+    /// Ends with its owner.
+    struct Server(Child);
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// moto on a free port, with a bucket; returns it and its port.
+    fn moto() -> (Server, u16) {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/moto_server");
+        assert!(program.is_file(), "moto is missing: run `make tools`");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|l| l.local_addr())
+            .unwrap()
+            .port();
+        let child = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Server(child);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !creates_bucket(port) {
+            assert!(Instant::now() < deadline, "moto does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        (server, port)
+    }
+
+    fn creates_bucket(port: u16) -> bool {
+        let request = "PUT /bucket HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let mut answer = String::new();
+        TcpStream::connect(("127.0.0.1", port))
+            .and_then(|mut stream| {
+                stream.write_all(request.as_bytes())?;
+                stream.read_to_string(&mut answer)
+            })
+            .is_ok()
+            && answer.contains(" 200 ")
+    }
+
+    #[test]
+    fn s3_takes_lists_returns_and_retains_beside_a_store_that_is_away() {
+        let (_server, port) = moto();
+        // The credentials are taken from the environment, which a test cannot change for itself: it runs the one below.
+        let ran = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "s3::s3_with_credentials",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("QUORATE_TEST_S3_PORT", port.to_string())
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && text.contains("1 passed"), "{ran:?}");
+    }
+
+    #[tokio::test]
+    #[ignore = "run by s3_takes_lists_returns_and_retains_beside_a_store_that_is_away"]
+    async fn s3_with_credentials() {
+        let port = std::env::var("QUORATE_TEST_S3_PORT").unwrap();
+        let s3 = format!(
+            "s3://bucket/quorate/backups?endpoint=http://127.0.0.1:{port}&region=us-east-1"
+        );
+        let stores = BlobStores::open([&s3]).unwrap();
+        stores.put_new("a/b", b"first").await.unwrap();
+        let again = stores.put_new("a/b", b"second").await;
+        assert!(matches!(again, Err(BlobError::Exists(_))), "{again:?}");
+        assert_eq!(stores.get("a/b", 100).await.unwrap(), b"first");
+        assert!(matches!(
+            stores.get("a/c", 100).await,
+            Err(BlobError::Missing(_))
+        ));
+        assert_eq!(stores.list("").await.unwrap(), ["a/b"]);
+        retention(&stores).await;
+
+        let name = ObjectName::new(&PartyId::new("party-3").unwrap(), 7, 4).to_string();
+        // Nobody listens there.
+        let away = "s3://bucket/x?endpoint=http://127.0.0.1:1&region=us-east-1";
+        let both = BlobStores::open([away, &s3]).unwrap();
+        let report = both.put_new(&name, b"backup").await.unwrap();
+        assert_eq!(
+            (report.stored.len(), report.failed.len()),
+            (1, 1),
+            "{report:?}"
+        );
+        assert_eq!(both.get(&name, 100).await.unwrap(), b"backup");
+        let (base, query) = s3.split_once('?').unwrap();
+        let source = Reader::parse(&format!("{base}/{name}?{query}"));
+        assert_eq!(source.read().await.unwrap(), (b"backup".to_vec(), 4));
+        let several = Reader::parse(&s3).read().await;
+        assert!(matches!(several, Err(BlobError::SeveralParties(_))));
+    }
 }
