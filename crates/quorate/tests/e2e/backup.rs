@@ -73,7 +73,9 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             found.insert(path.clone(), Vec::new());
             found.extend(tree(&path));
         } else {
-            found.insert(path.clone(), std::fs::read(&path).unwrap());
+            // Nothing but files can be read.
+            let content = path.is_file().then(|| std::fs::read(&path).unwrap());
+            found.insert(path, content.unwrap_or_default());
         }
     }
     found
