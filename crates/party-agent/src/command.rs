@@ -58,7 +58,7 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
             tracing::info!(%party, "stopping");
             return Ok(());
         }
-        sealing = serve(config, args.sealed, warnings) => sealing?,
+        sealing = serve(args.config, config, args.sealed, warnings) => sealing?,
     };
     tracing::info!(%party, "sealing");
     sealing.confirm();
@@ -69,6 +69,7 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<()> {
 
 /// Serves until somebody seals the agent; by then everything it held is dropped.
 async fn serve(
+    config_file: PathBuf,
     config: AgentConfig,
     stay_sealed: bool,
     warnings: Vec<String>,
@@ -86,7 +87,7 @@ async fn serve(
         config.data.clone(),
     );
     let needs = Unlock::needs(&config);
-    let mut daemon = Daemon::start(config, transport, warnings)?;
+    let mut daemon = Daemon::start(config_file, config, transport, warnings)?;
     let (sender, asked) = mpsc::channel(8);
     // Ends with the receiver, whose end every sender sees.
     tokio::spawn(control::serve(control::listen(&data)?, sender));

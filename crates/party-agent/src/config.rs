@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use quorate_service::Configuration;
+use quorate_storage::backup::Lock;
 use quorate_types::{CeremonyKind, PartyId};
 use serde::{Deserialize, Serialize};
 
@@ -33,9 +34,80 @@ pub struct AgentConfig {
     pub kms: Option<KmsConfig>,
     /// The NATS server.
     pub nats: NatsConfig,
+    /// Scheduled backups; none are made without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupConfig>,
     /// Time-outs.
     #[serde(default)]
     pub timeouts: Timeouts,
+}
+
+/// Scheduled backups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupConfig {
+    /// Where they go, all of them: `file:///...`, `s3://bucket/prefix?endpoint=...&region=...`, `az://...`, `gs://...`.
+    pub stores: Vec<String>,
+    /// age recipients, `age1...`; any one's identity opens a backup. An escrow package's recipient is one.
+    pub recipients: Vec<String>,
+    /// How often, for example `24h`, or a number of hours.
+    #[serde(default = "BackupConfig::daily", with = "every")]
+    pub every: Duration,
+    /// How many are kept in each store.
+    #[serde(default = "BackupConfig::a_month")]
+    pub keep: u32,
+}
+
+impl BackupConfig {
+    const fn daily() -> Duration {
+        Duration::from_secs(24 * 60 * 60)
+    }
+
+    const fn a_month() -> u32 {
+        30
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.stores.is_empty() || self.recipients.is_empty() {
+            return Err("backup needs at least one store and one recipient".to_owned());
+        }
+        if self.every < Duration::from_secs(1) || self.keep == 0 {
+            return Err("backup.every must be at least 1s, backup.keep at least 1".to_owned());
+        }
+        match Lock::to_recipients(&self.recipients) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("backup.recipients: {error}")),
+        }
+    }
+}
+
+/// A duration as text, `36h`, or a number of hours.
+mod every {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        every: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*every))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Every {
+            Hours(u32),
+            Text(String),
+        }
+        match Every::deserialize(deserializer)? {
+            Every::Hours(hours) => Ok(Duration::from_secs(u64::from(hours) * 3600)),
+            Every::Text(text) => humantime::parse_duration(&text).map_err(serde::de::Error::custom),
+        }
+    }
 }
 
 /// How to reach NATS.
@@ -116,7 +188,8 @@ impl Configuration for AgentConfig {
                 "nats.url must be a tls:// address; plain connections are not used".to_owned(),
             );
         }
-        hardware::check(self.hsm.as_ref(), self.tpm.as_ref(), self.kms.as_ref())
+        hardware::check(self.hsm.as_ref(), self.tpm.as_ref(), self.kms.as_ref())?;
+        self.backup.as_ref().map_or(Ok(()), BackupConfig::check)
     }
 }
 
@@ -148,6 +221,35 @@ key = "tls/party.key"
         let config = load(GOOD).unwrap();
         assert_eq!(config.timeouts, Timeouts::default());
         assert_eq!(config.roster, std::env::temp_dir().join("roster.json"));
+    }
+
+    #[test]
+    fn backups_are_daily_and_kept_for_a_month_unless_said_otherwise() {
+        const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+        let with = |more: &str| {
+            format!(
+                "{GOOD}\n[backup]\nstores = [\"file:///b\"]\nrecipients = [\"{RECIPIENT}\"]\n{more}"
+            )
+        };
+        let backup = load(&with("")).unwrap().backup.unwrap();
+        assert_eq!(
+            (backup.every, backup.keep),
+            (Duration::from_secs(86_400), 30)
+        );
+        let backup = load(&with("every = \"90m\"\n")).unwrap().backup.unwrap();
+        assert_eq!(backup.every, Duration::from_secs(5400));
+        let hours = load(&with("every = 12\n")).unwrap().backup.unwrap().every;
+        assert_eq!(hours, Duration::from_secs(12 * 3600));
+        let text = toml::to_string(&backup).unwrap();
+        assert_eq!(toml::from_str::<BackupConfig>(&text).unwrap(), backup);
+        for bad in [
+            with("every = \"soon\""),
+            with("keep = 0"),
+            with("").replace("age1ql", "age1qq"),
+            with("").replace("\"file:///b\"", ""),
+        ] {
+            assert!(load(&bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
+use crate::backup::StoredBackup;
+
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 64 * 1024;
 /// How long a client may take to send its request.
@@ -33,6 +35,8 @@ pub enum ControlRequest {
     Seal,
     /// Believe the machine's clock although it is before the ledger's last entry.
     AcceptClock,
+    /// Make a backup now, as the agent's configuration says: nobody on the socket chooses who can open it.
+    Backup,
 }
 
 /// How an agent is, for its own custodian.
@@ -51,6 +55,8 @@ pub struct AgentStatus {
     pub log_size: Option<u64>,
     /// How often it was restored, while it is not sealed.
     pub restores: Option<u64>,
+    /// The last backup made since it was unsealed.
+    pub last_backup: Option<StoredBackup>,
     /// What protection of its memory the operating system refused.
     pub warnings: Vec<String>,
 }
@@ -61,6 +67,8 @@ pub struct AgentStatus {
 pub enum ControlReply {
     /// Done, or not needed; this is how the agent is now.
     Status(AgentStatus),
+    /// A backup was made.
+    Backup(StoredBackup),
     /// Not done.
     Error(String),
 }
@@ -173,6 +181,35 @@ async fn read_line(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
 /// # Errors
 /// No agent, or its refusal.
 pub async fn ask(data: &Path, request: &ControlRequest) -> Result<AgentStatus, ControlError> {
+    match exchange(data, request).await? {
+        ControlReply::Status(status) => Ok(status),
+        ControlReply::Error(reason) => Err(ControlError::Refused(reason)),
+        ControlReply::Backup(_) => Err(other_answer()),
+    }
+}
+
+/// Whether an agent answers on a data directory.
+pub async fn is_running(data: &Path) -> bool {
+    UnixStream::connect(socket(data)).await.is_ok()
+}
+
+/// Has the agent of a data directory make a backup.
+///
+/// # Errors
+/// No agent, or its refusal.
+pub async fn ask_backup(data: &Path) -> Result<StoredBackup, ControlError> {
+    match exchange(data, &ControlRequest::Backup).await? {
+        ControlReply::Backup(made) => Ok(made),
+        ControlReply::Error(reason) => Err(ControlError::Refused(reason)),
+        ControlReply::Status(_) => Err(other_answer()),
+    }
+}
+
+fn other_answer() -> ControlError {
+    ControlError::Unreadable("it is for another request".to_owned())
+}
+
+async fn exchange(data: &Path, request: &ControlRequest) -> Result<ControlReply, ControlError> {
     let path = socket(data);
     let mut stream = UnixStream::connect(&path)
         .await
@@ -189,8 +226,5 @@ pub async fn ask(data: &Path, request: &ControlRequest) -> Result<AgentStatus, C
     sent.map_err(failed("write to", &path))?;
     let line = read_line(&mut stream).await;
     let line = line.map_err(failed("read from", &path))?;
-    match serde_json::from_slice(&line).map_err(unreadable)? {
-        ControlReply::Status(status) => Ok(status),
-        ControlReply::Error(reason) => Err(ControlError::Refused(reason)),
-    }
+    serde_json::from_slice(&line).map_err(unreadable)
 }

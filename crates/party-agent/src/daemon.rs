@@ -1,7 +1,7 @@
 //! An agent's process: it starts sealed, serves once its store is open, and can be sealed again.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -12,6 +12,7 @@ use quorate_types::{PartyId, ValidRoster};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::backup::{AgentBackupError, Schedule, Source};
 use crate::boot::{self, ServingAgent};
 use crate::control::{AgentStatus, Asked, ControlReply, ControlRequest};
 use crate::judge::RefusalReason;
@@ -21,11 +22,18 @@ use crate::{AgentConfig, Unlock, control, serve};
 
 enum State {
     Sealed(JoinHandle<Result<(), TransportError>>),
-    Unsealed(Box<ServingAgent>),
+    Unsealed(Box<Serving>),
+}
+
+/// An open store and what is done with it.
+struct Serving {
+    agent: ServingAgent,
+    backups: Option<Schedule>,
 }
 
 /// See the module.
 pub struct Daemon {
+    config_file: PathBuf,
     config: AgentConfig,
     roster: Arc<ValidRoster>,
     transport: Arc<dyn Transport>,
@@ -41,6 +49,7 @@ impl Daemon {
     /// # Errors
     /// An unreadable roster, or another process on the data directory.
     pub fn start(
+        config_file: PathBuf,
         config: AgentConfig,
         transport: Arc<dyn Transport>,
         warnings: Vec<String>,
@@ -49,6 +58,7 @@ impl Daemon {
         let lock = lock(&config.data)?;
         let state = sealed(&config, &roster, &transport);
         Ok(Self {
+            config_file,
             config,
             roster,
             transport,
@@ -72,9 +82,15 @@ impl Daemon {
         if let State::Sealed(task) = &self.state {
             task.abort();
         }
+        let source = Source {
+            config_file: self.config_file.clone(),
+            config: self.config.clone(),
+            opened: opened.clone(),
+        };
         match boot::start(&self.config, opened, Arc::clone(&self.transport)).await {
-            Ok(serving) => {
-                self.state = State::Unsealed(Box::new(serving));
+            Ok(agent) => {
+                let backups = Schedule::start(source);
+                self.state = State::Unsealed(Box::new(Serving { agent, backups }));
                 tracing::info!(party = %self.config.party, "unsealed");
                 Ok(())
             }
@@ -102,6 +118,7 @@ impl Daemon {
                         let status = self.sealed_status();
                         return Ok(Sealing { reply, status });
                     }
+                    Some((ControlRequest::Backup, reply)) => self.back_up(reply),
                     // Whoever asked may be gone.
                     Some((request, reply)) => drop(reply.send(self.answer(request).await)),
                     None => bail!("the control socket is gone"),
@@ -116,7 +133,7 @@ impl Daemon {
 
     async fn ended(&mut self) -> anyhow::Result<()> {
         match &mut self.state {
-            State::Unsealed(serving) => Ok(serving.ended().await?),
+            State::Unsealed(serving) => Ok(serving.agent.ended().await?),
             State::Sealed(task) => match task.await {
                 Ok(ended) => Ok(ended?),
                 Err(_) => Ok(()),
@@ -126,8 +143,8 @@ impl Daemon {
 
     async fn answer(&mut self, request: ControlRequest) -> ControlReply {
         let done = match request {
-            // Sealing an unsealed agent is not for here.
-            ControlRequest::Status | ControlRequest::Seal => Ok(()),
+            // Sealing an unsealed agent is not for here, and neither are backups.
+            ControlRequest::Status | ControlRequest::Seal | ControlRequest::Backup => Ok(()),
             ControlRequest::Unseal { secret } => {
                 let secret = secret.map(quorate_storage::Passphrase::new);
                 match Unlock::asking(&self.config, Asking::Given(secret.as_ref())) {
@@ -143,11 +160,30 @@ impl Daemon {
         }
     }
 
+    /// Answers when it is made, and goes on with other requests until then.
+    fn back_up(&self, reply: oneshot::Sender<ControlReply>) {
+        let made = match &self.state {
+            State::Sealed(_) => Err("the agent is sealed; unseal it first".to_owned()),
+            State::Unsealed(serving) => match &serving.backups {
+                Some(backups) => Ok(backups.make_now()),
+                None => Err(AgentBackupError::NotConfigured.to_string()),
+            },
+        };
+        tokio::spawn(async move {
+            let made = match made {
+                Ok(made) => made.await.map_err(|error| error.to_string()),
+                Err(error) => Err(error),
+            };
+            // Whoever asked may be gone.
+            drop(reply.send(made.map_or_else(ControlReply::Error, ControlReply::Backup)));
+        });
+    }
+
     async fn accept_clock(&self) -> anyhow::Result<()> {
         let State::Unsealed(serving) = &self.state else {
             bail!("the agent is sealed; unseal it first");
         };
-        let ledger = Arc::clone(serving.agent().ledger());
+        let ledger = Arc::clone(serving.agent.agent().ledger());
         Ok(tokio::task::spawn_blocking(move || ledger.accept_clock(now_ms())).await??)
     }
 
@@ -160,6 +196,7 @@ impl Daemon {
             keys: None,
             log_size: None,
             restores: None,
+            last_backup: None,
             warnings: self.warnings.clone(),
         }
     }
@@ -167,11 +204,12 @@ impl Daemon {
     fn status(&self) -> anyhow::Result<AgentStatus> {
         let mut status = self.sealed_status();
         if let State::Unsealed(serving) = &self.state {
-            let heartbeat = serving.agent().heartbeat()?;
-            status.standing = serving.agent().standing();
+            let heartbeat = serving.agent.agent().heartbeat()?;
+            status.standing = serving.agent.agent().standing();
             status.keys = Some(heartbeat.keys);
             status.log_size = Some(heartbeat.log_size);
             status.restores = Some(heartbeat.restores);
+            status.last_backup = serving.backups.as_ref().and_then(Schedule::last);
         }
         Ok(status)
     }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use quorate_messaging::{IdentitySigner, IdentityUnavailable, PartyKeys};
 use quorate_storage::{EncryptedFileStore, Pkcs11Identity, StoreError};
+use quorate_types::ValidRoster;
 use zeroize::Zeroizing;
 
+use crate::agent::check_identity;
 use crate::boot::{BootError, identity_item};
 use crate::hardware::HsmConfig;
 use crate::{AgentConfig, Unlock};
@@ -37,13 +39,51 @@ pub fn open(
 ) -> Result<PartyKeys, BootError> {
     let bytes = store.get(identity_item())?;
     let Some((hsm, label)) = in_token(config) else {
-        let both = <[u8; 64]>::try_from(bytes.as_slice()).map_err(|_| BootError::Identity)?;
-        return Ok(PartyKeys::from_secret_bytes(&Zeroizing::new(both)));
+        return in_store(&bytes);
     };
     let channel = channel_of(&bytes).ok_or(BootError::Identity)?;
     let signer = Pkcs11Identity::open(&hsm.module, &hsm.token, &unlock.pin_of(hsm)?, label);
     let signer = signer.map_err(StoreError::from)?;
     Ok(PartyKeys::with_signer(Arc::new(InToken(signer)), &channel))
+}
+
+/// Whether what a store or a backup holds of the identity is the roster's. A signing key in a token is not asked.
+///
+/// # Errors
+/// See [`BootError`].
+pub fn check_stored(
+    config: &AgentConfig,
+    bytes: &[u8],
+    roster: &ValidRoster,
+) -> Result<(), BootError> {
+    let keys = match in_token(config) {
+        None => in_store(bytes)?,
+        Some(_) => {
+            let entry = roster.party(&config.party);
+            let signer = Arc::new(NotAsked(entry.map_or([0; 32], |entry| entry.identity)));
+            PartyKeys::with_signer(signer, &channel_of(bytes).ok_or(BootError::Identity)?)
+        }
+    };
+    Ok(check_identity(roster, &config.party, &keys)?)
+}
+
+/// A key of which only the public half is at hand.
+#[derive(Debug)]
+struct NotAsked([u8; 32]);
+
+impl IdentitySigner for NotAsked {
+    fn public(&self) -> [u8; 32] {
+        self.0
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<[u8; 64], IdentityUnavailable> {
+        Err(IdentityUnavailable("it is in a token".to_owned()))
+    }
+}
+
+fn in_store(bytes: &[u8]) -> Result<PartyKeys, BootError> {
+    let both = <[u8; 64]>::try_from(bytes).map_err(|_| BootError::Identity)?;
+    Ok(PartyKeys::from_secret_bytes(&Zeroizing::new(both)))
 }
 
 /// Leaves in the store only what the keys still need from it. To be called when the roster is known to have these keys: a seed that

@@ -53,10 +53,10 @@ pub enum KeyBookError {
 
 /// A record with its attestations, as the ledger keeps it.
 #[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
-struct Stored {
-    record: Record,
-    attestations: Vec<Attestation>,
-    active: bool,
+pub(crate) struct Stored {
+    pub(crate) record: Record,
+    pub(crate) attestations: Vec<Attestation>,
+    pub(crate) active: bool,
 }
 
 #[derive(Default)]
@@ -463,11 +463,11 @@ fn encode(name: &str, stored: &Stored) -> Result<Vec<u8>, KeyBookError> {
     borsh::to_vec(stored).map_err(|_| KeyBookError::Damaged(name.to_owned()))
 }
 
-fn key_name(id: KeyId) -> String {
+pub(crate) fn key_name(id: KeyId) -> String {
     format!("key/{id}")
 }
 
-fn share_name(id: KeyId, epoch: u32) -> ItemName {
+pub(crate) fn share_name(id: KeyId, epoch: u32) -> ItemName {
     ItemName {
         kind: ItemKind::Share,
         id: Hash32::from_bytes(*id.as_bytes()),
@@ -475,7 +475,7 @@ fn share_name(id: KeyId, epoch: u32) -> ItemName {
     }
 }
 
-fn aux_name(session: SessionId) -> ItemName {
+pub(crate) fn aux_name(session: SessionId) -> ItemName {
     ItemName {
         kind: ItemKind::Aux,
         id: Hash32::from_bytes(*session.as_bytes()),

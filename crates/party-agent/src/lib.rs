@@ -5,11 +5,13 @@
 //! transactions are parsed and hashed here.
 
 pub mod agent;
+pub mod backup;
 pub mod boot;
 pub mod command;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod drill;
 pub mod driver;
 pub mod hardware;
 pub mod identity;

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod recovery;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +10,8 @@ use quorate_party_agent::command::{AgentArgs, LocalArgs, UnsealArgs};
 use quorate_party_agent::identity_command::IdentityCommand;
 use quorate_party_agent::protector::ProtectorCommand;
 use quorate_types::{Curve, DerivationPath, KeyName, Network, Scheme};
+
+pub use recovery::*;
 
 /// Threshold custody: n custodians hold shares, any t of them sign, no one holds a key
 #[derive(Debug, Parser)]
@@ -73,6 +77,16 @@ pub enum Command {
     /// The orchestrator
     #[command(subcommand)]
     Orchestrator(RunOrchestrator),
+    /// Backups of a custodian
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Bring a custodian back from a backup, into a new directory
+    Restore(RestoreArgs),
+    /// Bring a custodian back whose backup key is in escrow
+    #[command(subcommand)]
+    Recover(RecoverCommand),
+    /// Rehearse losing a custodian, on a copy
+    Drill(DrillArgs),
 }
 
 impl Command {

@@ -67,5 +67,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             quorate_party_agent::identity_command::run(&command)
         }
         Command::Orchestrator(RunOrchestrator::Run(args)) => commands::orchestrator(args).await,
+        Command::Backup(command) => commands::backup::run(command, json).await,
+        Command::Restore(args) => commands::restore::run(args, json).await,
+        Command::Recover(command) => commands::recover::run(command, json).await,
+        Command::Drill(args) => commands::drill::run(&args, json).await,
     }
 }

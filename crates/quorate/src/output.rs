@@ -1,15 +1,51 @@
 //! What the user sees.
 
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate_api::{ClientError, Problem};
+use quorate_storage::write_private;
 use serde::Serialize;
 
 /// Prints a value as JSON.
 pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// Asks on the terminal; where there is none, says that --yes is needed to `act`.
+pub fn confirmed(question: &str, act: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!("nobody can be asked here; pass --yes to {act} without asking");
+    }
+    eprint!("{question} [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Writes a new file that only its owner may read; one that is there is not replaced.
+pub fn new_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if path.exists() {
+        bail!("{} exists already and is not overwritten", path.display());
+    }
+    Ok(write_private(path, content)?)
+}
+
+/// Unix milliseconds for people, RFC 3339.
+pub fn time(unix_ms: u64) -> String {
+    let since = Duration::from_millis(unix_ms);
+    match std::time::UNIX_EPOCH.checked_add(since) {
+        // Years over 9999 have no such form.
+        Some(time) if unix_ms < 253_402_300_800_000 => {
+            humantime::format_rfc3339_seconds(time).to_string()
+        }
+        _ => unix_ms.to_string(),
+    }
 }
 
 /// Something moving while custodians work; nothing where nobody watches.

@@ -124,7 +124,11 @@ fn sync_dir(disk: &dyn Disk, directory: &Path) -> Result<(), FileError> {
 }
 
 fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or_else(|| Path::new("."))
+    // A bare file name's parent is the empty path, which cannot be opened.
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Removes a file durably; one that is already gone is fine.

@@ -1,9 +1,13 @@
-//! What a custodian keeps on disk: sealed secrets ([`EncryptedFileStore`]) and the ledger of what it has done ([`Ledger`]).
+//! What a custodian keeps on disk: sealed secrets ([`EncryptedFileStore`]) and the ledger of what it has done ([`Ledger`]); and what
+//! brings it back when the disk is gone: [`backup`]s, kept in [`blobs`], whose key is in [`escrow`]. [`vault`] keeps parts of clients' secrets.
 //!
 //! Secrets are sealed with XChaCha20-Poly1305 under a random store key; the store key is wrapped by a key derived from a
 //! passphrase with Argon2id (RFC 9106), by a key in a hardware security module, by a TPM, by a key at AWS KMS, or by several of
 //! them. The associated data binds party, kind, id and epoch, so a sealed file moved to another name, key or party does not open.
 
+pub mod backup;
+pub mod blobs;
+pub mod escrow;
 mod files;
 #[cfg(feature = "pkcs11")]
 mod hsm_store;
@@ -21,6 +25,7 @@ mod simulated_disk;
 mod store;
 #[cfg(feature = "pkcs11")]
 mod token;
+pub mod vault;
 
 pub use files::{FileError, create_private_dir, read_private, write_private};
 #[cfg(feature = "pkcs11")]

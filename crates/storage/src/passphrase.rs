@@ -1,8 +1,13 @@
 //! Keys from passphrases: Argon2id (RFC 9106).
 
+use std::path::Path;
+
 use argon2::{Algorithm, Argon2, Params, Version};
+use rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::files::{FileError, write_private};
 
 /// A passphrase in memory; wiped on drop, never printed.
 #[derive(Clone)]
@@ -25,6 +30,22 @@ impl Passphrase {
         Self(Zeroizing::new(trimmed.to_owned()))
     }
 
+    /// A new one: 160 bits from the operating system, as 40 hexadecimal digits.
+    #[must_use]
+    pub fn generate() -> Self {
+        let mut bytes = Zeroizing::new([0u8; 20]);
+        OsRng.fill_bytes(&mut *bytes);
+        Self(Zeroizing::new(hex::encode(*bytes)))
+    }
+
+    /// Writes it to a new file 0600, for its owner to carry off.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn write_to(&self, file: &Path) -> Result<(), FileError> {
+        write_private(file, self.0.as_bytes())
+    }
+
     /// Whether it has no characters.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -38,7 +59,6 @@ impl Passphrase {
     }
 
     /// The characters, for whoever must hand them on.
-    #[cfg(any(feature = "pkcs11", feature = "tpm"))]
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

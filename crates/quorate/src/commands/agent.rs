@@ -33,6 +33,15 @@ pub fn show(status: &AgentStatus, json: bool) -> anyhow::Result<()> {
             ""
         );
     }
+    if let Some(backup) = &status.last_backup {
+        let made = output::time(backup.made_at);
+        let failed = backup.failed.len();
+        let (stores, which) = match failed {
+            0 => (backup.stored.len(), String::new()),
+            _ => (backup.stored.len(), format!(", {failed} did not take it")),
+        };
+        println!("{:<10} last backup {made}, in {stores} stores{which}", "");
+    }
     for warning in &status.warnings {
         println!("{:<10} warning: {warning}", "");
     }

@@ -2,10 +2,14 @@
 
 pub mod address;
 pub mod agent;
+pub mod backup;
 pub mod committee;
+pub mod drill;
 pub mod init;
 pub mod key;
 pub mod payload;
+pub mod recover;
+pub mod restore;
 pub mod sign;
 pub mod status;
 pub mod up;

@@ -1,6 +1,5 @@
 //! `quorate sign`.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -35,7 +34,7 @@ pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Res
             eprintln!("  {line}");
         }
     }
-    if !args.yes && !confirmed()? {
+    if !args.yes && !output::confirmed("Sign this?", "sign")? {
         bail!("not signed");
     }
     let waiting = output::spinner("custodians sign", json);
@@ -46,17 +45,6 @@ pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Res
         eprintln!("note: {note}");
     }
     report(&args, &understood, &signed, json)
-}
-
-fn confirmed() -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        bail!("nobody can be asked here; pass --yes to sign without asking");
-    }
-    eprint!("Sign this? [y/N] ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Has a payload signed. Every signature is verified here before anything is returned.

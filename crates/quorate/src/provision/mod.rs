@@ -18,8 +18,7 @@ use quorate_storage::{
 use quorate_types::{
     OperatorEntry, OperatorId, PartyEntry, PartyId, Roster, Threshold, ValidRoster,
 };
-use rand_core::{OsRng, RngCore as _};
-use zeroize::Zeroizing;
+use rand_core::OsRng;
 
 use crate::operator::ClientConfig;
 use certificates::{Authority, Leaf};
@@ -118,13 +117,11 @@ impl Files {
         tls.write("key.pem", leaf.key_pem.as_bytes())
     }
 
-    /// 160 bits from the operating system, in a file of its own for its owner to replace or carry off.
+    /// In a file of its own for its owner to replace or carry off.
     fn write_passphrase(&self) -> anyhow::Result<Passphrase> {
-        let mut bytes = Zeroizing::new([0u8; 20]);
-        OsRng.fill_bytes(&mut *bytes);
-        let text = Zeroizing::new(hex::encode(*bytes));
-        self.write("passphrase", text.as_bytes())?;
-        Ok(Passphrase::new(text))
+        let passphrase = Passphrase::generate();
+        passphrase.write_to(&self.0.join("passphrase"))?;
+        Ok(passphrase)
     }
 }
 
@@ -156,6 +153,7 @@ fn write_custodian(
         hsm: None,
         tpm: None,
         kms: None,
+        backup: None,
         nats: NatsConfig {
             url: format!("tls://{}:{}", spec.host, spec.nats_port),
             ca: "tls/ca.crt".into(),

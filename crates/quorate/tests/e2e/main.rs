@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backup;
 mod bitcoin_chain;
 mod canaries;
 mod demo;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 37] = [
     &[],
     &["init"],
     &["up"],
@@ -32,6 +32,17 @@ const COMMANDS: [&[&str]; 26] = [
     &["agent", "identity", "create"],
     &["orchestrator"],
     &["orchestrator", "run"],
+    &["backup"],
+    &["backup", "create"],
+    &["backup", "list"],
+    &["backup", "verify"],
+    &["backup", "escrow"],
+    &["restore"],
+    &["recover"],
+    &["recover", "start"],
+    &["recover", "contribute"],
+    &["recover", "finish"],
+    &["drill"],
 ];
 
 /// Runs in an empty directory, so that no cluster is found by its default place.

@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Variables that would change what the program does.
-const VARIABLES: [&str; 5] = [
+const VARIABLES: [&str; 6] = [
+    "QUORATE_BACKUP_PASSPHRASE",
     "QUORATE_CLIENT",
     "QUORATE_LOG",
     "QUORATE_NATS_SERVER",

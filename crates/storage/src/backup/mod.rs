@@ -1,0 +1,233 @@
+//! Backups: one age file (<https://age-encryption.org/v1>) whose content is a plain tar, so that `age -d` and `tar` open it without this program.
+//!
+//! | entry | what |
+//! |---|---|
+//! | `manifest.json` | [`Manifest`]: whose, when, and the hash of every other entry |
+//! | `agent.toml`, `roster.json`, `tls/*` | configuration, without passphrase and PIN files |
+//! | `records/<name>` | the ledger's public records: keys, committees, pending ones |
+//! | `secrets/<kind>-<id>-<epoch>` | identity, shares, auxiliary information |
+//!
+//! Nothing that may be used once is ever in it: see [`KINDS`].
+
+mod archive;
+mod crypt;
+mod object;
+
+use std::collections::BTreeMap;
+
+use quorate_types::{Curve, Hash32, KeyId, KeyName, PartyId};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+pub use age::x25519::Identity as AgeIdentity;
+pub use crypt::{Lock, Opener, parse_identities, parse_recipient};
+pub use object::{ObjectName, Reader};
+
+pub(crate) use crypt::{decrypt, encrypt};
+
+use crate::{ItemKind, ItemName};
+
+/// What of the sealed store goes into a backup. An allow-list: a new kind stays out until somebody decides. Primes, presignatures and nonces
+/// are used once, and a restored copy of one would be used twice (I4).
+pub const KINDS: [ItemKind; 3] = [ItemKind::Identity, ItemKind::Share, ItemKind::Aux];
+
+/// Which of the ledger's records go into a backup: those of these names, or below those that end in a slash. An allow-list, as [`KINDS`] is.
+pub const RECORDS: [&str; 3] = ["key/", "committee", "pending-committee/"];
+
+/// Whether a record of this name goes into a backup.
+#[must_use]
+pub fn carries_record(name: &str) -> bool {
+    RECORDS.iter().any(|known| match known.ends_with('/') {
+        true => name.starts_with(known) && name != *known,
+        false => name == *known,
+    })
+}
+
+/// The largest backup read or made, in bytes.
+pub const MAX_LEN: usize = 256 << 20;
+/// The most entries in one.
+pub const MAX_ENTRIES: usize = 100_000;
+/// The largest entry, in bytes.
+pub const MAX_ENTRY: usize = 16 << 20;
+
+/// The agent's configuration in a backup.
+pub const CONFIG: &str = "agent.toml";
+/// The roster in a backup.
+pub const ROSTER: &str = "roster.json";
+
+/// Why a backup cannot be made, opened or believed. Nothing is written when one of these is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Not a recipient this program encrypts to.
+    #[error(
+        "{0:?} is not an age X25519 recipient; they begin with age1 and `age-keygen -y` prints them"
+    )]
+    Recipient(String),
+    /// Nobody could open it.
+    #[error(
+        "no recipient and no passphrase: name one with --recipient, --recipients-file or --passphrase-file"
+    )]
+    NoRecipient,
+    /// Not an identity file.
+    #[error(
+        "line {0} is not an age X25519 identity; they begin with AGE-SECRET-KEY-1 and `age-keygen` makes them"
+    )]
+    Identity(usize),
+    /// No identity in it.
+    #[error("no age identity: the file has no line that begins with AGE-SECRET-KEY-1")]
+    NoIdentity,
+    /// Encrypted to a passphrase, opened with an identity.
+    #[error("it is encrypted to a passphrase; give it with --passphrase-file")]
+    NeedsPassphrase,
+    /// Encrypted to recipients, opened with a passphrase.
+    #[error("it is encrypted to recipients; give one's identity with --identity")]
+    NeedsIdentity,
+    /// The passphrase does not open it.
+    #[error("wrong passphrase, or the header was altered; nothing was written")]
+    WrongPassphrase,
+    /// The identity does not open it.
+    #[error("it is encrypted to other recipients than the identity given; nothing was written")]
+    WrongIdentity,
+    /// No age file.
+    #[error("it is not an age file, or its header was altered; nothing was written")]
+    NotAge,
+    /// Truncated or altered after the header.
+    #[error("it is truncated or altered; nothing was written. Take another copy")]
+    Altered,
+    /// Larger than anything this program writes.
+    #[error("it is larger than {MAX_LEN} bytes")]
+    TooLarge,
+    /// It opens, but its content is not a backup's.
+    #[error("it opens, but is not a whole backup: {0}; nothing was written")]
+    Content(String),
+    /// Encryption failed, which only happens for impossible sizes.
+    #[error("encryption failed: {0}")]
+    Encrypt(String),
+}
+
+/// Says what a backup holds, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// 1
+    pub format: u32,
+    /// Version of the program that made it.
+    pub program: String,
+    /// Whose it is.
+    pub party: PartyId,
+    /// Unix milliseconds.
+    pub made_at: u64,
+    /// How often the party had been restored when it was made.
+    pub restore_counter: u64,
+    /// Every key in it.
+    pub keys: Vec<KeySummary>,
+    /// Every other entry, in order.
+    pub entries: Vec<EntryDigest>,
+}
+
+impl Manifest {
+    /// The format this program reads and writes.
+    pub const FORMAT: u32 = 1;
+}
+
+/// One key, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySummary {
+    /// The key.
+    pub id: KeyId,
+    /// Its name.
+    pub name: KeyName,
+    /// Share generation.
+    pub epoch: u32,
+    /// Its curve.
+    pub curve: Curve,
+}
+
+/// One entry of the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntryDigest {
+    /// Its path.
+    pub path: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Hash32,
+}
+
+/// Whose backup, and when.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The party.
+    pub party: PartyId,
+    /// Unix milliseconds.
+    pub made_at: u64,
+    /// How often the party has been restored.
+    pub restore_counter: u64,
+    /// Its keys.
+    pub keys: Vec<KeySummary>,
+}
+
+/// What a backup carries.
+#[derive(Default)]
+pub struct Content {
+    /// Configuration files by their names in the archive: [`CONFIG`], [`ROSTER`], `tls/...`.
+    pub files: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    /// The ledger's records.
+    pub records: BTreeMap<String, Vec<u8>>,
+    /// Secrets of [`KINDS`].
+    pub secrets: BTreeMap<ItemName, Zeroizing<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Content {{ files: {:?}, records: {:?}, secrets: [redacted] }}",
+            self.files.keys(),
+            self.records.keys()
+        )
+    }
+}
+
+/// An opened backup, every entry of which has the hash that its manifest says.
+#[derive(Debug)]
+pub struct Opened {
+    /// What it says it is.
+    pub manifest: Manifest,
+    /// What is in it.
+    pub content: Content,
+}
+
+impl Opened {
+    /// A file of the configuration.
+    ///
+    /// # Errors
+    /// [`BackupError::Content`] if it is not there.
+    pub fn file(&self, name: &str) -> Result<&[u8], BackupError> {
+        let found = self.content.files.get(name);
+        found
+            .map(|bytes| bytes.as_slice())
+            .ok_or_else(|| BackupError::Content(format!("{name} is missing")))
+    }
+}
+
+/// Makes a backup: the age file's bytes.
+///
+/// # Errors
+/// Content that must not be in a backup or is too large; no recipient.
+pub fn make(about: &About, content: &Content, lock: &Lock) -> Result<Vec<u8>, BackupError> {
+    let tar = archive::write(about, content)?;
+    encrypt(&tar, lock)
+}
+
+/// Opens a backup and checks every entry. Nothing is written anywhere.
+///
+/// # Errors
+/// See [`BackupError`].
+pub fn open(bytes: &[u8], opener: &Opener) -> Result<Opened, BackupError> {
+    let tar = decrypt(bytes, opener, MAX_LEN)?;
+    archive::read(&tar)
+}
+
+#[cfg(test)]
+mod tests;
