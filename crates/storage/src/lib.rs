@@ -31,7 +31,8 @@ pub use files::{FileError, create_private_dir, read_private, write_private};
 #[cfg(feature = "pkcs11")]
 pub use hsm_store::HsmStore;
 pub use ledger::{
-    Batch, Begun, Ledger, LedgerError, OneTimeId, OneTimeKind, RestoreMark, Spend, Start,
+    Batch, Begun, Ledger, LedgerError, OneTimeId, OneTimeKind, RestoreMark, SealedOneTime, Spend,
+    Start,
 };
 pub use passphrase::{KdfParams, Passphrase};
 #[cfg(feature = "pkcs11")]

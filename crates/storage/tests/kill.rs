@@ -118,12 +118,14 @@ fn item(number: u8) -> ItemName {
 fn prepare(directory: &Path) {
     create_private_dir(directory).unwrap();
     std::fs::create_dir(directory.join("did")).unwrap();
-    let ledger = open_ledger(directory).unwrap();
-    let put = ledger.put_one_time(vec![(presignature(), vec![9; 3000])]);
-    assert_eq!(put.unwrap(), 1);
     let party = PartyId::new("party-1").unwrap();
     let store = EncryptedFileStore::create(&directory.join("store"), &party, &phrase("old"));
-    store.unwrap().put(item(1), b"old").unwrap();
+    let store = store.unwrap();
+    let sealer = store.sealer();
+    let sealed = sealer.seal_one_time(presignature(), &[9; 3000]).unwrap();
+    let ledger = open_ledger(directory).unwrap();
+    assert_eq!(ledger.put_one_time(vec![sealed]).unwrap(), 1);
+    store.put(item(1), b"old").unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -108,7 +108,7 @@ impl World {
         let store = store_dir(&home.join("data"));
         EncryptedFileStore::create(&store, &party_id(1), &passphrase)
             .unwrap()
-            .put(identity_item(), &*keys[0].to_secret_bytes())
+            .put(identity_item(), &keys[0].to_secret_bytes())
             .unwrap();
         let source = Source::open(&config_file).unwrap();
         let world = Self {

@@ -5,6 +5,7 @@
 //! in one [`Batch`].
 
 mod database;
+mod one_time;
 mod operations;
 #[cfg(test)]
 mod simulated;
@@ -19,6 +20,7 @@ use quorate_types::{Hash32, IntentHash, SessionId};
 
 use crate::FileError;
 use database::{SharedDatabase, failed};
+pub use one_time::{OneTimeId, OneTimeKind, SealedOneTime};
 use writer::Writer;
 
 /// Why the ledger could not be read or written. An agent that cannot write it does not take part.
@@ -73,26 +75,6 @@ pub struct Start {
     pub sessions: Vec<SessionId>,
 }
 
-/// What may be used once and never again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-pub enum OneTimeKind {
-    /// A CGGMP24 presignature.
-    Presignature,
-    /// FROST nonces.
-    Nonce,
-}
-
-/// Names one presignature or nonce.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-pub struct OneTimeId {
-    /// What it is.
-    pub kind: OneTimeKind,
-    /// What it was made for: hash of key, epoch, path and ordered signers.
-    pub pool: Hash32,
-    /// Unique for ever: once consumed, nothing of this id is accepted again.
-    pub id: Hash32,
-}
-
 /// A spend that counts towards rolling limits.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Spend {
@@ -139,7 +121,7 @@ pub enum Begun {
     /// It is recorded; go ahead.
     Fresh {
         /// What was taken, sealed as it was put in, in the batch's order. It is nowhere else any more.
-        taken: Vec<Vec<u8>>,
+        taken: Vec<SealedOneTime>,
     },
     /// This intent already has a result here: return that and nothing else.
     Finished(Vec<u8>),
@@ -223,12 +205,12 @@ impl Ledger {
             .commit(move |transaction| operations::finish(transaction, intent, &result, &leaves))
     }
 
-    /// Stores presignatures or nonces, sealed by the caller. Those of an id that was consumed or is there already are not stored;
+    /// Stores presignatures or nonces. Those of an id that was consumed or is there already are not stored;
     /// returns how many were.
     ///
     /// # Errors
     /// The database's.
-    pub fn put_one_time(&self, sealed: Vec<(OneTimeId, Vec<u8>)>) -> Result<usize, LedgerError> {
+    pub fn put_one_time(&self, sealed: Vec<SealedOneTime>) -> Result<usize, LedgerError> {
         self.writer
             .commit(move |transaction| operations::put_one_time(transaction, &sealed))
     }

@@ -8,7 +8,9 @@ use redb::{
 };
 
 use super::database::failed;
-use super::{Batch, Begun, CLOCK_TOLERANCE, LedgerError, OneTimeId, OneTimeKind, Spend};
+use super::{
+    Batch, Begun, CLOCK_TOLERANCE, LedgerError, OneTimeId, OneTimeKind, SealedOneTime, Spend,
+};
 
 type Bytes = &'static [u8];
 
@@ -137,7 +139,10 @@ fn unavailable(
 }
 
 /// INVARIANT (I4): what is taken is removed and marked in the transaction that returns it.
-fn take(transaction: &WriteTransaction, ids: &[OneTimeId]) -> Result<Vec<Vec<u8>>, LedgerError> {
+fn take(
+    transaction: &WriteTransaction,
+    ids: &[OneTimeId],
+) -> Result<Vec<SealedOneTime>, LedgerError> {
     let mut one_time = transaction.open_table(ONE_TIME).map_err(failed(WRITTEN))?;
     let mut consumed = transaction.open_table(CONSUMED).map_err(failed(WRITTEN))?;
     let mut taken = Vec::with_capacity(ids.len());
@@ -146,7 +151,10 @@ fn take(transaction: &WriteTransaction, ids: &[OneTimeId]) -> Result<Vec<Vec<u8>
             .remove(one_time_key(id).as_slice())
             .map_err(failed(WRITTEN))?;
         let removed = removed.ok_or_else(|| failed(WRITTEN)("a presignature vanished"))?;
-        taken.push(removed.value().to_vec());
+        taken.push(SealedOneTime {
+            id: *id,
+            sealed: removed.value().to_vec(),
+        });
         consumed
             .insert(consumed_key(id).as_slice(), ())
             .map_err(failed(WRITTEN))?;
@@ -186,12 +194,12 @@ pub(super) fn finish(
 
 pub(super) fn put_one_time(
     transaction: &WriteTransaction,
-    sealed: &[(OneTimeId, Vec<u8>)],
+    sealed: &[SealedOneTime],
 ) -> Result<usize, LedgerError> {
     let mut one_time = transaction.open_table(ONE_TIME).map_err(failed(WRITTEN))?;
     let consumed = transaction.open_table(CONSUMED).map_err(failed(WRITTEN))?;
     let mut stored = 0;
-    for (id, bytes) in sealed {
+    for SealedOneTime { id, sealed } in sealed {
         let key = one_time_key(id);
         let used = consumed
             .get(consumed_key(id).as_slice())
@@ -202,7 +210,7 @@ pub(super) fn put_one_time(
         }
         drop(there);
         one_time
-            .insert(key.as_slice(), bytes.as_slice())
+            .insert(key.as_slice(), sealed.as_slice())
             .map_err(failed(WRITTEN))?;
         stored += 1;
     }

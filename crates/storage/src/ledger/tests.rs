@@ -90,12 +90,20 @@ fn i05_of_racing_starts_exactly_one_wins() {
     }
 }
 
+/// For the ledger any bytes are sealed.
+fn sealed(id: OneTimeId, bytes: &[u8]) -> SealedOneTime {
+    SealedOneTime {
+        id,
+        sealed: bytes.to_vec(),
+    }
+}
+
 #[test]
 fn t04_of_racing_requests_for_a_presignature_exactly_one_gets_it() {
     let (_dir, ledger) = on_disk();
     for round in 0..20u8 {
         let id = presignature(round);
-        ledger.put_one_time(vec![(id, vec![round])]).unwrap();
+        ledger.put_one_time(vec![sealed(id, &[round])]).unwrap();
         let winners = AtomicUsize::new(0);
         thread::scope(|scope| {
             for racer in 0..4u8 {
@@ -106,7 +114,7 @@ fn t04_of_racing_requests_for_a_presignature_exactly_one_gets_it() {
                     batch.take = vec![id];
                     match ledger.begin(batch).unwrap() {
                         Begun::Fresh { taken } => {
-                            assert_eq!(taken, [vec![round]]);
+                            assert_eq!(taken, [sealed(id, &[round])]);
                             winners.fetch_add(1, Ordering::Relaxed);
                         }
                         other => assert_eq!(other, Begun::Unavailable(id)),
@@ -122,9 +130,9 @@ fn t04_of_racing_requests_for_a_presignature_exactly_one_gets_it() {
 fn i04_what_was_consumed_is_never_accepted_again() {
     let (dir, ledger) = on_disk();
     let id = presignature(1);
-    assert_eq!(ledger.put_one_time(vec![(id, b"x".to_vec())]).unwrap(), 1);
+    assert_eq!(ledger.put_one_time(vec![sealed(id, b"x")]).unwrap(), 1);
     assert_eq!(
-        ledger.put_one_time(vec![(id, b"y".to_vec())]).unwrap(),
+        ledger.put_one_time(vec![sealed(id, b"y")]).unwrap(),
         0,
         "not replaced"
     );
@@ -136,13 +144,13 @@ fn i04_what_was_consumed_is_never_accepted_again() {
         "twice in one request"
     );
     batch.take = vec![id];
-    let taken = vec![b"x".to_vec()];
+    let taken = vec![sealed(id, b"x")];
     assert_eq!(ledger.begin(batch).unwrap(), Begun::Fresh { taken });
     drop(ledger);
     let ledger = Ledger::open(&dir.path().join("ledger.redb")).unwrap();
     for pool in [id.pool, hash(7)] {
         let again = OneTimeId { pool, ..id };
-        let put = ledger.put_one_time(vec![(again, b"z".to_vec())]);
+        let put = ledger.put_one_time(vec![sealed(again, b"z")]);
         assert_eq!(put.unwrap(), 0, "an id is consumed in every pool");
     }
     let mut batch = plain(2, 0, 2);
@@ -162,7 +170,7 @@ fn pools_are_kept_apart_and_purged_together() {
         ..presignature(4)
     };
     let all = [presignature(2), presignature(1), other, nonce];
-    let put = all.iter().map(|id| (*id, b"s".to_vec())).collect();
+    let put = all.iter().map(|id| sealed(*id, b"s")).collect();
     assert_eq!(ledger.put_one_time(put).unwrap(), 4);
     let of = |id: OneTimeId, max| ledger.one_time(id.kind, id.pool, max).unwrap();
     assert_eq!(of(presignature(0), 9), [presignature(1), presignature(2)]);
@@ -201,7 +209,7 @@ fn the_log_counts_on_after_a_restore_from_where_peers_saw_it() {
         2
     );
     ledger
-        .put_one_time(vec![(presignature(1), b"s".to_vec())])
+        .put_one_time(vec![sealed(presignature(1), b"s")])
         .unwrap();
     let mark = RestoreMark {
         counter: 1,
@@ -375,7 +383,7 @@ fn whole_batch() -> Batch {
 fn with_presignatures() -> SimulatedStorage {
     let storage = SimulatedStorage::default();
     let ledger = simulated(&storage);
-    let put = [1, 2].map(|id| (presignature(id), vec![id; 3000]));
+    let put = [1, 2].map(|id| sealed(presignature(id), &[id; 3000]));
     ledger.put_one_time(put.to_vec()).unwrap();
     drop(ledger);
     storage.copy()
