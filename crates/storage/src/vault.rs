@@ -113,17 +113,18 @@ impl std::fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// A party's vault in these stores. The sealing key is derived from `secret`, the party's 64 identity bytes, so a restored party reads it too.
+    /// A party's vault in these stores. The sealing key is derived from the X25519 scalar of the party's channel key, which is in its store and its
+    /// backups wherever its signing key is: so a restored party reads its parts too.
     ///
     /// # Errors
     /// None in practice.
     pub fn new(
         party: &PartyId,
         stores: BlobStores,
-        secret: &Zeroizing<[u8; 64]>,
+        channel: &Zeroizing<[u8; 32]>,
     ) -> Result<Self, VaultError> {
         let mut key = Zeroizing::new([0u8; 32]);
-        Hkdf::<Sha256>::new(Some(b"quorate/vault/v1"), &**secret)
+        Hkdf::<Sha256>::new(Some(b"quorate/vault/v1"), &**channel)
             .expand(party.as_str().as_bytes(), &mut *key)
             .map_err(|_| StoreError::Seal)?;
         Ok(Self {

@@ -14,7 +14,7 @@ fn name(who: &str, secret: u8, index: u16) -> PartName {
 
 fn vault(party: &str, stores: &BlobStores) -> Vault {
     let party = PartyId::new(party).unwrap();
-    Vault::new(&party, stores.clone(), &Zeroizing::new([3; 64])).unwrap()
+    Vault::new(&party, stores.clone(), &Zeroizing::new([3; 32])).unwrap()
 }
 
 /// Every test, on memory and on files.
