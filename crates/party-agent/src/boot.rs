@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::{Parts, check_identity};
 use crate::presence::{self, PresenceError};
-use crate::{Agent, AgentConfig, Unlock, identity, serve};
+use crate::{Agent, AgentConfig, Unlock, identity};
 
 /// Where a party's identity keys are in its store: Ed25519 seed (32) and X25519 scalar (32), or only the latter.
 #[must_use]
@@ -69,10 +69,10 @@ pub enum BootError {
     Transport(#[from] quorate_messaging::TransportError),
 }
 
-/// A serving agent. Dropping it stops serving and its background work.
+/// An agent among its peers. Dropping it ends its heartbeats and its background work.
 pub struct ServingAgent {
     agent: Arc<Agent>,
-    task: JoinHandle<Result<(), PresenceError>>,
+    presence: JoinHandle<Result<(), PresenceError>>,
 }
 
 impl ServingAgent {
@@ -82,22 +82,19 @@ impl ServingAgent {
         &self.agent
     }
 
-    /// Waits until it stops serving, which it does only when its transport is gone.
+    /// Waits until its heartbeats end, which they do only when its transport is gone.
     ///
     /// # Errors
     /// When it could not subscribe, or its ledger cannot be read.
     pub async fn ended(&mut self) -> Result<(), PresenceError> {
-        match (&mut self.task).await {
-            Ok(result) => result,
-            Err(_) => Ok(()),
-        }
+        (&mut self.presence).await.unwrap_or(Ok(()))
     }
 }
 
 impl Drop for ServingAgent {
     fn drop(&mut self) {
         self.agent.stop();
-        self.task.abort();
+        self.presence.abort();
     }
 }
 
@@ -145,7 +142,9 @@ pub fn open_unchanged(config: &AgentConfig, unlock: &Unlock) -> Result<Opened, B
     })
 }
 
-/// Starts serving over a transport.
+/// Starts an agent over a transport; whoever calls lets it in at its [`FrontDoor`].
+///
+/// [`FrontDoor`]: crate::serve::FrontDoor
 ///
 /// # Errors
 /// See [`BootError`].
@@ -185,26 +184,9 @@ pub async fn start(
         timeouts: config.timeouts,
         standing,
     })?;
-    let task = tokio::spawn(serve(Arc::clone(&agent), transport, sender));
-    Ok(ServingAgent { agent, task })
-}
-
-/// Answers requests and sends heartbeats until either ends.
-async fn serve(
-    agent: Arc<Agent>,
-    transport: Arc<dyn Transport>,
-    standing: watch::Sender<Standing>,
-) -> Result<(), PresenceError> {
-    let presence = presence::run(Arc::clone(&agent), Arc::clone(&transport), standing);
-    let party = agent.party().clone();
-    let requests = serve::serve(party, transport, move |request| {
-        let agent = Arc::clone(&agent);
-        async move { agent.answer(request).await }
-    });
-    tokio::select! {
-        ended = presence => ended,
-        ended = requests => Ok(ended?),
-    }
+    let run = presence::run(Arc::clone(&agent), transport, sender);
+    let presence = tokio::spawn(run);
+    Ok(ServingAgent { agent, presence })
 }
 
 /// Connects to the configured NATS server.

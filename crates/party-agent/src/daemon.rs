@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use quorate_messaging::{Transport, TransportError};
+use quorate_messaging::Transport;
 use quorate_service::now_ms;
 use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, Standing};
 use quorate_types::{PartyId, ValidRoster};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use crate::backup::{AgentBackupError, Schedule, Source};
 use crate::boot::{self, ServingAgent};
@@ -18,10 +17,11 @@ use crate::control::{AgentStatus, Asked, ControlReply, ControlRequest};
 use crate::judge::RefusalReason;
 use crate::passphrase::Asking;
 use crate::primes::NEEDED;
-use crate::{AgentConfig, Unlock, control, serve};
+use crate::serve::FrontDoor;
+use crate::{AgentConfig, Unlock, control};
 
 enum State {
-    Sealed(JoinHandle<Result<(), TransportError>>),
+    Sealed,
     Unsealed(Box<Serving>),
 }
 
@@ -35,8 +35,8 @@ struct Serving {
 pub struct Daemon {
     config_file: PathBuf,
     config: AgentConfig,
-    roster: Arc<ValidRoster>,
     transport: Arc<dyn Transport>,
+    door: FrontDoor,
     state: State,
     warnings: Vec<String>,
     /// Held locked: one process for each data directory, sealed or not.
@@ -56,13 +56,15 @@ impl Daemon {
     ) -> anyhow::Result<Self> {
         let roster = quorate_service::load_roster(&config.roster)?;
         let lock = lock(&config.data)?;
-        let state = sealed(&config, &roster, &transport);
+        let party = config.party.clone();
+        let answer = sealed_answer(&config, &roster);
+        let door = FrontDoor::open(party, Arc::clone(&transport), answer);
         Ok(Self {
             config_file,
             config,
-            roster,
             transport,
-            state,
+            door,
+            state: State::Sealed,
             warnings,
             _lock: lock,
         })
@@ -78,27 +80,17 @@ impl Daemon {
         }
         let config = self.config.clone();
         let opened = tokio::task::spawn_blocking(move || boot::open(&config, &unlock)).await??;
-        // From here on the real agent listens where the sealed one did.
-        if let State::Sealed(task) = &self.state {
-            task.abort();
-        }
         let source = Source {
             config_file: self.config_file.clone(),
             config: self.config.clone(),
             opened: opened.clone(),
         };
-        match boot::start(&self.config, opened, Arc::clone(&self.transport)).await {
-            Ok(agent) => {
-                let backups = Schedule::start(source);
-                self.state = State::Unsealed(Box::new(Serving { agent, backups }));
-                tracing::info!(party = %self.config.party, "unsealed");
-                Ok(())
-            }
-            Err(error) => {
-                self.state = sealed(&self.config, &self.roster, &self.transport);
-                Err(error.into())
-            }
-        }
+        let agent = boot::start(&self.config, opened, Arc::clone(&self.transport)).await?;
+        self.door.let_in(Arc::clone(agent.agent()));
+        let backups = Schedule::start(source);
+        self.state = State::Unsealed(Box::new(Serving { agent, backups }));
+        tracing::info!(party = %self.config.party, "unsealed");
+        Ok(())
     }
 
     /// Answers control requests until it is asked to seal itself: then the caller must end this process or replace it, for only that
@@ -133,10 +125,10 @@ impl Daemon {
 
     async fn ended(&mut self) -> anyhow::Result<()> {
         match &mut self.state {
-            State::Unsealed(serving) => Ok(serving.agent.ended().await?),
-            State::Sealed(task) => match task.await {
-                Ok(ended) => Ok(ended?),
-                Err(_) => Ok(()),
+            State::Sealed => Ok(self.door.ended().await?),
+            State::Unsealed(serving) => tokio::select! {
+                ended = self.door.ended() => Ok(ended?),
+                ended = serving.agent.ended() => Ok(ended?),
             },
         }
     }
@@ -163,7 +155,7 @@ impl Daemon {
     /// Answers when it is made, and goes on with other requests until then.
     fn back_up(&self, reply: oneshot::Sender<ControlReply>) {
         let made = match &self.state {
-            State::Sealed(_) => Err("the agent is sealed; unseal it first".to_owned()),
+            State::Sealed => Err("the agent is sealed; unseal it first".to_owned()),
             State::Unsealed(serving) => match &serving.backups {
                 Some(backups) => Ok(backups.make_now()),
                 None => Err(AgentBackupError::NotConfigured.to_string()),
@@ -231,9 +223,6 @@ impl Sealing {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if let State::Sealed(task) = &self.state {
-            task.abort();
-        }
         // Left behind it would do no harm.
         let _ = std::fs::remove_file(control::socket(&self.config.data));
     }
@@ -263,26 +252,17 @@ fn sealed_standing(config: &AgentConfig) -> Standing {
 }
 
 /// Answers every request with what the agent needs.
-fn sealed(
+fn sealed_answer(
     config: &AgentConfig,
-    roster: &Arc<ValidRoster>,
-    transport: &Arc<dyn Transport>,
-) -> State {
+    roster: &ValidRoster,
+) -> impl Fn(NodeRequest) -> NodeReply + Send + Sync + 'static {
     let standing = sealed_standing(config);
     let status = sealed_status(config.party.clone(), roster, standing.clone());
     let refused = NodeReply::Refused(RefusalReason::NotServing(standing).to_refusal());
-    let answer = move |request| {
-        let reply = match request {
-            NodeRequest::Status => NodeReply::Status(status.clone()),
-            _ => refused.clone(),
-        };
-        std::future::ready(reply)
-    };
-    State::Sealed(tokio::spawn(serve::serve(
-        config.party.clone(),
-        Arc::clone(transport),
-        answer,
-    )))
+    move |request| match request {
+        NodeRequest::Status => NodeReply::Status(status.clone()),
+        _ => refused.clone(),
+    }
 }
 
 fn sealed_status(party: PartyId, roster: &ValidRoster, standing: Standing) -> NodeStatus {

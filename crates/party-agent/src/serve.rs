@@ -1,4 +1,4 @@
-//! Listens on `mpc.node.<party>` and answers.
+//! Listens on `mpc.node.<party>` and answers: one subscription for the life of a process, whether its agent is sealed or not.
 
 use std::sync::Arc;
 
@@ -7,18 +7,80 @@ use quorate_messaging::{Subject, Transport, TransportError};
 use quorate_types::PartyId;
 use quorate_types::canonical::{Canonical as _, CanonicalError};
 use quorate_types::node::{NodeReply, NodeRequest};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
+use crate::Agent;
 use crate::judge::RefusalReason;
 
 /// Requests answered at once; more wait.
 const MAX_CONCURRENT: usize = 256;
 
+/// Answers requests to a party, by its agent once there is one. Dropping it ends that.
+pub struct FrontDoor {
+    agent: watch::Sender<Option<Arc<Agent>>>,
+    task: JoinHandle<Result<(), TransportError>>,
+}
+
+impl Drop for FrontDoor {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl FrontDoor {
+    /// Starts listening. Until an agent is let in, `instead` answers.
+    pub fn open(
+        party: PartyId,
+        transport: Arc<dyn Transport>,
+        instead: impl Fn(NodeRequest) -> NodeReply + Send + Sync + 'static,
+    ) -> Self {
+        let (agent, current) = watch::channel(None::<Arc<Agent>>);
+        let instead = Arc::new(instead);
+        let answer = move |request| {
+            let (agent, instead) = (current.borrow().clone(), Arc::clone(&instead));
+            async move {
+                match agent {
+                    Some(agent) => agent.answer(request).await,
+                    None => instead(request),
+                }
+            }
+        };
+        Self {
+            agent,
+            task: tokio::spawn(serve(party, transport, answer)),
+        }
+    }
+
+    /// Starts listening with an agent that is there already.
+    #[must_use]
+    pub fn of(agent: Arc<Agent>, transport: Arc<dyn Transport>) -> Self {
+        let party = agent.party().clone();
+        // Let in before anything can be heard, so that the other answer is never given.
+        let door = Self::open(party, transport, |_| NodeReply::Running);
+        door.let_in(agent);
+        door
+    }
+
+    /// From now on this agent answers.
+    pub fn let_in(&self, agent: Arc<Agent>) {
+        self.agent.send_replace(Some(agent));
+    }
+
+    /// Waits until it stops listening, which it does only when the transport is gone.
+    ///
+    /// # Errors
+    /// When it could not subscribe.
+    pub async fn ended(&mut self) -> Result<(), TransportError> {
+        (&mut self.task).await.unwrap_or(Ok(()))
+    }
+}
+
 /// Subscribes, then answers until the subscription ends.
 ///
 /// # Errors
 /// When subscribing fails.
-pub async fn serve<A, R>(
+async fn serve<A, R>(
     party: PartyId,
     transport: Arc<dyn Transport>,
     answer: A,

@@ -1,10 +1,15 @@
 //! Real agents over the in-process hub, driven without an orchestrator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
+use futures::StreamExt as _;
 use quorate_messaging::{
     InProcessHub, Messenger, MessengerOptions, PartyKeys, Permissions, Session, SessionSpec,
+    Subscription, Transport, TransportError,
 };
 use quorate_party_agent::agent::Parts;
 use quorate_party_agent::{Agent, Timeouts};
@@ -29,6 +34,36 @@ pub struct Committee {
     pub keys: Vec<Arc<PartyKeys>>,
     pub operator: SigningKey,
     _dir: TempDir,
+}
+
+/// One face of a party with two: it hears one peer alone. Subjects end with the sender.
+struct HearsOnly {
+    transport: Arc<dyn Transport>,
+    from: String,
+}
+
+#[async_trait]
+impl Transport for HearsOnly {
+    async fn publish(&self, subject: String, payload: Bytes) -> Result<(), TransportError> {
+        self.transport.publish(subject, payload).await
+    }
+
+    async fn subscribe(&self, subject: String) -> Result<Subscription, TransportError> {
+        let all = self.transport.subscribe(subject).await?;
+        let from = self.from.clone();
+        Ok(Subscription::new(all.filter(move |delivery| {
+            std::future::ready(delivery.subject.ends_with(&from))
+        })))
+    }
+
+    async fn request(
+        &self,
+        subject: String,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, TransportError> {
+        self.transport.request(subject, payload, timeout).await
+    }
 }
 
 /// `party-<number>`, from 1.
@@ -82,6 +117,11 @@ impl Committee {
     pub async fn messenger(&self, number: usize) -> Arc<Messenger> {
         let id = party(number);
         let transport = self.hub.connect(id.as_str(), Permissions::party(&id));
+        self.messenger_over(transport, number).await
+    }
+
+    async fn messenger_over(&self, transport: Arc<dyn Transport>, number: usize) -> Arc<Messenger> {
+        let id = party(number);
         let keys = Arc::clone(&self.keys[number - 1]);
         Messenger::start(
             keys,
@@ -98,7 +138,12 @@ impl Committee {
     pub async fn two_ends(&self, session: SessionId) -> [Session; 2] {
         let mut ends = Vec::new();
         for other in [1, 2] {
-            let messenger = self.messenger(3).await;
+            let own = party(3);
+            let hears = HearsOnly {
+                transport: self.hub.connect(own.as_str(), Permissions::party(&own)),
+                from: format!(".{}", party(other)),
+            };
+            let messenger = self.messenger_over(Arc::new(hears), 3).await;
             let participants = vec![party(3), party(other)];
             let spec = SessionSpec {
                 id: session,

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use quorate_messaging::{InProcessHub, Permissions};
+use quorate_messaging::{InProcessHub, Permissions, Transport};
 use quorate_orchestrator::OrchestratorConfig;
 use quorate_orchestrator::command as orchestrator;
 use quorate_party_agent::boot::{self, ServingAgent};
+use quorate_party_agent::serve::FrontDoor;
 use quorate_party_agent::{AgentConfig, Unlock};
 use quorate_types::PartyId;
 use tokio::task::JoinHandle;
@@ -19,7 +21,7 @@ use crate::provision::ORCHESTRATOR;
 
 /// A running cluster. Dropping it stops everything.
 pub struct InProcessCluster {
-    agents: BTreeMap<PartyId, ServingAgent>,
+    agents: BTreeMap<PartyId, (ServingAgent, FrontDoor)>,
     orchestrator: JoinHandle<anyhow::Result<()>>,
     dir: ClusterDir,
 }
@@ -86,7 +88,7 @@ async fn start_agent(
     dir: &ClusterDir,
     hub: &InProcessHub,
     party: &PartyId,
-) -> anyhow::Result<ServingAgent> {
+) -> anyhow::Result<(ServingAgent, FrontDoor)> {
     let config: AgentConfig = quorate_service::load(&dir.agent_config(party))?;
     let unlock = Unlock::from_config(&config)?;
     let opened = {
@@ -94,6 +96,8 @@ async fn start_agent(
         tokio::task::spawn_blocking(move || boot::open(&config, &unlock)).await?
     };
     let opened = opened.with_context(|| format!("cannot open custodian {party}"))?;
-    let transport = hub.connect(party.as_str(), Permissions::party(party));
-    Ok(boot::start(&config, opened, transport).await?)
+    let transport: Arc<dyn Transport> = hub.connect(party.as_str(), Permissions::party(party));
+    let serving = boot::start(&config, opened, Arc::clone(&transport)).await?;
+    let door = FrontDoor::of(Arc::clone(serving.agent()), transport);
+    Ok((serving, door))
 }

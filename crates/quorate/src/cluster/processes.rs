@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use quorate_storage::create_private_dir;
+use quorate_types::node::NodeStatus;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -34,7 +35,7 @@ pub fn find_nats_server() -> Option<PathBuf> {
 }
 
 impl Processes {
-    /// Starts NATS, every custodian and the orchestrator, and waits until all custodians answer.
+    /// Starts NATS, every custodian and the orchestrator, and waits until all custodians serve.
     pub async fn start(dir: &ClusterDir, nats_server: &Path) -> anyhow::Result<Self> {
         let endpoint = dir.endpoint_file();
         // Left over from a run that was killed.
@@ -66,7 +67,7 @@ impl Processes {
             ])
             .arg(&cluster.endpoint);
         cluster.spawn(dir, "orchestrator", command)?;
-        cluster.wait_until_all_answer(dir).await?;
+        cluster.wait_until_all_serve(dir).await?;
         Ok(cluster)
     }
 
@@ -130,7 +131,7 @@ impl Processes {
         }
     }
 
-    async fn wait_until_all_answer(&mut self, dir: &ClusterDir) -> anyhow::Result<()> {
+    async fn wait_until_all_serve(&mut self, dir: &ClusterDir) -> anyhow::Result<()> {
         let endpoint = self.endpoint.clone();
         self.wait_for(|| endpoint.exists().then_some(()), "the orchestrator")
             .await?;
@@ -138,20 +139,19 @@ impl Processes {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = viewer.api.status().await?;
-            let silent: Vec<_> = status
+            let waiting: Vec<_> = status
                 .parties
                 .iter()
-                .filter(|p| p.status.is_none())
+                .filter_map(|p| Some(format!("{} ({})", p.party, why_not(p.status.as_ref())?)))
                 .collect();
-            if silent.is_empty() {
+            if waiting.is_empty() {
                 return Ok(());
             }
             self.fail_if_one_ended()?;
             if Instant::now() > deadline {
-                let names: Vec<_> = silent.iter().map(|p| p.party.as_str()).collect();
                 bail!(
                     "{} did not come up; see the run directory's logs",
-                    names.join(", ")
+                    waiting.join(", ")
                 );
             }
             sleep(Duration::from_millis(50)).await;
@@ -206,6 +206,15 @@ impl Processes {
             }
         }
         let _ = std::fs::remove_file(&self.endpoint);
+    }
+}
+
+/// Why a custodian does not serve yet.
+fn why_not(status: Option<&NodeStatus>) -> Option<String> {
+    match status {
+        None => Some("no answer".to_owned()),
+        Some(status) if status.standing.is_serving() => None,
+        Some(status) => Some(status.standing.to_string()),
     }
 }
 
