@@ -198,6 +198,12 @@ impl Agent {
         self.standing.borrow().clone()
     }
 
+    /// Whether it may take part, as it changes.
+    #[must_use]
+    pub fn standing_changes(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
     /// Refuses while this agent may know less than it once did. One that has just started waits a moment for its peers' word.
     async fn check_standing(&self) -> Result<u64, RefusalReason> {
         let mut standing = self.standing.clone();

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::agent::{Parts, check_identity};
-use crate::presence::{self, PresenceError};
+use crate::presence::{self, Accept, PresenceError};
 use crate::{Agent, AgentConfig, Unlock, identity};
 
 /// Where a party's identity keys are in its store: Ed25519 seed (32) and X25519 scalar (32), or only the latter.
@@ -72,6 +72,7 @@ pub enum BootError {
 /// An agent among its peers. Dropping it ends its heartbeats and its background work.
 pub struct ServingAgent {
     agent: Arc<Agent>,
+    accept: Arc<Accept>,
     presence: JoinHandle<Result<(), PresenceError>>,
 }
 
@@ -80,6 +81,11 @@ impl ServingAgent {
     #[must_use]
     pub const fn agent(&self) -> &Arc<Agent> {
         &self.agent
+    }
+
+    /// Resumes with what peers have said so far, where the others are lost for good.
+    pub fn accept_restore(&self) {
+        self.accept.restore();
     }
 
     /// Waits until its heartbeats end, which they do only when its transport is gone.
@@ -184,9 +190,14 @@ pub async fn start(
         timeouts: config.timeouts,
         standing,
     })?;
-    let run = presence::run(Arc::clone(&agent), transport, sender);
+    let accept = Arc::new(Accept::default());
+    let run = presence::run(Arc::clone(&agent), transport, sender, Arc::clone(&accept));
     let presence = tokio::spawn(run);
-    Ok(ServingAgent { agent, presence })
+    Ok(ServingAgent {
+        agent,
+        accept,
+        presence,
+    })
 }
 
 /// Connects to the configured NATS server.

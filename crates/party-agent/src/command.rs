@@ -92,7 +92,7 @@ async fn serve(
     // Ends with the receiver, whose end every sender sees.
     tokio::spawn(control::serve(control::listen(&data)?, sender));
     match unlock {
-        Some(unlock) => daemon.unseal(unlock).await?,
+        Some(unlock) => daemon.unseal_at_start(unlock).await,
         None => {
             tracing::warn!(%party, needs, "sealed; open it with: quorate agent unseal --config <agent.toml>");
         }
@@ -125,9 +125,10 @@ fn ended_instead(error: &std::io::Error) -> anyhow::Error {
 }
 
 async fn check(config: AgentConfig) -> anyhow::Result<()> {
+    protect_memory();
     let unlock = Unlock::from_config(&config)?;
     let party = config.party.clone();
-    tokio::task::spawn_blocking(move || boot::open(&config, &unlock)).await??;
+    tokio::task::spawn_blocking(move || boot::open_unchanged(&config, &unlock)).await??;
     println!("{party}: configuration, roster and store are good");
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use quorate_types::PartyId;
 use quorate_types::node::Standing;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::backup::StoredBackup;
 
 /// The longest line, in bytes.
-const MAX_LINE: u64 = 64 * 1024;
+const MAX_LINE: usize = 64 * 1024;
 /// How long a client may take to send its request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -35,6 +35,8 @@ pub enum ControlRequest {
     Seal,
     /// Believe the machine's clock although it is before the ledger's last entry.
     AcceptClock,
+    /// Resume although not every peer that should has said what it last heard: those that have not are lost for good.
+    AcceptRestore,
     /// Make a backup now, as the agent's configuration says: nobody on the socket chooses who can open it.
     Backup,
 }
@@ -140,7 +142,15 @@ pub async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
             accepted = listener.accept() => accepted,
             () = asked.closed() => return,
         };
-        let Ok((stream, _)) = accepted else { return };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, say: that passes.
+                tracing::warn!(%error, "cannot take a control connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let asked = asked.clone();
         tokio::spawn(async move {
             if let Err(error) = answer(stream, asked).await {
@@ -170,9 +180,18 @@ async fn answer(mut stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Resul
 
 async fn read_line(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
     // All at once, so that a secret is not left behind where the buffer grew.
-    let mut line = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    let mut reader = BufReader::new(stream.take(MAX_LINE));
-    reader.read_until(b'\n', &mut line).await?;
+    let mut line = Zeroizing::new(vec![0; MAX_LINE]);
+    let mut length = 0;
+    while let Some(free) = line.get_mut(length..).filter(|free| !free.is_empty()) {
+        match stream.read(free).await? {
+            0 => break,
+            read => length += read,
+        }
+        if line.get(..length).is_some_and(|read| read.ends_with(b"\n")) {
+            break;
+        }
+    }
+    line.truncate(length);
     Ok(line)
 }
 
@@ -220,7 +239,9 @@ async fn exchange(data: &Path, request: &ControlRequest) -> Result<ControlReply,
             _ => failed("connect to", &path)(e),
         })?;
     let unreadable = |e: serde_json::Error| ControlError::Unreadable(e.to_string());
-    let mut bytes = Zeroizing::new(serde_json::to_vec(request).map_err(unreadable)?);
+    // As large as it can become, for the same reason.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LINE));
+    serde_json::to_writer(&mut *bytes, request).map_err(unreadable)?;
     bytes.push(b'\n');
     let sent = stream.write_all(&bytes).await;
     sent.map_err(failed("write to", &path))?;

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use quorate_messaging::Transport;
 use quorate_service::now_ms;
+use quorate_storage::create_private_dir;
 use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, Standing};
 use quorate_types::{PartyId, ValidRoster};
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +21,10 @@ use crate::passphrase::Asking;
 use crate::primes::NEEDED;
 use crate::serve::FrontDoor;
 use crate::{AgentConfig, Unlock, control};
+
+const AT_START: &str = "it could not be unsealed at start";
+/// How long accepting a restore may take.
+const SETTLING: Duration = Duration::from_secs(5);
 
 enum State {
     Sealed,
@@ -55,6 +61,7 @@ impl Daemon {
         warnings: Vec<String>,
     ) -> anyhow::Result<Self> {
         let roster = quorate_service::load_roster(&config.roster)?;
+        create_private_dir(&config.data)?;
         let lock = lock(&config.data)?;
         let party = config.party.clone();
         let answer = sealed_answer(&config, &roster);
@@ -68,6 +75,16 @@ impl Daemon {
             warnings,
             _lock: lock,
         })
+    }
+
+    /// [`Self::unseal`] with what was at hand when the process started. One that does not open stays sealed and says why: a process that ended
+    /// would be started again, and try a wrong PIN until the token locks.
+    pub async fn unseal_at_start(&mut self, unlock: Unlock) {
+        if let Err(error) = self.unseal(unlock).await {
+            let party = &self.config.party;
+            tracing::error!(%party, "staying sealed: {error:#}");
+            self.warnings.push(format!("{AT_START}: {error:#}"));
+        }
     }
 
     /// Opens the store and serves.
@@ -87,8 +104,10 @@ impl Daemon {
         };
         let agent = boot::start(&self.config, opened, Arc::clone(&self.transport)).await?;
         self.door.let_in(Arc::clone(agent.agent()));
-        let backups = Schedule::start(source);
+        let backups = Schedule::start(source, agent.agent().standing_changes());
         self.state = State::Unsealed(Box::new(Serving { agent, backups }));
+        self.warnings
+            .retain(|warning| !warning.starts_with(AT_START));
         tracing::info!(party = %self.config.party, "unsealed");
         Ok(())
     }
@@ -145,6 +164,7 @@ impl Daemon {
                 }
             }
             ControlRequest::AcceptClock => self.accept_clock().await,
+            ControlRequest::AcceptRestore => self.accept_restore().await,
         };
         match done.and_then(|()| self.status()) {
             Ok(status) => ControlReply::Status(status),
@@ -169,6 +189,25 @@ impl Daemon {
             // Whoever asked may be gone.
             drop(reply.send(made.map_or_else(ControlReply::Error, ControlReply::Backup)));
         });
+    }
+
+    async fn accept_restore(&self) -> anyhow::Result<()> {
+        let State::Unsealed(serving) = &self.state else {
+            bail!("the agent is sealed; unseal it first");
+        };
+        let mut standing = serving.agent.agent().standing_changes();
+        if standing.borrow().is_serving() {
+            return Ok(());
+        }
+        serving.agent.accept_restore();
+        let settled = standing.wait_for(Standing::is_serving);
+        if tokio::time::timeout(SETTLING, settled).await.is_err() {
+            bail!(
+                "it still does not serve: {}",
+                serving.agent.agent().standing()
+            );
+        }
+        Ok(())
     }
 
     async fn accept_clock(&self) -> anyhow::Result<()> {
@@ -247,7 +286,7 @@ fn lock(data: &Path) -> anyhow::Result<File> {
 
 fn sealed_standing(config: &AgentConfig) -> Standing {
     Standing::Sealed {
-        needs: Unlock::needs(config),
+        needs: Unlock::needs(config).to_owned(),
     }
 }
 

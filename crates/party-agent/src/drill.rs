@@ -10,7 +10,7 @@ use quorate_storage::backup::{self, AgeIdentity, Lock};
 use quorate_storage::escrow::{
     self, Custodian, EscrowError, EscrowPackage, Recovered, RecoveryState, contribute,
 };
-use quorate_storage::{EncryptedFileStore, FileError, Ledger, create_private_dir};
+use quorate_storage::{EncryptedFileStore, FileError, Ledger, Passphrase, create_private_dir};
 use quorate_types::canonical::{Canonical, tagged_hash};
 use quorate_types::{Hash32, PartyId, Threshold, ValidRoster};
 use rand_core::{OsRng, RngCore as _};
@@ -194,16 +194,19 @@ pub async fn run(source: &Source, threshold: Threshold) -> Result<Transcript, Dr
         ),
         None,
     );
+    sweep(&source.config.data);
     let rehearsal = Rehearsal(beside(&source.config.data));
     create_private_dir(&rehearsal.0)?;
     let into = rehearsal.0.join("custodian");
-    let restored = restore(&verified, &into, StorePassphrase::Generate, 0, began_at)?;
+    let passphrase = Passphrase::generate();
+    let unkept = StorePassphrase::Unkept(passphrase.clone());
+    let restored = restore(&verified, &into, unkept, 0, began_at)?;
     log.done(
         "restored it into a temporary directory",
         format!("restore counter {}", restored.counter),
         None,
     );
-    let compared = compare(source, &verified, &restored).await?;
+    let compared = compare(source, &verified, &restored, passphrase).await?;
     log.done("opened the restored store and compared", compared, None);
     let place = rehearsal.0.clone();
     drop(rehearsal);
@@ -230,10 +233,27 @@ pub async fn run(source: &Source, threshold: Threshold) -> Result<Transcript, Dr
     Ok(Transcript { report, signature })
 }
 
+const REHEARSAL: &str = ".drill-";
+
 /// On the same disk, under the same owner.
 fn beside(data: &Path) -> PathBuf {
     let parent = data.parent().unwrap_or_else(|| Path::new("."));
-    parent.join(format!(".drill-{:016x}", OsRng.next_u64()))
+    parent.join(format!("{REHEARSAL}{:016x}", OsRng.next_u64()))
+}
+
+/// Deletes what interrupted rehearsals left behind. None runs now: this one has the store's lock.
+fn sweep(data: &Path) {
+    let parent = data.parent().unwrap_or_else(|| Path::new("."));
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(REHEARSAL.as_bytes())
+        {
+            // What cannot be deleted is sealed under a passphrase that nobody has.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn split(
@@ -301,9 +321,12 @@ fn altered(json: &[u8]) -> Result<Vec<u8>, DrillError> {
 }
 
 /// The restored store and ledger. The identity, which may be in a token, is not needed.
-fn open_copy(restored: &Restored) -> Result<(EncryptedFileStore, Ledger), AgentBackupError> {
+fn open_copy(
+    restored: &Restored,
+    passphrase: Passphrase,
+) -> Result<(EncryptedFileStore, Ledger), AgentBackupError> {
     let config: AgentConfig = quorate_service::load(&restored.config_file)?;
-    let store = Unlock::from_config(&config)?.open_store(&config)?;
+    let store = Unlock::Passphrase(passphrase).open_store(&config)?;
     Ok((store, Ledger::open(&ledger_file(&config.data))?))
 }
 
@@ -312,8 +335,9 @@ async fn compare(
     source: &Source,
     verified: &Verified,
     restored: &Restored,
+    passphrase: Passphrase,
 ) -> Result<String, DrillError> {
-    let (store, ledger) = open_copy(restored)?;
+    let (store, ledger) = open_copy(restored, passphrase)?;
     let failed = |what: String| DrillError::Failed(what);
     let mut names = BTreeSet::new();
     for kind in backup::KINDS {

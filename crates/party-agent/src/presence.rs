@@ -13,9 +13,9 @@ use quorate_types::node::Standing;
 use quorate_types::presence::{
     Heartbeat, Presence, Recollection, SignedHeartbeat, SignedRecollection,
 };
-use quorate_types::{PartyId, ValidRoster};
+use quorate_types::{Intent, PartyId, ValidRoster};
 use rand_core::{OsRng, RngCore as _};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::standing::{Knowledge, Verdict};
@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long peers have to answer before this party makes do with fewer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// In milliseconds.
+const DAY: u64 = 24 * 60 * 60 * 1000;
 /// How far a peer's clock may be from this machine's before the log says so, in milliseconds.
 const SKEW: u64 = 30_000;
 
@@ -85,6 +87,17 @@ impl Memory {
 /// In the ledger: `peer/<party>`.
 const RECORD: &str = "peer/";
 
+/// What a custodian can tell the task.
+#[derive(Debug, Default)]
+pub struct Accept(Notify);
+
+impl Accept {
+    /// No more peers will answer: resume with what those there are have said.
+    pub fn restore(&self) {
+        self.0.notify_one();
+    }
+}
+
 struct Task {
     agent: Arc<Agent>,
     transport: Arc<dyn Transport>,
@@ -94,6 +107,13 @@ struct Task {
     answers: BTreeMap<PartyId, Option<Heartbeat>>,
     started: Instant,
     sent: Instant,
+    asked: Instant,
+    /// When each peer's question was last answered.
+    answered: BTreeMap<PartyId, Instant>,
+    accepted: bool,
+    rival: Option<Heartbeat>,
+    /// Whether enough peers have answered that one of them is honest.
+    confirmed: bool,
 }
 
 /// Sends and hears heartbeats until the transport is gone, and settles this agent's standing first.
@@ -104,6 +124,7 @@ pub async fn run(
     agent: Arc<Agent>,
     transport: Arc<dyn Transport>,
     standing: watch::Sender<Standing>,
+    accept: Arc<Accept>,
 ) -> Result<(), PresenceError> {
     let mut deliveries = transport.subscribe(EVERYONE.to_owned()).await?;
     let memory = Memory::open(Arc::clone(agent.ledger()), agent.roster())?;
@@ -119,6 +140,11 @@ pub async fn run(
         answers: BTreeMap::new(),
         started: now,
         sent: now,
+        asked: now,
+        answered: BTreeMap::new(),
+        accepted: false,
+        rival: None,
+        confirmed: false,
     };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -128,6 +154,7 @@ pub async fn run(
                 Some(delivery) => task.hear(&delivery).await,
                 None => return Ok(()),
             },
+            () = accept.0.notified() => task.accepted = true,
             _ = ticks.tick() => task.look_after().await.unwrap_or_else(|e| later(&e)),
             () = task.agent.worked() => task.beat().await.unwrap_or_else(|e| later(&e)),
         }
@@ -158,7 +185,12 @@ impl Task {
         };
         match presence {
             Presence::Heartbeat(signed) => self.hear_heartbeat(signed),
-            Presence::Recall { party, nonce } => self.recollect(party, nonce).await,
+            Presence::Recall { party, nonce } => {
+                // Only who asks may publish there, so nobody asks in another's name.
+                if delivery.subject == Subject::Presence(party.clone()).to_string() {
+                    self.recollect(party, nonce).await;
+                }
+            }
             Presence::Recollection(signed) => self.hear_recollection(&signed),
         }
     }
@@ -168,6 +200,7 @@ impl Task {
             return;
         };
         if heartbeat.party == *self.agent.party() {
+            self.hear_own(heartbeat.clone());
             return;
         }
         let skew = heartbeat.at.abs_diff(now_ms());
@@ -177,9 +210,30 @@ impl Task {
         self.memory.learn(signed);
     }
 
-    /// Answers a peer of the roster, whoever carries the question.
-    async fn recollect(&self, about: PartyId, nonce: [u8; 32]) {
+    /// This process's own come back too; later ones are another's.
+    fn hear_own(&mut self, heartbeat: Heartbeat) {
+        let is_rival = self
+            .agent
+            .heartbeat()
+            .is_ok_and(|own| heartbeat.is_after(&own));
+        if is_rival && self.rival.is_none() {
+            tracing::error!("another copy of this custodian is running: stop one of them for good");
+            self.rival = Some(heartbeat);
+            // Looked into at the next tick, and nothing is begun until then.
+            self.standing.send_replace(Standing::Quarantined {
+                reason: "another copy of this custodian is running".to_owned(),
+            });
+        }
+    }
+
+    /// Answers a peer of the roster, not too often.
+    async fn recollect(&mut self, about: PartyId, nonce: [u8; 32]) {
         if about == *self.agent.party() || self.agent.roster().party(&about).is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let last = self.answered.insert(about.clone(), now);
+        if last.is_some_and(|last| now - last < TICK / 2) {
             return;
         }
         let recollection = Recollection {
@@ -220,7 +274,9 @@ impl Task {
     }
 
     async fn look_after(&mut self) -> Result<(), LedgerError> {
-        if !self.standing.borrow().is_serving() {
+        let serving = self.standing.borrow().is_serving();
+        // Whoever serves with too few answers asks on: one that comes late may still say that something was forgotten.
+        if !serving || (!self.confirmed && self.asked.elapsed() >= HEARTBEAT) {
             self.settle().await?;
         }
         if self.standing.borrow().is_serving() && self.sent.elapsed() >= HEARTBEAT {
@@ -231,65 +287,123 @@ impl Task {
     }
 
     async fn settle(&mut self) -> Result<(), LedgerError> {
-        let ledger = Arc::clone(self.agent.ledger());
+        self.asked = Instant::now();
         let own = self.agent.heartbeat()?;
-        let mark = ledger.restore_mark()?;
+        let mark = self.agent.ledger().restore_mark()?;
+        let threshold = self.agent.roster().threshold();
         let verdict = Knowledge {
             own: &own,
             mark,
             answers: &self.answers,
-            threshold: self.agent.roster().threshold(),
+            threshold,
             waited: self.started.elapsed() >= PATIENCE,
+            accepted: self.accepted,
+            rival: self.rival.as_ref(),
         }
         .verdict();
-        let not_before = mark.map_or(0, |mark| mark.restored_at);
-        let serving = match verdict {
+        let serving = self.standing.borrow().is_serving();
+        match verdict {
             Verdict::Stay(standing) => {
-                self.standing.send_if_modified(|current| {
-                    let changed = *current != standing;
-                    if changed && matches!(standing, Standing::Quarantined { .. }) {
-                        tracing::warn!(%standing, "not taking part");
-                    }
-                    *current = standing;
-                    changed
-                });
-                let (party, nonce) = (self.agent.party().clone(), self.nonce);
-                self.publish(&Presence::Recall { party, nonce }).await;
-                return Ok(());
+                // One that serves with few answers has nothing to confirm anew.
+                if !(serving && matches!(standing, Standing::Confirming { .. })) {
+                    self.stay(standing);
+                }
+                self.ask().await;
+                Ok(())
             }
-            Verdict::Serve => Standing::Serving { not_before },
+            Verdict::ServePurged if serving => {
+                self.ask().await;
+                Ok(())
+            }
             Verdict::ServePurged => {
-                let purged = write(move || ledger.purge_one_time()).await?;
-                tracing::warn!(
-                    purged,
-                    "few peers answered: presignatures and nonces are made anew"
-                );
-                Standing::Serving { not_before }
+                self.start_anew().await?;
+                self.ask().await;
+                self.serve().await
+            }
+            Verdict::Serve => {
+                self.confirmed = true;
+                match serving {
+                    true => Ok(()),
+                    false => self.serve().await,
+                }
             }
             Verdict::Resume {
                 counter,
                 seen_log_size,
+                seen_at,
             } => {
-                let resumed = RestoreMark {
-                    counter,
-                    restored_at: now_ms(),
-                    backup_made_at: mark.map_or(0, |mark| mark.backup_made_at),
-                    confirmed: true,
-                };
-                let leaf = log::restored(counter, seen_log_size);
-                write(move || ledger.resume_after_restore(&resumed, seen_log_size, leaf)).await?;
-                tracing::warn!(
-                    counter,
-                    seen_log_size,
-                    "resumed from an older disk: presignatures destroyed, intents issued before now are refused"
-                );
-                Standing::Serving {
-                    not_before: resumed.restored_at,
-                }
+                self.confirmed = true;
+                let backup_made_at = mark.map_or(0, |mark| mark.backup_made_at);
+                self.resume(counter, seen_log_size, seen_at, backup_made_at)
+                    .await?;
+                self.serve().await
             }
-        };
-        self.standing.send_replace(serving);
+        }
+    }
+
+    fn stay(&self, standing: Standing) {
+        self.standing.send_if_modified(|current| {
+            let changed = *current != standing;
+            if changed && matches!(standing, Standing::Quarantined { .. }) {
+                tracing::warn!(%standing, "not taking part");
+            }
+            *current = standing;
+            changed
+        });
+    }
+
+    async fn ask(&self) {
+        let (party, nonce) = (self.agent.party().clone(), self.nonce);
+        self.publish(&Presence::Recall { party, nonce }).await;
+    }
+
+    async fn serve(&mut self) -> Result<(), LedgerError> {
+        let not_before = self.agent.ledger().not_before()?;
+        self.standing.send_replace(Standing::Serving { not_before });
         self.beat().await
+    }
+
+    /// Too few peers could say that nothing was forgotten.
+    async fn start_anew(&self) -> Result<(), LedgerError> {
+        let ledger = Arc::clone(self.agent.ledger());
+        let purged = write(move || ledger.start_anew(now_ms())).await?;
+        tracing::warn!(
+            purged,
+            "few peers answered: presignatures and nonces are made anew, and intents issued before now are refused"
+        );
+        Ok(())
+    }
+
+    async fn resume(
+        &self,
+        counter: u64,
+        seen_log_size: u64,
+        seen_at: u64,
+        backup_made_at: u64,
+    ) -> Result<(), LedgerError> {
+        let now = now_ms();
+        // What was forgotten happened before now and, if this machine's clock is slow, until the last heartbeat. A day's error is believed.
+        let latest = now.max(seen_at.min(now.saturating_add(DAY)));
+        let resumed = RestoreMark {
+            counter,
+            // An intent may have come from a clock that was ahead by as much as is allowed.
+            restored_at: latest.saturating_add(Intent::MAX_SKEW_MS),
+            backup_made_at,
+            confirmed: true,
+        };
+        let ledger = Arc::clone(self.agent.ledger());
+        let leaf = log::restored(counter, seen_log_size);
+        write(move || {
+            ledger.resume_after_restore(&resumed, seen_log_size, leaf)?;
+            ledger.accept_clock(latest)
+        })
+        .await?;
+        tracing::warn!(
+            counter,
+            seen_log_size,
+            "resumed from an older disk: presignatures destroyed, intents issued until a minute from now are refused"
+        );
+        Ok(())
     }
 
     async fn beat(&mut self) -> Result<(), LedgerError> {

@@ -6,9 +6,11 @@
 //! * if one is later than what is on the disk, or the disk says it was restored, the party resumes as restored: once `min(t, n-1)`
 //!   peers have answered, so that at least one of them is honest, it destroys its presignatures and nonces, takes its log up after the
 //!   gap, and from then on refuses intents issued before;
+//! * where those peers are gone for good, the custodian may say so and have it resume with what there is;
 //! * if one knows a later epoch or policy than the disk, the party stays quarantined until it has that;
 //! * otherwise it serves: at once with `min(t, n-1)` answers; after a while with `t-1`, which are enough to sign with but may all be
-//!   hostile, and then without the presignatures and nonces it had.
+//!   hostile, and then without the presignatures and nonces it had, and refusing intents issued before; the others are asked on;
+//! * if it hears its own signature on something later than it has done, another copy of it runs, and it stops.
 
 use std::collections::BTreeMap;
 
@@ -30,6 +32,10 @@ pub struct Knowledge<'a> {
     pub threshold: Threshold,
     /// Whether peers had time enough to answer.
     pub waited: bool,
+    /// Whether the custodian has said that no more peers will answer.
+    pub accepted: bool,
+    /// A heartbeat of this party's that this process did not send, nor could have.
+    pub rival: Option<&'a Heartbeat>,
 }
 
 /// What follows.
@@ -47,6 +53,8 @@ pub enum Verdict {
         counter: u64,
         /// The largest log size a peer heard of.
         seen_log_size: u64,
+        /// The latest time on a heartbeat that a peer heard, in Unix milliseconds; 0 where none heard any.
+        seen_at: u64,
     },
 }
 
@@ -61,7 +69,7 @@ impl Knowledge<'_> {
         let enough_to_sign = usize::from(self.threshold.t() - 1);
         let have = self.answers.len();
         let forgotten = self.has_forgotten();
-        if have >= sure {
+        if have >= sure || (self.accepted && forgotten) {
             return match forgotten {
                 true => self.resume(),
                 false => Verdict::Serve,
@@ -72,7 +80,7 @@ impl Knowledge<'_> {
         }
         if forgotten {
             let reason = format!(
-                "this disk was restored or put back, and {have} of the {sure} peers needed have said what they last heard from this party; start them"
+                "this disk was restored or put back, and {have} of the {sure} peers needed have said what they last heard from this party; start them, or if they are lost for good: quorate agent accept-restore"
             );
             return Verdict::Stay(Standing::Quarantined { reason });
         }
@@ -89,6 +97,9 @@ impl Knowledge<'_> {
 
     fn behind(&self) -> Option<String> {
         let own = self.own;
+        if self.rival.is_some_and(|rival| rival.is_after(own)) {
+            return Some("another copy of this custodian is running, and has done what this one has not: stop one of them for good, then restart the other".to_owned());
+        }
         if let Some(seen) = self.seen().find(|s| s.epoch > own.epoch) {
             return Some(format!(
                 "peers saw this party hold shares of epoch {}, this disk has none above {}: have its shares repaired, or restore a later backup",
@@ -116,11 +127,12 @@ impl Knowledge<'_> {
         let marked = self.mark.map_or(0, |mark| mark.counter);
         let counted = match self.mark {
             Some(mark) if !mark.confirmed => mark.counter,
-            _ => marked + 1,
+            _ => marked.saturating_add(1),
         };
         Verdict::Resume {
-            counter: counted.max(seen_restores + 1),
+            counter: counted.max(seen_restores.saturating_add(1)),
             seen_log_size,
+            seen_at: self.seen().map(|s| s.at).max().unwrap_or(0),
         }
     }
 }
@@ -175,6 +187,8 @@ mod tests {
             answers: &answers,
             threshold: Threshold::new(t, n).unwrap(),
             waited,
+            accepted: false,
+            rival: None,
         }
         .verdict()
     }
@@ -218,6 +232,7 @@ mod tests {
         let resume = Verdict::Resume {
             counter: 3,
             seen_log_size: 25,
+            seen_at: 0,
         };
         assert_eq!(both, resume);
         let confirmed = verdict(&own, Some(mark(true)), &[None, None], (2, 3), false);
@@ -237,6 +252,7 @@ mod tests {
         let resume = Verdict::Resume {
             counter: 1,
             seen_log_size: 11,
+            seen_at: 0,
         };
         assert_eq!(both, resume);
     }
@@ -252,6 +268,7 @@ mod tests {
         let resume = Verdict::Resume {
             counter: 8,
             seen_log_size: 20,
+            seen_at: 0,
         };
         assert_eq!(both, resume);
     }
@@ -280,6 +297,68 @@ mod tests {
                     "{verdict:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn where_peers_are_lost_for_good_the_custodian_may_say_so() {
+        let own = heartbeat(10);
+        let seen = Heartbeat {
+            at: 77,
+            ..heartbeat(12)
+        };
+        let answers = BTreeMap::from([(PartyId::new("party-2").unwrap(), Some(seen))]);
+        let knowledge = |own, accepted| Knowledge {
+            own,
+            mark: None,
+            answers: &answers,
+            threshold: Threshold::new(2, 3).unwrap(),
+            waited: true,
+            accepted,
+            rival: None,
+        };
+        let stay = knowledge(&own, false).verdict();
+        assert!(matches!(stay, Verdict::Stay(_)), "{stay:?}");
+        let resume = Verdict::Resume {
+            counter: 1,
+            seen_log_size: 12,
+            seen_at: 77,
+        };
+        assert_eq!(knowledge(&own, true).verdict(), resume);
+        // Nothing to accept where nothing was forgotten.
+        let whole = heartbeat(12);
+        assert_eq!(knowledge(&whole, true).verdict(), Verdict::ServePurged);
+        // An older epoch is not made good by saying so.
+        let behind = Heartbeat {
+            epoch: 1,
+            ..heartbeat(12)
+        };
+        let answers = BTreeMap::from([(PartyId::new("party-2").unwrap(), Some(behind))]);
+        let stay = Knowledge {
+            answers: &answers,
+            ..knowledge(&own, true)
+        };
+        assert!(matches!(stay.verdict(), Verdict::Stay(_)));
+    }
+
+    #[test]
+    fn t04_another_copy_is_found_out_by_what_it_says() {
+        let own = heartbeat(10);
+        let answers = BTreeMap::new();
+        for (size, stops) in [(9, false), (10, false), (11, true)] {
+            let rival = heartbeat(size);
+            let verdict = Knowledge {
+                own: &own,
+                mark: None,
+                answers: &answers,
+                threshold: Threshold::new(2, 3).unwrap(),
+                waited: true,
+                accepted: true,
+                rival: Some(&rival),
+            }
+            .verdict();
+            let stopped = matches!(verdict, Verdict::Stay(Standing::Quarantined { .. }));
+            assert_eq!(stopped, stops, "{verdict:?}");
         }
     }
 }

@@ -74,15 +74,15 @@ impl Unlock {
             .map(Self::Passphrase)
     }
 
-    /// What opens the store, for people: what [`Self::asking`] will ask for.
+    /// What opens the store, for people: what [`Self::asking`] will ask for. Others see it, so it names no key or token.
     #[must_use]
-    pub fn needs(config: &AgentConfig) -> String {
+    pub const fn needs(config: &AgentConfig) -> &'static str {
         match (&config.hsm, &config.tpm, &config.kms) {
-            (Some(hsm), ..) if hsm.key.is_some() => format!("the PIN of token {}", hsm.token),
-            (_, Some(tpm), _) if tpm.asks_for_pin() => "the PIN of the TPM".to_owned(),
-            (_, Some(_), _) => "the TPM".to_owned(),
-            (_, _, Some(kms)) => format!("the key {} at AWS KMS", kms.key),
-            _ => "its passphrase".to_owned(),
+            (Some(hsm), ..) if hsm.key.is_some() => "the PIN of its token",
+            (_, Some(tpm), _) if tpm.asks_for_pin() => "the PIN of its TPM",
+            (_, Some(_), _) => "its TPM",
+            (_, _, Some(_)) => "its key at AWS KMS",
+            _ => "its passphrase",
         }
     }
 

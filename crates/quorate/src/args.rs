@@ -121,6 +121,11 @@ pub enum RunAgent {
         after_help = "Example:\n  quorate agent accept-clock --config custodians/party-1/agent.toml"
     )]
     AcceptClock(LocalArgs),
+    /// Let a quarantined agent take part although peers that should answer are lost for good
+    #[command(
+        after_help = "An agent whose disk was restored waits until so many peers have said what they last heard from it that one of them must be\nhonest. With fewer, what only the others saw is not known: intents issued until now are refused all the same, and presignatures\ndestroyed. Make sure first that no other copy of this custodian runs.\n\nExample:\n  quorate agent accept-restore --config custodians/party-1/agent.toml"
+    )]
+    AcceptRestore(LocalArgs),
     /// What opens its store: passphrases, hardware security modules, TPMs, AWS KMS
     #[command(subcommand)]
     Protector(ProtectorCommand),

@@ -57,6 +57,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Agent(RunAgent::Unseal(args)) => commands::agent::show(&args.run().await?, json),
         Command::Agent(RunAgent::Seal(args)) => commands::agent::seal(&args, json).await,
         Command::Agent(RunAgent::Status(args)) => commands::agent::status(&args, json).await,
+        Command::Agent(RunAgent::AcceptRestore(args)) => {
+            commands::agent::accept_restore(&args, json).await
+        }
         Command::Agent(RunAgent::AcceptClock(args)) => {
             commands::agent::accept_clock(&args, json).await
         }

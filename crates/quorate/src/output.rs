@@ -91,6 +91,7 @@ fn hint(code: &str) -> Option<&'static str> {
         }
         "party-offline" => "`quorate status` shows who answers",
         "key-unknown" => "`quorate key list` shows the keys there are",
+        "before-restore" => "sign it again a minute after the custodian came back",
         "key-name-taken" => "choose another --name; `quorate key list` shows those in use",
         "intent-expired" | "intent-invalid" => "check this machine's clock, then try again",
         "other-roster" => {

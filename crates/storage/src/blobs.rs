@@ -201,22 +201,45 @@ impl BlobStores {
     /// # Errors
     /// [`BlobError::Missing`] if all stores say so, [`BlobError::TooLarge`], [`BlobError::All`].
     pub async fn get(&self, name: &str, max: usize) -> Result<Vec<u8>, BlobError> {
+        self.get_good(name, max, |_| true).await
+    }
+
+    /// Reads an object from the first store that has a good one; if none is good, from the first that has one: a bad copy hides no good one.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn get_good(
+        &self,
+        name: &str,
+        max: usize,
+        is_good: impl Fn(&[u8]) -> bool + Send,
+    ) -> Result<Vec<u8>, BlobError> {
         check(name)?;
         let mut failures = Vec::new();
+        let mut too_large = false;
+        let mut bad = None;
         for store in &self.0 {
             let found = match store.inner.get(&store.path(name)).await {
                 Ok(found) if found.meta.size > max as u64 => {
-                    let name = name.to_owned();
-                    return Err(BlobError::TooLarge { name, max });
+                    too_large = true;
+                    continue;
                 }
                 Ok(found) => found.bytes().await,
                 Err(error) => Err(error),
             };
             match found {
-                Ok(bytes) => return Ok(bytes.to_vec()),
+                Ok(bytes) if is_good(&bytes) => return Ok(bytes.to_vec()),
+                Ok(bytes) => bad = bad.or(Some(bytes)),
                 Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => failures.push(store.failure(&error)),
             }
+        }
+        if let Some(bytes) = bad {
+            return Ok(bytes.to_vec());
+        }
+        if too_large {
+            let name = name.to_owned();
+            return Err(BlobError::TooLarge { name, max });
         }
         if failures.is_empty() {
             return Err(BlobError::Missing(name.to_owned()));

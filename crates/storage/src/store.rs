@@ -79,6 +79,11 @@ pub enum StoreError {
     /// Without any protector the store could never be opened again.
     #[error("{0:?} is the store's last protector; add another before removing it")]
     LastProtector(String),
+    /// The protector does not take back what it wrapped.
+    #[error(
+        "the new protector does not open what it wrapped, so it is not used; nothing was changed: {0}"
+    )]
+    NotUnwrapped(#[source] Box<StoreError>),
     /// The cipher failed, which only happens for impossible lengths.
     #[error("sealing failed")]
     Seal,

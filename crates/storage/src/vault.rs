@@ -200,20 +200,25 @@ impl Vault {
     }
 
     async fn read(&self, path: &str) -> Result<(PartInfo, Zeroizing<Vec<u8>>), VaultError> {
-        let bytes = self.stores.get(path, MAX_PART + OVERHEAD).await?;
-        let damaged = || VaultError::Damaged(path.to_owned());
-        let Stored { header, sealed } = borsh::from_slice(&bytes).map_err(|_| damaged())?;
+        let is_good = |bytes: &[u8]| self.open(path, bytes).is_some();
+        let max = MAX_PART + OVERHEAD;
+        let bytes = self.stores.get_good(path, max, is_good).await?;
+        let opened = self.open(path, &bytes);
+        opened.ok_or_else(|| VaultError::Damaged(path.to_owned()))
+    }
+
+    fn open(&self, path: &str, bytes: &[u8]) -> Option<(PartInfo, Zeroizing<Vec<u8>>)> {
+        let Stored { header, sealed } = borsh::from_slice(bytes).ok()?;
         let ours = header.version == 1 && header.party == self.party;
         if !ours || self.path(&header.name) != path {
-            return Err(damaged());
+            return None;
         }
-        let content =
-            seal::open(&self.key, &associated_data(&header)?, &sealed).ok_or_else(damaged)?;
+        let content = seal::open(&self.key, &associated_data(&header).ok()?, &sealed)?;
         let info = PartInfo {
             name: header.name,
             expires_at: header.expires_at,
         };
-        Ok((info, content))
+        Some((info, content))
     }
 
     /// An owner's parts that have not expired, by name. Damaged ones are listed apart.

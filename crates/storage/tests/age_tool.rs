@@ -33,7 +33,10 @@ fn backup(lock: &Lock) -> Vec<u8> {
         restore_counter: 0,
         keys: Vec::new(),
     };
-    make(&about, &content, lock).unwrap()
+    make(&about, &content, lock, |_| {
+        Ok::<_, std::convert::Infallible>([7; 64])
+    })
+    .unwrap()
 }
 
 /// What `tar` lists and extracts of a decrypted backup.

@@ -11,10 +11,8 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
-use cryptoki::session::{Session, UserType};
-use cryptoki::types::AuthPin;
+use cryptoki::session::Session;
 use quorate_storage::{
     EncryptedFileStore, HsmStore, ItemKind, ItemName, SecretStore, StoreError, write_private,
 };
@@ -57,17 +55,8 @@ struct Objects {
 
 impl Objects {
     fn new(party: &PartyId) -> Self {
-        let module = Pkcs11::new(softhsm::module()).unwrap();
-        // The store has initialised it, or does so later.
-        let _ = module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
-        let slots = module.get_slots_with_initialized_token().unwrap();
-        let ours = |slot: &_| module.get_token_info(*slot).unwrap().label() == TOKEN;
-        let slot = slots.into_iter().find(ours).unwrap();
-        let session = module.open_rw_session(slot).unwrap();
-        // Logged in already is as good.
-        let _ = session.login(UserType::User, Some(&AuthPin::from(PIN)));
         Self {
-            session,
+            session: softhsm::session(),
             party: party.clone(),
         }
     }

@@ -76,7 +76,9 @@ fn lock_up(
     };
     Ok(Made {
         name: ObjectName::new(&about.party, now, restored),
-        bytes: backup::make(&about, content, lock)?,
+        bytes: backup::make(&about, content, lock, |message| {
+            source.opened.keys.sign(message)
+        })?,
         keys: about.keys,
     })
 }

@@ -12,6 +12,7 @@ use quorate_storage::backup::{BackupError, ROSTER};
 use quorate_storage::blobs::BlobError;
 use quorate_storage::{ItemKind, LedgerError, SecretStore, StoreError};
 use quorate_types::PartyId;
+use quorate_types::node::Standing;
 
 pub use make::{Made, make};
 pub use restore::{Restored, StorePassphrase, check_vacant, restore};
@@ -75,6 +76,9 @@ pub enum AgentBackupError {
     /// Something is where the restored custodian would go.
     #[error("{} exists and is not an empty directory; choose a new one", .0.display())]
     NotEmpty(PathBuf),
+    /// An agent that may have forgotten something must not replace good backups by its own.
+    #[error("no backup is made while the agent does not serve: {0}")]
+    NotServing(Standing),
     /// A running agent makes backups by its configuration only.
     #[error(
         "agent.toml has no [backup]; put its stores and recipients there and restart the agent"

@@ -20,6 +20,8 @@ use crate::identity::in_token;
 pub enum StorePassphrase {
     /// A new one, in a file beside the store as `quorate init` leaves it.
     Generate,
+    /// One that is kept nowhere: for a rehearsal.
+    Unkept(Passphrase),
     /// One from a file, which `agent.toml` then names.
     Given {
         /// The passphrase.
@@ -48,7 +50,7 @@ struct Unfinished(Option<PathBuf>);
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if let Some(dir) = &self.0 {
-            // Left behind it holds nothing that is not sealed, but its passphrase too.
+            // Left behind it holds nothing that is not sealed.
             let _ = fs::remove_dir_all(dir);
         }
     }
@@ -91,7 +93,10 @@ pub fn restore(
     let temporary = parent.join(format!(".{name}.restoring-{:016x}", OsRng.next_u64()));
     let mut unfinished = Unfinished(Some(temporary.clone()));
     create_private_dir(&temporary)?;
-    let counter = backup.manifest().restore_counter.max(known_counter) + 1;
+    let before = backup.manifest().restore_counter.max(known_counter);
+    let counter = before.checked_add(1).ok_or_else(|| {
+        AgentBackupError::Wrong("its restore counter is at its end: it is forged".to_owned())
+    })?;
     let mark = RestoreMark {
         counter,
         restored_at: now,
@@ -119,15 +124,12 @@ fn fill(
     passphrase: StorePassphrase,
     mark: &RestoreMark,
 ) -> Result<(), AgentBackupError> {
-    let (passphrase, file) = match passphrase {
-        StorePassphrase::Generate => {
-            let passphrase = Passphrase::generate();
-            passphrase.write_to(&dir.join("passphrase"))?;
-            (passphrase, "passphrase".into())
-        }
+    let (passphrase, file, new) = match passphrase {
+        StorePassphrase::Generate => (Passphrase::generate(), Some("passphrase".into()), true),
+        StorePassphrase::Unkept(passphrase) => (passphrase, None, false),
         StorePassphrase::Given { passphrase, file } => {
             let file = std::path::absolute(&file).map_err(io("find", &file))?;
-            (passphrase, file)
+            (passphrase, Some(file), false)
         }
     };
     let data = dir.join("data");
@@ -152,17 +154,22 @@ fn fill(
     }
     let config = layout(backup.config(), file);
     let config = toml::to_string(&config).map_err(|e| AgentBackupError::Wrong(e.to_string()))?;
-    Ok(write_private(&dir.join(CONFIG), config.as_bytes())?)
+    write_private(&dir.join(CONFIG), config.as_bytes())?;
+    if new {
+        // Last of all: what an interrupted restore leaves behind, nobody can open.
+        passphrase.write_to(&dir.join("passphrase"))?;
+    }
+    Ok(())
 }
 
 /// The old configuration, with paths as `quorate init` lays a custodian out.
-fn layout(old: &AgentConfig, passphrase_file: PathBuf) -> AgentConfig {
+fn layout(old: &AgentConfig, passphrase_file: Option<PathBuf>) -> AgentConfig {
     let mut config = old.clone();
     for (path, name) in carried_files(&mut config) {
         *path = name.into();
     }
     config.data = "data".into();
-    config.passphrase_file = Some(passphrase_file);
+    config.passphrase_file = passphrase_file;
     // The new store has a new key, which nothing but the passphrase has wrapped; shares are back in files.
     config.hsm = identity_only(old);
     config.tpm = None;

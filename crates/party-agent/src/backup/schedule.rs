@@ -1,9 +1,12 @@
 //! Backups by the clock, and at once when asked, while the agent runs.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_storage::backup::{Lock, ObjectName};
 use quorate_storage::blobs::BlobStores;
+use quorate_types::node::Standing;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -30,10 +33,16 @@ pub struct StoredBackup {
     pub failed: Vec<String>,
 }
 
+/// How far the clock may go back between backups, in milliseconds.
+const CLOCK_TOLERANCE: u64 = 10 * 60 * 1000;
+
 type Answer = oneshot::Sender<Result<StoredBackup, AgentBackupError>>;
 
-/// Makes a backup whenever the newest one in the stores is older than it may be, and deletes those that are too many. Failures are logged and
+/// Makes a backup whenever the last one is older than it may be or gone, and deletes those that are too many. Failures are logged and
 /// tried again, ever less often. Dropping it ends it.
+///
+/// What it made, it remembers in the ledger and does not read from the stores' names: whoever may write there could otherwise keep it from
+/// making any, or have good ones deleted. And it makes none while the agent does not serve: an old disk has nothing to add.
 #[derive(Debug)]
 pub struct Schedule {
     asked: mpsc::Sender<Answer>,
@@ -50,11 +59,11 @@ impl Drop for Schedule {
 impl Schedule {
     /// Starts it; none without `[backup]` in the configuration.
     #[must_use]
-    pub fn start(source: Source) -> Option<Self> {
+    pub fn start(source: Source, standing: watch::Receiver<Standing>) -> Option<Self> {
         let settings = source.config.backup.clone()?;
         let (asked, requests) = mpsc::channel(1);
         let (sender, last) = watch::channel(None);
-        let task = tokio::spawn(run(source, settings, requests, sender));
+        let task = tokio::spawn(run(source, settings, standing, requests, sender));
         Some(Self { asked, last, task })
     }
 
@@ -84,6 +93,7 @@ impl Schedule {
 async fn run(
     source: Source,
     settings: BackupConfig,
+    mut standing: watch::Receiver<Standing>,
     mut requests: mpsc::Receiver<Answer>,
     last: watch::Sender<Option<StoredBackup>>,
 ) {
@@ -92,10 +102,10 @@ async fn run(
     loop {
         let asked = tokio::select! {
             asked = requests.recv() => asked,
-            () = tokio::time::sleep(wait) => None,
+            () = due(wait, &mut standing) => None,
         };
         let made = match asked {
-            Some(_) => make_one(&source, &settings).await.map(Some),
+            Some(_) => make_if_serving(&source, &settings, &standing).await,
             None => make_if_due(&source, &settings, &mut wait).await,
         };
         match &made {
@@ -117,6 +127,24 @@ async fn run(
     }
 }
 
+async fn due(wait: Duration, standing: &mut watch::Receiver<Standing>) {
+    tokio::time::sleep(wait).await;
+    // It fails when the agent is gone, and then this is too.
+    let _ = standing.wait_for(Standing::is_serving).await;
+}
+
+async fn make_if_serving(
+    source: &Source,
+    settings: &BackupConfig,
+    standing: &watch::Receiver<Standing>,
+) -> Result<Option<StoredBackup>, AgentBackupError> {
+    let standing = standing.borrow().clone();
+    if !standing.is_serving() {
+        return Err(AgentBackupError::NotServing(standing));
+    }
+    make_one(source, settings).await.map(Some)
+}
+
 /// Makes a backup if it is time; `wait` is then or else how long it is until the next.
 pub(super) async fn make_if_due(
     source: &Source,
@@ -124,13 +152,35 @@ pub(super) async fn make_if_due(
     wait: &mut Duration,
 ) -> Result<Option<StoredBackup>, AgentBackupError> {
     let stores = open_stores(settings).await?;
-    let newest = ObjectName::list(&stores, source.party()).await?;
-    let newest = newest.last().map(|name| name.made_at);
+    let there = ObjectName::list(&stores, source.party()).await?;
+    let own = own_backups(source).await?;
+    let newest = own.last().filter(|name| there.contains(name));
+    let newest = newest.map(|name| name.made_at);
     *wait = due_in(newest, quorate_service::now_ms(), settings.every);
     if !wait.is_zero() {
         return Ok(None);
     }
     make_one(source, settings).await.map(Some)
+}
+
+/// The record of what this agent made and did not delete: names, in the order in which they were made.
+const MADE: &str = "backups-made";
+
+async fn own_backups(source: &Source) -> Result<Vec<ObjectName>, AgentBackupError> {
+    let ledger = Arc::clone(&source.opened.ledger);
+    let records = blocking(move || Ok(ledger.records(MADE)?)).await?;
+    let names = records
+        .first()
+        .and_then(|(_, bytes)| borsh::from_slice::<Vec<String>>(bytes).ok());
+    let names = names.unwrap_or_default();
+    Ok(names.iter().filter_map(|n| ObjectName::parse(n)).collect())
+}
+
+async fn remember(source: &Source, names: &[ObjectName]) -> Result<(), AgentBackupError> {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let ledger = Arc::clone(&source.opened.ledger);
+    let bytes = borsh::to_vec(&names).map_err(|e| AgentBackupError::Wrong(e.to_string()))?;
+    blocking(move || Ok(ledger.put_record(MADE, &bytes)?)).await
 }
 
 /// Opened anew each time: a directory may have come back.
@@ -151,17 +201,12 @@ async fn make_one(
     for failure in &report.failed {
         tracing::warn!(failure, "a store did not take the backup; others did");
     }
-    let ours = |name: &str| ObjectName::parse(name).is_some();
-    let keep = usize::try_from(settings.keep).unwrap_or(usize::MAX);
-    let (deleted, failed) = stores.retain(source.party().as_str(), keep, ours).await;
-    for failure in &failed {
-        tracing::warn!(failure, "old backups were not deleted");
-    }
+    let deleted = retain(source, settings, &stores, &made.name).await?;
     tracing::info!(
         name,
         keys = made.keys.len(),
         stores = report.stored.len(),
-        deleted = deleted.len(),
+        deleted,
         "made a backup"
     );
     Ok(StoredBackup {
@@ -173,9 +218,36 @@ async fn make_one(
     })
 }
 
-/// A newest backup from the future, made under a wrong clock, counts as made now.
+/// Deletes the oldest of this agent's own backups beyond the `keep` newest, of which one has just been made; returns how many.
+async fn retain(
+    source: &Source,
+    settings: &BackupConfig,
+    stores: &BlobStores,
+    made: &ObjectName,
+) -> Result<usize, AgentBackupError> {
+    let mut own = own_backups(source).await?;
+    let before: BTreeSet<_> = own.iter().map(ToString::to_string).collect();
+    own.push(made.clone());
+    remember(source, &own).await?;
+    let others = usize::try_from(settings.keep)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(1);
+    let ours = |name: &str| before.contains(name);
+    let (deleted, failed) = stores.retain(source.party().as_str(), others, ours).await;
+    for failure in &failed {
+        tracing::warn!(failure, "old backups were not deleted");
+    }
+    if failed.is_empty() {
+        own.retain(|name| !deleted.contains(&name.to_string()));
+        remember(source, &own).await?;
+    }
+    Ok(deleted.len())
+}
+
+/// A newest backup from the far future, made under a wrong clock, does not count.
 fn due_in(newest: Option<u64>, now: u64, every: Duration) -> Duration {
-    let Some(newest) = newest else {
+    let Some(newest) = newest.filter(|newest| *newest <= now.saturating_add(CLOCK_TOLERANCE))
+    else {
         return Duration::ZERO;
     };
     every.saturating_sub(Duration::from_millis(now.saturating_sub(newest)))
@@ -198,7 +270,8 @@ mod tests {
         assert_eq!(due_in(None, 5, HOUR), Duration::ZERO);
         assert_eq!(due_in(Some(0), 3_600_000, HOUR), Duration::ZERO);
         assert_eq!(due_in(Some(0), 3_000_000, HOUR), Duration::from_secs(600));
-        assert_eq!(due_in(Some(9_000_000), 0, HOUR), HOUR);
+        assert_eq!(due_in(Some(90_000), 0, HOUR), HOUR);
+        assert_eq!(due_in(Some(9_000_000), 0, HOUR), Duration::ZERO);
     }
 
     #[test]

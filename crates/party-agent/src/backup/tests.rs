@@ -21,6 +21,7 @@ use super::*;
 use crate::boot::{identity_item, store_dir};
 use crate::config::{BackupConfig, NatsConfig};
 use crate::keybook::{Stored, aux_name, key_name, share_name};
+use tokio::sync::watch;
 
 /// party-1 of three, with a directory as `quorate init` makes it, a key of each curve, and a committee setup at the test level.
 struct World {
@@ -390,32 +391,99 @@ fn a_directory_in_use_is_left_alone_and_a_failed_restore_leaves_nothing() {
 #[tokio::test]
 async fn the_schedule_makes_one_backup_when_it_is_due_and_keeps_as_many_as_it_should() {
     let world = World::new();
+    let (standing_is, standing) = watch::channel(Standing::Serving { not_before: 0 });
     let urls = &world.source.config.backup.as_ref().unwrap().stores;
     let stores = BlobStores::open(urls).unwrap();
     let party = party_id(1);
-    for time in [1, 2, 3] {
-        let name = ObjectName::new(&party, time, 0).to_string();
-        stores.put_new(&name, b"old").await.unwrap();
+    // Made by others, or by an attacker who may write there: one from the future would keep the schedule from ever making any, and
+    // have the good ones deleted.
+    let foreign = [1, 2, 999_999_999_999_999].map(|time| ObjectName::new(&party, time, 0));
+    for name in &foreign {
+        stores.put_new(&name.to_string(), b"old").await.unwrap();
     }
-    let schedule = Schedule::start(world.source.clone()).unwrap();
+    let listed = async || ObjectName::list(&stores, &party).await.unwrap();
+    let ours = async || {
+        let mut found = listed().await;
+        found.retain(|name| !foreign.contains(name));
+        found
+    };
+    let schedule = Schedule::start(world.source.clone(), standing.clone()).unwrap();
     let newest = loop {
-        let found = ObjectName::list(&stores, &party).await.unwrap();
-        if found.len() == 2 && found[1].made_at > 3 {
-            break found[1].to_string();
+        if let Some(first) = ours().await.first() {
+            break first.to_string();
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     let bytes = stores.get(&newest, format::MAX_LEN).await.unwrap();
     world.verify(&bytes).unwrap();
-    // One more when asked.
-    let made = schedule.make_now().await.unwrap();
-    assert_eq!((made.keys, made.failed.len()), (3, 0));
-    assert_eq!(schedule.last(), Some(made));
-    // Started again, it has nothing to do.
+    // More when asked; the first is then too many.
+    let second = schedule.make_now().await.unwrap();
+    let third = schedule.make_now().await.unwrap();
+    assert_eq!((third.keys, third.failed.len()), (3, 0));
+    let names = async || {
+        ours()
+            .await
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, [second.name.clone(), third.name.clone()]);
+    assert_eq!(
+        listed().await.len(),
+        5,
+        "what it did not make, it leaves alone"
+    );
+    assert_eq!(schedule.last(), Some(third));
+    // An old disk would only replace good ones.
+    let reason = "behind".to_owned();
+    standing_is.send_replace(Standing::Quarantined { reason });
+    let refused = schedule.make_now().await;
+    assert!(matches!(refused, Err(AgentBackupError::NotServing(_))));
     drop(schedule);
+    // Started again, it has nothing to do, unless the last one is gone.
     let mut wait = std::time::Duration::ZERO;
     let settings = world.source.config.backup.clone().unwrap();
     let due = schedule::make_if_due(&world.source, &settings, &mut wait).await;
     assert!(due.unwrap().is_none() && !wait.is_zero());
-    assert_eq!(ObjectName::list(&stores, &party).await.unwrap().len(), 2);
+    for name in names().await {
+        stores.delete(&name).await.unwrap();
+    }
+    let due = schedule::make_if_due(&world.source, &settings, &mut wait).await;
+    assert!(due.unwrap().is_some());
+}
+
+#[test]
+fn t24_a_backup_that_somebody_else_made_or_renamed_is_refused() {
+    let world = World::new();
+    // Whoever knows the recipient can encrypt to it, but not sign.
+    let mut opened = world.open(&world.backup());
+    opened.signature[5] ^= 1;
+    let error = verify_at::<DangerTestLevel>(opened, None).unwrap_err();
+    assert!(error.to_string().contains("did not sign it"), "{error}");
+    let opened = world.open(&world.backup());
+    let name = ObjectName::new(&party_id(1), 1000, 0);
+    name.check(&opened.manifest).unwrap();
+    for other in [
+        ObjectName::new(&party_id(1), 1001, 0),
+        ObjectName::new(&party_id(1), 1000, 1),
+        ObjectName::new(&party_id(2), 1000, 0),
+    ] {
+        let error = other.check(&opened.manifest).unwrap_err();
+        assert!(error.to_string().contains("renamed"), "{error}");
+    }
+}
+
+#[test]
+fn a_forged_restore_counter_is_an_error() {
+    let world = World::new();
+    let error = world.restore("a", u64::MAX).unwrap_err();
+    assert!(error.to_string().contains("forged"), "{error}");
+}
+
+#[test]
+fn t23_a_secret_in_the_place_of_a_recipient_is_not_repeated() {
+    let secret = "AGE-SECRET-KEY-1QQQQ";
+    let error = Lock::to_recipients([secret]).unwrap_err().to_string();
+    assert!(error.contains("a secret identity"), "{error}");
+    assert!(!error.contains("QQQQ"), "{error}");
 }

@@ -102,6 +102,13 @@ pub(super) fn verify_at<L: Level>(
     }
     let content = &opened.content;
     let identity = secret(content, identity_item())?;
+    let (message, signature) = (opened.signed_message(), &opened.signature);
+    if !roster.party_signed(&manifest.party, &message, signature) {
+        return Err(wrong(format!(
+            "{}'s identity key did not sign it: somebody else made it",
+            manifest.party
+        )));
+    }
     identity::check_stored(&config, identity, &roster).map_err(|e| wrong(e.to_string()))?;
 
     let mut used = BTreeSet::from([identity_item()]);

@@ -1,4 +1,4 @@
-//! `quorate agent unseal | seal | status | accept-clock`: a word with the agent that runs on this machine.
+//! `quorate agent unseal | seal | status | accept-clock | accept-restore`: a word with the agent that runs on this machine.
 
 use quorate_party_agent::command::LocalArgs;
 use quorate_party_agent::control::{AgentStatus, ControlRequest};
@@ -18,6 +18,11 @@ pub async fn status(args: &LocalArgs, json: bool) -> anyhow::Result<()> {
 /// Makes it believe the machine's clock.
 pub async fn accept_clock(args: &LocalArgs, json: bool) -> anyhow::Result<()> {
     show(&args.ask(&ControlRequest::AcceptClock).await?, json)
+}
+
+/// Makes it resume without the peers that are lost.
+pub async fn accept_restore(args: &LocalArgs, json: bool) -> anyhow::Result<()> {
+    show(&args.ask(&ControlRequest::AcceptRestore).await?, json)
 }
 
 /// Prints how it is.

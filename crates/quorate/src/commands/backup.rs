@@ -7,7 +7,9 @@ use quorate_party_agent::backup::{Made, Source, StoredBackup, Summary, Verified,
 use quorate_party_agent::passphrase::obtain;
 use quorate_party_agent::{AgentConfig, control};
 use quorate_service::now_ms;
-use quorate_storage::backup::{self, Lock, ObjectName, Opener, Reader, parse_identities};
+use quorate_storage::backup::{
+    self, Lock, ObjectName, Opener, ReadBackup, Reader, parse_identities,
+};
 use quorate_storage::blobs::BlobStores;
 use quorate_storage::{escrow, read_private};
 use quorate_types::PartyId;
@@ -190,10 +192,10 @@ async fn list(args: BackupListArgs, json: bool) -> anyhow::Result<()> {
 }
 
 async fn check(args: BackupVerifyArgs, json: bool) -> anyhow::Result<()> {
-    let (bytes, _) = read(&args.backup).await?;
+    let found = read(&args.backup).await?;
     let verified = open_verified(
         &args.backup,
-        &bytes,
+        &found,
         &opener(&args.open)?,
         args.roster.as_deref(),
     )?;
@@ -229,19 +231,22 @@ fn print_summary(summary: &Summary) {
     }
 }
 
-/// A backup's bytes, and the highest restore counter that its store shows.
-pub async fn read(from: &str) -> anyhow::Result<(Vec<u8>, u64)> {
-    Ok(Reader::parse(from).read().await?)
+/// A backup from a file or store.
+pub async fn read(from: &str) -> anyhow::Result<ReadBackup> {
+    Ok(Reader::parse(from).read(now_ms()).await?)
 }
 
 /// Opens and verifies; `roster` is the one it must have.
 pub fn open_verified(
     from: &str,
-    bytes: &[u8],
+    found: &ReadBackup,
     opener: &Opener,
     roster: Option<&Path>,
 ) -> anyhow::Result<Verified> {
-    let opened = backup::open(bytes, opener).with_context(|| from.to_owned())?;
+    let opened = backup::open(&found.bytes, opener).with_context(|| from.to_owned())?;
+    if let Some(name) = &found.name {
+        name.check(&opened.manifest)?;
+    }
     let roster = roster.map(quorate_service::load_roster).transpose()?;
     verify(opened, roster.as_deref()).with_context(|| from.to_owned())
 }

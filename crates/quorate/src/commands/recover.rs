@@ -138,10 +138,10 @@ async fn finish(args: RecoverFinishArgs, json: bool) -> anyhow::Result<()> {
     for reason in &refused {
         eprintln!("warning: {reason}");
     }
-    let (bytes, counter) = read(&args.backup).await?;
+    let found = read(&args.backup).await?;
     let verified = open_verified(
         &args.backup,
-        &bytes,
+        &found,
         &recovered.opener,
         args.roster.as_deref(),
     )?;
@@ -153,7 +153,7 @@ async fn finish(args: RecoverFinishArgs, json: bool) -> anyhow::Result<()> {
         );
     }
     package.check_owner(verified.roster())?;
-    let restored = restore::write(&verified, &args.into, counter)?;
+    let restored = restore::write(&verified, &args.into, found.known_counter)?;
     if !json {
         let names: Vec<_> = recovered.used.iter().map(ToString::to_string).collect();
         println!("the key came back with {}", names.join(", "));

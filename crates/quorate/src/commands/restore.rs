@@ -12,10 +12,10 @@ use crate::output;
 /// Restores a custodian.
 pub async fn run(args: RestoreArgs, json: bool) -> anyhow::Result<()> {
     check_vacant(&args.into.into)?;
-    let (bytes, counter) = read(&args.from).await?;
+    let found = read(&args.from).await?;
     let opener = opener(&args.open)?;
-    let verified = open_verified(&args.from, &bytes, &opener, args.roster.as_deref())?;
-    let restored = write(&verified, &args.into, counter)?;
+    let verified = open_verified(&args.from, &found, &opener, args.roster.as_deref())?;
+    let restored = write(&verified, &args.into, found.known_counter)?;
     report(&verified, &restored, &[], json)
 }
 

@@ -216,9 +216,7 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
     cluster.wait_until(1, "serving");
     cluster.stop_agent(3);
     for key in ["hot", "sol"] {
-        cluster
-            .cli(&["sign", "--key", key, "--message", "hello"])
-            .ok();
+        cluster.after_a_restore(&["sign", "--key", key, "--message", "hello"]);
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::hostile::{Hostile, code};
-use crate::support::{Cluster, Setup, payloads};
+use crate::support::process::Running;
+use crate::support::{Cluster, Setup, payloads, quorate};
 use quorate_types::{Action, DerivationPath, KeyId, Network, Payload};
 
 fn copy(from: &Path, to: &Path) {
@@ -71,7 +72,10 @@ fn t25_i04_an_old_disk_is_quarantined_until_peers_have_said_what_it_forgot() {
         "before-restore",
         "it may have signed that and forgotten"
     );
-    sign(&cluster, 4);
+    // Operators whose clocks are ahead by as much as is allowed may have signed for it: a minute's wait.
+    let bytes = payloads::solana_transfer(&key, &[7; 32], 4);
+    let file = cluster.write("transfer.bin", bytes);
+    cluster.after_a_restore(&["sign", "--key", "sol", "--chain", "solana", "--in", &file]);
 
     // Restarted, it stays restored, and is not restored again.
     cluster.restart(1);
@@ -81,6 +85,52 @@ fn t25_i04_an_old_disk_is_quarantined_until_peers_have_said_what_it_forgot() {
         code(hostile.prepare(1, &issued_before, 0, &[1, 2])),
         "before-restore"
     );
+}
+
+#[test]
+fn t25_where_peers_are_lost_for_good_the_custodian_accepts_the_restore() {
+    let mut cluster = Cluster::start(Setup::new(2, 3));
+    cluster.create_key("sol", "ed25519", &["--raw-signing"]);
+    cluster.stop_agent(1);
+    let data = cluster.custodian(1).join("data");
+    let snapshot = cluster.file("snapshot");
+    copy(&data, &snapshot);
+    cluster.restart(1);
+    cluster.stop_agent(3);
+    cluster.json(&["sign", "--key", "sol", "--message", "forgotten"]);
+    cluster.stop_agent(1);
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&snapshot, &data);
+    cluster.spawn_agent_with(1, &[]);
+    let status = cluster.wait_until(1, "quarantined");
+    let reason = status["standing"]["reason"].as_str().unwrap();
+    assert!(reason.contains("quorate agent accept-restore"), "{reason}");
+    cluster.agent_cli(1, &["accept-restore"]).ok();
+    assert_eq!(cluster.wait_until(1, "serving")["restores"], 1);
+}
+
+#[test]
+fn t04_of_two_copies_of_a_custodian_only_one_goes_on() {
+    let mut cluster = Cluster::start(Setup::new(2, 3));
+    cluster.create_key("sol", "ed25519", &["--raw-signing"]);
+    cluster.stop_agent(1);
+    let home = cluster.custodian(1);
+    let twin = cluster.file("twin");
+    copy(&home, &twin);
+    cluster.restart(1);
+    cluster.stop_agent(3);
+    cluster.json(&["sign", "--key", "sol", "--message", "known to one copy"]);
+    cluster.restart(3);
+    let mut command = quorate();
+    command.args(["agent", "run", "--config"]);
+    command.arg(twin.join("agent.toml"));
+    command.args(["--nats-url", &cluster.nats_url()]);
+    let mut running = Running::start(&mut command);
+    // The copy learns from the peers that it is the older one and resumes; the first hears that and stops.
+    let status = cluster.wait_until(1, "quarantined");
+    let reason = status["standing"]["reason"].as_str().unwrap();
+    assert!(reason.contains("another copy"), "{reason}");
+    running.process().signal(rustix::process::Signal::TERM);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 37] = [
+const COMMANDS: [&[&str]; 38] = [
     &[],
     &["init"],
     &["up"],
@@ -26,6 +26,7 @@ const COMMANDS: [&[&str]; 37] = [
     &["agent", "seal"],
     &["agent", "status"],
     &["agent", "accept-clock"],
+    &["agent", "accept-restore"],
     &["agent", "protector"],
     &["agent", "protector", "add"],
     &["agent", "identity"],

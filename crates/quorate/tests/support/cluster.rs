@@ -344,6 +344,25 @@ impl Cluster {
         self.cli(&[args, &["--json"]].concat()).problem()
     }
 
+    /// Runs a signing command until intents issued now are no longer refused because of a restore.
+    #[track_caller]
+    pub fn after_a_restore(&self, args: &[&str]) {
+        wait_for(
+            "intents are acted on again",
+            Duration::from_secs(120),
+            || {
+                let ran = self.cli(&[args, &["--json"]].concat());
+                let refused = ran.code != Some(0) && ran.stderr.contains("before-restore");
+                if refused {
+                    std::thread::sleep(Duration::from_secs(1));
+                    return None;
+                }
+                ran.ok();
+                Some(())
+            },
+        );
+    }
+
     /// Creates a key and returns its listing.
     #[track_caller]
     pub fn create_key(&self, name: &str, curve: &str, more: &[&str]) -> Value {

@@ -10,11 +10,12 @@ use zeroize::Zeroizing;
 
 use super::{
     About, BackupError, CONFIG, Content, EntryDigest, KINDS, MAX_ENTRIES, MAX_ENTRY, MAX_LEN,
-    Manifest, Opened, ROSTER, carries_record,
+    Manifest, Opened, ROSTER, carries_record, signed_message,
 };
 use crate::ItemName;
 
 const MANIFEST: &str = "manifest.json";
+const SIGNATURE: &str = "manifest.sig";
 /// What tar adds to an entry at most: its header, a long name, padding.
 const OVERHEAD: usize = 4 * 512;
 
@@ -75,7 +76,11 @@ fn entries(content: &Content) -> Vec<(String, &[u8])> {
     files.chain(records).chain(secrets).collect()
 }
 
-pub(super) fn write(about: &About, content: &Content) -> Result<Zeroizing<Vec<u8>>, BackupError> {
+pub(super) fn write(
+    about: &About,
+    content: &Content,
+    sign: impl FnOnce(&[u8]) -> Result<[u8; 64], BackupError>,
+) -> Result<Zeroizing<Vec<u8>>, BackupError> {
     let entries = entries(content);
     for (path, bytes) in &entries {
         place(path)?;
@@ -109,7 +114,7 @@ pub(super) fn write(about: &About, content: &Content) -> Result<Zeroizing<Vec<u8
         .map(|(_, bytes)| bytes.len() + OVERHEAD)
         .sum::<usize>()
         + manifest.len()
-        + 2 * OVERHEAD;
+        + 4 * OVERHEAD;
     if size > MAX_LEN {
         return Err(BackupError::TooLarge);
     }
@@ -117,6 +122,9 @@ pub(super) fn write(about: &About, content: &Content) -> Result<Zeroizing<Vec<u8
     let mut builder = Builder::new(&mut *tar);
     let failed = |e: std::io::Error| content_error(e.to_string());
     append(&mut builder, MANIFEST, &manifest, about.made_at).map_err(failed)?;
+    let signature = hex::encode(sign(&signed_message(sha256(&manifest)))?);
+    let signature = signature.as_bytes();
+    append(&mut builder, SIGNATURE, signature, about.made_at).map_err(failed)?;
     for (path, bytes) in entries {
         append(&mut builder, &path, bytes, about.made_at).map_err(failed)?;
     }
@@ -144,6 +152,11 @@ pub(super) fn read(tar: &[u8]) -> Result<Opened, BackupError> {
     let manifest = all
         .remove(MANIFEST)
         .ok_or_else(|| content_error("its manifest is missing"))?;
+    let signed = sha256(&manifest);
+    let signature = all
+        .remove(SIGNATURE)
+        .and_then(|text| hex::decode(&*text).ok()?.try_into().ok())
+        .ok_or_else(|| content_error("its signature is missing"))?;
     let manifest = parse_manifest(&manifest)?;
     let mut content = Content::default();
     for EntryDigest { path, sha256: said } in &manifest.entries {
@@ -168,7 +181,12 @@ pub(super) fn read(tar: &[u8]) -> Result<Opened, BackupError> {
         }
     }
     match all.into_keys().next() {
-        None => Ok(Opened { manifest, content }),
+        None => Ok(Opened {
+            manifest,
+            content,
+            signature,
+            signed,
+        }),
         Some(extra) => Err(content_error(format!("{extra:?} is not in its manifest"))),
     }
 }

@@ -62,7 +62,10 @@ impl Lock {
 /// # Errors
 /// [`BackupError::Recipient`]
 pub fn parse_recipient(text: &str) -> Result<x25519::Recipient, BackupError> {
-    x25519::Recipient::from_str(text.trim()).map_err(|_| BackupError::Recipient(text.to_owned()))
+    let text = text.trim();
+    x25519::Recipient::from_str(text).map_err(|_| BackupError::Recipient {
+        is_secret: text.to_ascii_uppercase().contains("AGE-SECRET-KEY"),
+    })
 }
 
 /// Reads an identity file as `age-keygen` writes it: one `AGE-SECRET-KEY-1...` a line, comments after `#`.

@@ -3,6 +3,7 @@
 //! | entry | what |
 //! |---|---|
 //! | `manifest.json` | [`Manifest`]: whose, when, and the hash of every other entry |
+//! | `manifest.sig` | the party's Ed25519 signature over [`Opened::signed_message`], in hexadecimal |
 //! | `agent.toml`, `roster.json`, `tls/*` | configuration, without passphrase and PIN files |
 //! | `records/<name>` | the ledger's public records: keys, committees, pending ones |
 //! | `secrets/<kind>-<id>-<epoch>` | identity, shares, auxiliary information |
@@ -21,7 +22,7 @@ use zeroize::Zeroizing;
 
 pub use age::x25519::Identity as AgeIdentity;
 pub use crypt::{Lock, Opener, parse_identities, parse_recipient};
-pub use object::{ObjectName, Reader};
+pub use object::{ObjectName, ReadBackup, Reader};
 
 pub(crate) use crypt::{decrypt, encrypt};
 
@@ -58,11 +59,27 @@ pub const ROSTER: &str = "roster.json";
 /// Why a backup cannot be made, opened or believed. Nothing is written when one of these is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// Not a recipient this program encrypts to.
+    /// Not a recipient this program encrypts to. What was there instead is not repeated: it may be a secret.
     #[error(
-        "{0:?} is not an age X25519 recipient; they begin with age1 and `age-keygen -y` prints them"
+        "not an age X25519 recipient{}; they begin with age1 and `age-keygen -y` prints them",
+        if *is_secret { " but a secret identity, which opens backups and must not be here" } else { "" }
     )]
-    Recipient(String),
+    Recipient {
+        /// It looks like an identity.
+        is_secret: bool,
+    },
+    /// A name in a blob store that is not the backup's own.
+    #[error(
+        "it is called {name}, but was made {made_at} (Unix milliseconds) with restore counter {counter}: somebody renamed it"
+    )]
+    Renamed {
+        /// Its name there.
+        name: String,
+        /// When it was made.
+        made_at: u64,
+        /// Its restore counter.
+        counter: u64,
+    },
     /// Nobody could open it.
     #[error(
         "no recipient and no passphrase: name one with --recipient, --recipients-file or --passphrase-file"
@@ -100,6 +117,9 @@ pub enum BackupError {
     /// It opens, but its content is not a backup's.
     #[error("it opens, but is not a whole backup: {0}; nothing was written")]
     Content(String),
+    /// The party's identity key.
+    #[error("the backup cannot be signed: {0}")]
+    Signer(String),
     /// Encryption failed, which only happens for impossible sizes.
     #[error("encryption failed: {0}")]
     Encrypt(String),
@@ -196,6 +216,25 @@ pub struct Opened {
     pub manifest: Manifest,
     /// What is in it.
     pub content: Content,
+    /// The signature in it; whose it is to be, the caller knows.
+    pub signature: [u8; 64],
+    signed: Hash32,
+}
+
+impl Opened {
+    /// What the party signed: a domain tag and the manifest's hash.
+    #[must_use]
+    pub fn signed_message(&self) -> Vec<u8> {
+        signed_message(self.signed)
+    }
+}
+
+fn signed_message(manifest: Hash32) -> Vec<u8> {
+    [
+        b"quorate/backup-manifest/v1".as_slice(),
+        manifest.as_bytes(),
+    ]
+    .concat()
 }
 
 impl Opened {
@@ -211,12 +250,19 @@ impl Opened {
     }
 }
 
-/// Makes a backup: the age file's bytes.
+/// Makes a backup: the age file's bytes. `sign` signs with the party's identity key, for whoever knows a recipient can encrypt to it.
 ///
 /// # Errors
 /// Content that must not be in a backup or is too large; no recipient.
-pub fn make(about: &About, content: &Content, lock: &Lock) -> Result<Vec<u8>, BackupError> {
-    let tar = archive::write(about, content)?;
+pub fn make<E: std::fmt::Display>(
+    about: &About,
+    content: &Content,
+    lock: &Lock,
+    sign: impl FnOnce(&[u8]) -> Result<[u8; 64], E>,
+) -> Result<Vec<u8>, BackupError> {
+    let tar = archive::write(about, content, |message| {
+        sign(message).map_err(|e| BackupError::Signer(e.to_string()))
+    })?;
     encrypt(&tar, lock)
 }
 

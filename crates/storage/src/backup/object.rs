@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use quorate_types::PartyId;
 use rand_core::{OsRng, RngCore as _};
 
-use super::MAX_LEN;
+use super::{BackupError, MAX_LEN, Manifest};
 use crate::blobs::{BlobError, BlobStores};
 
 const PREFIX: &str = "backup";
@@ -59,6 +59,23 @@ impl ObjectName {
         (name.to_string() == text).then_some(name)
     }
 
+    /// Whether an opened backup is the one that this name says. Names are not encrypted: without this, whoever may write to a store could
+    /// pass an old backup off as the newest.
+    ///
+    /// # Errors
+    /// [`BackupError::Renamed`]
+    pub fn check(&self, manifest: &Manifest) -> Result<(), BackupError> {
+        let said = (&self.party, self.made_at, self.restore_counter);
+        if said == (&manifest.party, manifest.made_at, manifest.restore_counter) {
+            return Ok(());
+        }
+        Err(BackupError::Renamed {
+            name: self.to_string(),
+            made_at: manifest.made_at,
+            counter: manifest.restore_counter,
+        })
+    }
+
     /// Every backup of a party that the stores show, the oldest first.
     ///
     /// # Errors
@@ -84,6 +101,22 @@ impl std::fmt::Display for ObjectName {
             "{party}/{PREFIX}-{made_at:015}-{restore_counter}-{random:08x}{SUFFIX}"
         )
     }
+}
+
+/// How far a name may be in the future, in milliseconds.
+const CLOCK_TOLERANCE: u64 = 10 * 60 * 1000;
+/// More restores than lie between two backups of a party.
+const MANY_RESTORES: u64 = 1000;
+
+/// A backup as it was found; nothing of it is believed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadBackup {
+    /// The age file.
+    pub bytes: Vec<u8>,
+    /// What the store calls it; to be checked with [`ObjectName::check`].
+    pub name: Option<ObjectName>,
+    /// The highest restore counter that the store's names show for the party; 0 for a file.
+    pub known_counter: u64,
 }
 
 /// Where a backup is read from: a file, an object's URL (it ends in `.age`), or a store's URL, which means the newest in it.
@@ -133,26 +166,36 @@ impl Reader {
         }
     }
 
-    /// Reads it. Also returns the highest restore counter that the store shows for the party; 0 for a file.
+    /// Reads it. `now` is Unix milliseconds: of names that are later, none is the newest.
     ///
     /// # Errors
     /// The file's or the store's; a store that holds no backup, or several parties' where one is to be chosen.
-    pub async fn read(&self) -> Result<(Vec<u8>, u64), BlobError> {
+    pub async fn read(&self, now: u64) -> Result<ReadBackup, BlobError> {
         match self {
-            Self::File(path) => Ok((read_file(path)?, 0)),
+            Self::File(path) => Ok(ReadBackup {
+                bytes: read_file(path)?,
+                name: None,
+                known_counter: 0,
+            }),
             Self::Object { store, name } => {
                 let stores = BlobStores::open([store])?;
                 let bytes = stores.get(name, MAX_LEN).await?;
-                let counter = match ObjectName::parse(name) {
-                    Some(name) => highest(&ObjectName::list(&stores, &name.party).await?),
+                let name = ObjectName::parse(name);
+                let known_counter = match &name {
+                    Some(name) => highest(name, &ObjectName::list(&stores, &name.party).await?),
                     None => 0,
                 };
-                Ok((bytes, counter))
+                Ok(ReadBackup {
+                    bytes,
+                    name,
+                    known_counter,
+                })
             }
             Self::Newest { store } => {
                 let stores = BlobStores::open([store])?;
                 let names = stores.list("").await?;
                 let mut found: Vec<_> = names.iter().filter_map(|n| ObjectName::parse(n)).collect();
+                found.retain(|name| name.made_at <= now.saturating_add(CLOCK_TOLERANCE));
                 found.sort_unstable_by_key(|name| name.made_at);
                 let newest = found
                     .last()
@@ -161,14 +204,24 @@ impl Reader {
                     return Err(BlobError::SeveralParties(store.clone()));
                 }
                 let bytes = stores.get(&newest.to_string(), MAX_LEN).await?;
-                Ok((bytes, highest(&found)))
+                Ok(ReadBackup {
+                    bytes,
+                    known_counter: highest(newest, &found),
+                    name: Some(newest.clone()),
+                })
             }
         }
     }
 }
 
-fn highest(names: &[ObjectName]) -> u64 {
-    names.iter().map(|n| n.restore_counter).max().unwrap_or(0)
+/// The highest restore counter among names, as far as it can be honest: anybody who may write to a store may make names.
+fn highest(chosen: &ObjectName, names: &[ObjectName]) -> u64 {
+    let most = chosen.restore_counter.saturating_add(MANY_RESTORES);
+    let counters = names.iter().map(|name| name.restore_counter);
+    counters
+        .filter(|counter| *counter <= most)
+        .max()
+        .unwrap_or(0)
 }
 
 /// A backup is encrypted, so others may read the file.

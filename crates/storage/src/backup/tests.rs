@@ -3,6 +3,11 @@ use age::x25519::Identity;
 use super::*;
 use crate::Passphrase;
 
+/// With a signature that stands for a party's.
+fn make(about: &About, content: &Content, lock: &Lock) -> Result<Vec<u8>, BackupError> {
+    super::make(about, content, lock, |_| Ok::<_, BackupError>([7; 64]))
+}
+
 fn about() -> About {
     About {
         party: PartyId::new("party-1").unwrap(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use age::x25519;
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::SigningKey;
-use quorate_types::canonical::Canonical;
+use quorate_types::canonical::{Canonical, tagged_hash};
 use quorate_types::roster::verify_ed25519;
 use quorate_types::{Hash32, PartyId, Threshold, ValidRoster};
 use rand_core::OsRng;
@@ -90,6 +90,18 @@ impl Canonical for Body {
     const DOMAIN: &'static str = "quorate/escrow-package/v1";
 }
 
+impl Body {
+    /// What a part is bound to: all of the package but the parts. So nobody can lift one into a package of their own and have it asked for
+    /// under another name.
+    fn terms(&self) -> Hash32 {
+        let bare = Self {
+            parts: Vec::new(),
+            ..self.clone()
+        };
+        tagged_hash("quorate/escrow-terms/v1", &[&bare.canonical_bytes()])
+    }
+}
+
 /// 33 bytes, hexadecimal in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -106,6 +118,8 @@ pub struct EscrowPackage {
 /// What is sealed to a custodian.
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Sealed {
+    /// Of the package that the part is for: [`Body::terms`].
+    terms: Hash32,
     index: u16,
     value: [u8; 32],
     /// Ed25519 seed of the part's signer.
@@ -149,13 +163,7 @@ pub fn create<E: std::fmt::Display>(
         }
     }
     let split = split::split(threshold)?;
-    let parts = custodians
-        .iter()
-        .zip(&split.parts)
-        .zip(1..)
-        .map(|((custodian, value), index)| seal_part(custodian, value, index))
-        .collect::<Result<_, _>>()?;
-    let body = Body {
+    let mut body = Body {
         version: 1,
         party: party.clone(),
         identity,
@@ -163,8 +171,15 @@ pub fn create<E: std::fmt::Display>(
         threshold,
         recipient: split.identity.to_public().to_string(),
         commitments: split.commitments.into_iter().map(Point).collect(),
-        parts,
+        parts: Vec::new(),
     };
+    let terms = body.terms();
+    body.parts = custodians
+        .iter()
+        .zip(&split.parts)
+        .zip(1..)
+        .map(|((custodian, value), index)| seal_part(custodian, terms, value, index))
+        .collect::<Result<_, _>>()?;
     let signature = sign(&body.signing_bytes());
     let signature = signature
         .map_err(|e| EscrowError::Signer(e.to_string()))?
@@ -174,11 +189,13 @@ pub fn create<E: std::fmt::Display>(
 
 fn seal_part(
     custodian: &Custodian,
+    terms: Hash32,
     value: &PartValue,
     index: u16,
 ) -> Result<PartOwner, EscrowError> {
     let signer = SigningKey::generate(&mut OsRng);
     let sealed = Sealed {
+        terms,
         index,
         value: **value,
         seed: signer.to_bytes(),
@@ -339,6 +356,11 @@ impl EscrowPackage {
         let bytes = backup::decrypt(&owner.sealed, &opener, MAX_PART)
             .map_err(|_| wrong("it does not open with its custodian's identity"))?;
         let sealed: Sealed = borsh::from_slice(&bytes).map_err(|_| wrong("it is no part"))?;
+        if sealed.terms != self.body.terms() {
+            return Err(wrong(
+                "it was made for another package, and copied into this one",
+            ));
+        }
         let signer = SigningKey::from_bytes(&sealed.seed);
         if sealed.index != index || signer.verifying_key().to_bytes() != owner.signer {
             return Err(wrong("it is another custodian's, or its signing key is"));

@@ -219,7 +219,7 @@ fn a_wrong_part_is_found_when_its_custodian_contributes() {
     for (part, says) in [
         (
             first.package.owners()[0].clone(),
-            "does not fit the commitments",
+            "made for another package",
         ),
         (other_custodians, "does not open"),
     ] {
@@ -230,6 +230,27 @@ fn a_wrong_part_is_found_when_its_custodian_contributes() {
         assert!(error.to_string().contains(says), "{error}");
         assert!(error.to_string().contains("part of alice"), "{error}");
     }
+}
+
+/// A stranger copies a party's parts into a package of their own, under a name that nobody would mind recovering.
+#[test]
+fn parts_lifted_into_a_strangers_package_are_not_contributed() {
+    let world = world(2, 3);
+    let stranger = SigningKey::from_bytes(&[6; 32]);
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&world.package.to_json().unwrap()).unwrap();
+    json["body"]["party"] = "rehearsal".into();
+    json["body"]["identity"] = hex::encode(stranger.verifying_key().to_bytes()).into();
+    let body: package::Body = serde_json::from_value(json["body"].clone()).unwrap();
+    let message = quorate_types::canonical::Canonical::signing_bytes(&body);
+    json["signature"] = hex::encode(stranger.sign(&message).to_bytes()).into();
+    let lifted = EscrowPackage::from_json(json.to_string().as_bytes()).unwrap();
+    let state = RecoveryState::start(&lifted, "the yearly rehearsal", 1);
+    let error = contribute(&lifted, state.request(), vec![world.keys[0].clone()]).unwrap_err();
+    assert!(
+        error.to_string().contains("copied into this one"),
+        "{error}"
+    );
 }
 
 #[test]

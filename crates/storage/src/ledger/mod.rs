@@ -138,7 +138,7 @@ pub enum Begun {
 pub struct RestoreMark {
     /// How often the party was restored; 1 the first time. In every backup and heartbeat, so it only goes up.
     pub counter: u64,
-    /// Unix milliseconds of the restore.
+    /// Unix milliseconds of the restore; after it was confirmed, the time before which nothing issued is to be acted on.
     pub restored_at: u64,
     /// Unix milliseconds of the backup it was made from; 0 where that is unknown.
     pub backup_made_at: u64,
@@ -148,6 +148,8 @@ pub struct RestoreMark {
 
 /// The record a restore leaves.
 const RESTORE_MARK: &str = "restore-mark";
+/// The record of a time before which nothing issued counts.
+const NOT_BEFORE: &str = "not-before";
 
 /// How far the clock may go back unnoticed, in milliseconds: what time servers correct.
 pub(crate) const CLOCK_TOLERANCE: u64 = 60_000;
@@ -354,6 +356,31 @@ impl Ledger {
             operations::purge_one_time(transaction)?;
             operations::append_after(transaction, seen_log_size, &leaf)
         })
+    }
+
+    /// Destroys every presignature and nonce, and remembers that nothing issued before a time (Unix milliseconds) is to be acted on, in one
+    /// transaction: what a disk that may have been put back needs when nobody can tell.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn start_anew(&self, not_before: u64) -> Result<u64, LedgerError> {
+        let bytes = borsh::to_vec(&not_before).map_err(failed("written"))?;
+        self.writer.commit(move |transaction| {
+            operations::put_record(transaction, NOT_BEFORE, &bytes)?;
+            operations::purge_one_time(transaction)
+        })
+    }
+
+    /// The time before which nothing issued is to be acted on (Unix milliseconds): of the last restore or of [`Self::start_anew`].
+    ///
+    /// # Errors
+    /// The database's, or a damaged record.
+    pub fn not_before(&self) -> Result<u64, LedgerError> {
+        let found = self.records(NOT_BEFORE)?.into_iter().next();
+        let decode = |(_, bytes): (String, Vec<u8>)| borsh::from_slice::<u64>(&bytes);
+        let anew = found.map(decode).transpose().map_err(failed("read"))?;
+        let restored = self.restore_mark()?.map(|mark| mark.restored_at);
+        Ok(anew.max(restored).unwrap_or(0))
     }
 
     /// Believes the machine's clock although it is before the ledger's last entry. Only a person can know that this is right.

@@ -168,6 +168,14 @@ fn record_spends(transaction: &WriteTransaction, spends: &[Spend]) -> Result<(),
         let mut key = spend.at.to_be_bytes().to_vec();
         key.extend_from_slice(spend.id.as_bytes());
         let encoded = borsh::to_vec(spend).map_err(failed(WRITTEN))?;
+        // The first record of a spend stays: another of the same id and time could only be smaller on purpose.
+        if table
+            .get(key.as_slice())
+            .map_err(failed(WRITTEN))?
+            .is_some()
+        {
+            continue;
+        }
         table
             .insert(key.as_slice(), encoded.as_slice())
             .map_err(failed(WRITTEN))?;

@@ -196,6 +196,14 @@ fn spends_are_kept_until_their_windows_close() {
         ledger.spends_since(20).unwrap(),
         [spend(20, 2), spend(30, 3)]
     );
+    // A smaller record of the same spend does not take its place.
+    let mut batch = plain(2, 0, 2);
+    batch.spends = vec![Spend {
+        record: Vec::new(),
+        ..spend(30, 3)
+    }];
+    ledger.begin(batch).unwrap();
+    assert_eq!(ledger.spends_since(30).unwrap(), [spend(30, 3)]);
     assert_eq!(ledger.prune_spends(30).unwrap(), 2);
     assert_eq!(ledger.spends_since(0).unwrap(), [spend(30, 3)]);
 }

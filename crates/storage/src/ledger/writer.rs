@@ -111,7 +111,13 @@ impl Writer {
             value: None,
             reply,
         };
-        self.queue.lock().jobs.push_back(Box::new(job));
+        {
+            let mut waiting = self.queue.lock();
+            if waiting.closed {
+                return Err(stopped());
+            }
+            waiting.jobs.push_back(Box::new(job));
+        }
         self.queue.changed.notify_one();
         answer.recv().unwrap_or_else(|_| Err(stopped()))
     }
@@ -134,7 +140,20 @@ impl Drop for Writer {
     }
 }
 
+/// Refuses what waits and what comes, when the thread ends: also by a panic.
+struct Closing<'q>(&'q Queue);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.closed = true;
+        // Whoever waits for one of these learns that it is gone.
+        waiting.jobs.clear();
+    }
+}
+
 fn run(queue: &Queue, database: &SharedDatabase) {
+    let _closing = Closing(queue);
     while let Some(mut group) = queue.next_group() {
         let committed = commit_group(database, &mut group);
         if committed.is_err() {

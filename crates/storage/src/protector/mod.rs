@@ -61,9 +61,15 @@ impl Protector<'_> {
         self.0.kind()
     }
 
-    /// Wraps a store key; `context` names the store and is bound.
+    /// Wraps a store key; `context` names the store and is bound. What was wrapped is unwrapped again before it is believed: a key that
+    /// may encrypt and not decrypt, say, would never open the store.
     pub(crate) fn wrap(&self, key: &StoreKey, context: &str) -> Result<Entry, StoreError> {
-        self.0.wrap(key, context)
+        let entry = self.0.wrap(key, context)?;
+        match self.unwrap(&entry, context) {
+            Some(Ok(back)) if back == *key => Ok(entry),
+            Some(Err(error)) => Err(StoreError::NotUnwrapped(Box::new(error))),
+            _ => Err(StoreError::NotUnwrapped(Box::new(StoreError::Seal))),
+        }
     }
 
     /// Unwraps an entry of this protector's kind. `None`: the entry is of another kind.

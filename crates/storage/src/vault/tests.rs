@@ -71,6 +71,23 @@ async fn the_same_part_twice_is_fine_another_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn a_bad_copy_in_one_store_hides_no_good_one_in_another() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let url = |dir: &tempfile::TempDir| format!("file://{}", dir.path().display());
+    let both = BlobStores::open(dirs.each_ref().map(url)).unwrap();
+    let first = BlobStores::open([url(&dirs[0])]).unwrap();
+    let vault = vault("party-1", &both);
+    let name = name("ann", 1, 1);
+    vault.put(&name, 100, b"one", 0).await.unwrap();
+    let path = vault.path(&name);
+    for bad in [b"nonsense".to_vec(), vec![0; MAX_PART + OVERHEAD + 1]] {
+        first.delete(&path).await.unwrap();
+        first.put(&path, &bad).await.unwrap();
+        assert_eq!(&**vault.get(&name, 0).await.unwrap(), b"one");
+    }
+}
+
+#[tokio::test]
 async fn a_store_cannot_swap_alter_prolong_or_lend_parts() {
     each(async |stores| {
         let vault = vault("party-1", &stores);

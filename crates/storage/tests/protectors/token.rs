@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::Attribute;
 use quorate_storage::{EncryptedFileStore, Pkcs11Error, Pkcs11Key};
 
 use crate::behaves;
@@ -50,6 +52,41 @@ fn a_passphrase_and_a_token_each_open_the_same_store() {
     drop(store);
     let store = EncryptedFileStore::open(&path, &party(), &key).unwrap();
     assert_eq!(&**store.get(item()).unwrap(), b"share");
+}
+
+/// A key that may encrypt only would lock the store for good.
+#[test]
+fn a_key_that_does_not_unwrap_what_it_wraps_is_refused_and_nothing_changes() {
+    let _alone = softhsm::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let phrase = passphrase("phrase");
+    let store = EncryptedFileStore::create(&path, &party(), &phrase).unwrap();
+    let template = [
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Encrypt(true),
+        Attribute::Decrypt(false),
+        Attribute::ValueLen(32.into()),
+        Attribute::Label(b"one-way".to_vec()),
+    ];
+    let session = softhsm::session();
+    session
+        .generate_key(&Mechanism::AesKeyGen, &template)
+        .unwrap();
+    let pin = passphrase(PIN);
+    let one_way = Pkcs11Key::open(softhsm::module(), TOKEN, &pin, "one-way").unwrap();
+    for refused in [
+        store.add_protector("hsm", &one_way),
+        store.rotate_protector("first", &one_way),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("does not open what it wrapped"), "{error}");
+    }
+    drop(store);
+    EncryptedFileStore::open(&path, &party(), &phrase).unwrap();
+    let other = dir.path().join("other");
+    EncryptedFileStore::create(&other, &party(), &one_way).unwrap_err();
 }
 
 #[test]

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::session::{Session, UserType};
+use cryptoki::types::AuthPin;
 use quorate_storage::Pkcs11Key;
 
 use super::passphrase;
@@ -64,6 +67,20 @@ pub fn alone() -> MutexGuard<'static, ()> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     READY.get_or_init(make_tokens);
     turn
+}
+
+/// A session with [`TOKEN`] past the library under test.
+pub fn session() -> Session {
+    let module = Pkcs11::new(module()).unwrap();
+    // The library has initialised it, or does so later.
+    let _ = module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
+    let slots = module.get_slots_with_initialized_token().unwrap();
+    let ours = |slot: &_| module.get_token_info(*slot).unwrap().label() == TOKEN;
+    let slot = slots.into_iter().find(ours).unwrap();
+    let session = module.open_rw_session(slot).unwrap();
+    // Logged in already is as good.
+    let _ = session.login(UserType::User, Some(&AuthPin::from(PIN)));
+    session
 }
 
 /// A new key in [`TOKEN`].
