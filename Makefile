@@ -27,4 +27,4 @@ test: ## tools, then every check: format, lints, dependency rules, all tests
 		'cargo test --workspace --locked --features $(EVERYTHING)'
 
 bench: ## how long ceremonies take
-	cargo bench --workspace --locked
+	cargo bench --workspace --locked --features $(EVERYTHING)

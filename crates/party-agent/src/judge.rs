@@ -57,7 +57,9 @@ pub enum RefusalReason {
     #[error("{0}")]
     NotServing(Standing),
     /// What this agent did about the intent may be forgotten.
-    #[error("the request was made before this custodian was restored; make it again")]
+    #[error(
+        "the request was made before this custodian was restored, or started among too few peers to be sure that it has forgotten nothing; make it again"
+    )]
     BeforeRestore,
     /// The machine's clock is before the ledger's last entry.
     #[error(

@@ -106,6 +106,8 @@ struct Task {
     nonce: [u8; 32],
     answers: BTreeMap<PartyId, Option<Heartbeat>>,
     started: Instant,
+    /// Unix milliseconds. Whatever an earlier life of this disk did, it did before.
+    started_at: u64,
     sent: Instant,
     asked: Instant,
     /// When each peer's question was last answered.
@@ -139,6 +141,7 @@ pub async fn run(
         nonce,
         answers: BTreeMap::new(),
         started: now,
+        started_at: now_ms(),
         sent: now,
         asked: now,
         answered: BTreeMap::new(),
@@ -366,10 +369,11 @@ impl Task {
     /// Too few peers could say that nothing was forgotten.
     async fn start_anew(&self) -> Result<(), LedgerError> {
         let ledger = Arc::clone(self.agent.ledger());
-        let purged = write(move || ledger.start_anew(now_ms())).await?;
+        let started_at = self.started_at;
+        let purged = write(move || ledger.start_anew(started_at)).await?;
         tracing::warn!(
             purged,
-            "few peers answered: presignatures and nonces are made anew, and intents issued before now are refused"
+            "few peers answered: presignatures and nonces are made anew, and intents issued before this start are refused"
         );
         Ok(())
     }
@@ -381,8 +385,8 @@ impl Task {
         seen_at: u64,
         backup_made_at: u64,
     ) -> Result<(), LedgerError> {
-        let now = now_ms();
-        // What was forgotten happened before now and, if this machine's clock is slow, until the last heartbeat. A day's error is believed.
+        let now = self.started_at;
+        // What was forgotten happened before this process started and, if this machine's clock is slow, until the last heartbeat. A day's error is believed.
         let latest = now.max(seen_at.min(now.saturating_add(DAY)));
         let resumed = RestoreMark {
             counter,
@@ -393,15 +397,11 @@ impl Task {
         };
         let ledger = Arc::clone(self.agent.ledger());
         let leaf = log::restored(counter, seen_log_size);
-        write(move || {
-            ledger.resume_after_restore(&resumed, seen_log_size, leaf)?;
-            ledger.accept_clock(latest)
-        })
-        .await?;
+        write(move || ledger.resume_after_restore(&resumed, seen_log_size, leaf, latest)).await?;
         tracing::warn!(
             counter,
             seen_log_size,
-            "resumed from an older disk: presignatures destroyed, intents issued until a minute from now are refused"
+            "resumed from an older disk: presignatures destroyed, intents issued until a minute after this start are refused"
         );
         Ok(())
     }

@@ -11,7 +11,7 @@ use rand_core::{OsRng, RngCore as _};
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The operating system refused.
-    #[error("cannot {action} {}: {cause}", path.display())]
+    #[error("cannot {action} {}: {cause}{}", path.display(), advice(cause))]
     Io {
         /// What was attempted.
         action: &'static str,
@@ -38,6 +38,16 @@ pub enum FileError {
         /// The bound in bytes.
         max: u64,
     },
+}
+
+/// What to do about the operating system's commoner refusals.
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable",
+        io::ErrorKind::PermissionDenied => "; it must belong to the user that the agent runs as",
+        _ => "",
+    }
 }
 
 impl FileError {
@@ -86,7 +96,8 @@ pub(crate) fn refuse_too_open(path: &Path, wanted: u32) -> Result<(), FileError>
 /// Writes a file 0600 so that a crash leaves the old content or the new: temporary name, fsync, rename, fsync of the directory.
 ///
 /// # Errors
-/// The operating system's; the old file is then untouched.
+/// The operating system's. The old file is then untouched; if only the directory could not be fsynced, the new one is there, whole, and may
+/// be the old one again after a crash.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     replace(&SystemDisk, path, content)
 }

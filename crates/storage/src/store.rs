@@ -407,7 +407,8 @@ impl EncryptedFileStore {
     /// Replaces a protector by a new one of the same name, in one step: a new passphrase, another token.
     ///
     /// # Errors
-    /// An unknown name; the token's or the file system's: the old one then still opens the store.
+    /// An unknown name; the token's or the file system's: the old one then still opens the store, or the
+    /// new one where only the directory could not be fsynced.
     pub fn rotate_protector<'p>(
         &self,
         name: &str,

@@ -61,6 +61,10 @@ fn main() -> ExitCode {
             t22_a_full_disk_at_every_system_call_of_the_store_leaves_the_old,
         ),
         trial(
+            "t22_a_disk_turned_read_only_at_every_system_call_of_the_store_leaves_the_old",
+            t22_a_disk_turned_read_only_at_every_system_call_of_the_store_leaves_the_old,
+        ),
+        trial(
             "t04_of_racing_processes_exactly_one_gets_the_presignature",
             t04_of_racing_processes_exactly_one_gets_the_presignature,
         ),
@@ -371,11 +375,19 @@ fn t24_killed_at_every_system_call_of_the_store_everything_is_old_or_new() {
 }
 
 fn t22_a_full_disk_at_every_system_call_of_the_store_leaves_the_old() {
+    the_store_says_and_leaves_the_old("error=ENOSPC", "No space left on device", "free some space");
+}
+
+fn t22_a_disk_turned_read_only_at_every_system_call_of_the_store_leaves_the_old() {
+    the_store_says_and_leaves_the_old("error=EROFS", "Read-only file system", "mount it writable");
+}
+
+fn the_store_says_and_leaves_the_old(fault: &str, says: &str, advises: &str) {
     let mut failed = 0;
-    at_every_system_call("stores", "error=ENOSPC", check_store, |did| {
+    at_every_system_call("stores", fault, check_store, |did| {
         let not: Vec<_> = did.iter().filter(|d| d.starts_with("not ")).collect();
         for said in &not {
-            assert!(said.contains("No space left on device"), "{said}");
+            assert!(said.contains(says) && said.contains(advises), "{said}");
         }
         failed += not.len();
     });

@@ -340,7 +340,8 @@ impl Ledger {
     }
 
     /// Takes up the log where peers last saw it, after a restore: the leaves between are gone, and `leaf` says so in the first place
-    /// after the gap. With it every presignature and nonce is destroyed and the mark replaced, in one transaction.
+    /// after the gap. With it every presignature and nonce is destroyed, the mark replaced, and
+    /// the clock held to `latest` (Unix milliseconds), in one transaction.
     ///
     /// # Errors
     /// The database's.
@@ -349,11 +350,13 @@ impl Ledger {
         mark: &RestoreMark,
         seen_log_size: u64,
         leaf: Vec<u8>,
+        latest: u64,
     ) -> Result<(), LedgerError> {
         let mark = borsh::to_vec(mark).map_err(failed("written"))?;
         self.writer.commit(move |transaction| {
             operations::put_record(transaction, RESTORE_MARK, &mark)?;
             operations::purge_one_time(transaction)?;
+            operations::advance_clock(transaction, latest)?;
             operations::append_after(transaction, seen_log_size, &leaf)
         })
     }

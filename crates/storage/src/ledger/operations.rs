@@ -77,7 +77,7 @@ pub(super) fn begin(transaction: &WriteTransaction, batch: &Batch) -> Result<Beg
     }
     record_spends(transaction, &batch.spends)?;
     append(transaction, &batch.leaves)?;
-    accept_clock(transaction, batch.now.max(clock(transaction)?))?;
+    advance_clock(transaction, batch.now)?;
     Ok(Begun::Fresh { taken })
 }
 
@@ -389,6 +389,11 @@ fn clock(transaction: &WriteTransaction) -> Result<u64, LedgerError> {
     let meta = transaction.open_table(META).map_err(failed(WRITTEN))?;
     let found = meta.get(CLOCK).map_err(failed(WRITTEN))?;
     Ok(found.map_or(0, |value| value.value()))
+}
+
+/// The ledger's clock only goes forward by itself.
+pub(super) fn advance_clock(transaction: &WriteTransaction, now: u64) -> Result<(), LedgerError> {
+    accept_clock(transaction, now.max(clock(transaction)?))
 }
 
 pub(super) fn accept_clock(transaction: &WriteTransaction, now: u64) -> Result<(), LedgerError> {

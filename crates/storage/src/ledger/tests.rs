@@ -226,7 +226,7 @@ fn the_log_counts_on_after_a_restore_from_where_peers_saw_it() {
         confirmed: true,
     };
     ledger
-        .resume_after_restore(&mark, 10, b"gap".to_vec())
+        .resume_after_restore(&mark, 10, b"gap".to_vec(), 500_000)
         .unwrap();
     assert_eq!(ledger.restore_mark().unwrap(), Some(mark));
     assert_eq!(
@@ -242,9 +242,16 @@ fn the_log_counts_on_after_a_restore_from_where_peers_saw_it() {
         "purged with it"
     );
     ledger
-        .resume_after_restore(&mark, 3, b"no gap".to_vec())
+        .resume_after_restore(&mark, 3, b"no gap".to_vec(), 7)
         .unwrap();
     assert_eq!(ledger.log_size().unwrap(), 12, "never backwards");
+    // On a machine whose clock is slow, nothing is begun until it is past what peers had seen.
+    let slow = Batch::new(start(1, 0, 1), 400_000);
+    assert_eq!(ledger.begin(slow).unwrap(), Begun::ClockBack(100_000));
+    // What a start among too few peers leaves behind.
+    assert_eq!(ledger.not_before().unwrap(), 5);
+    ledger.start_anew(600_000).unwrap();
+    assert_eq!(ledger.not_before().unwrap(), 600_000);
 }
 
 #[test]
