@@ -337,6 +337,7 @@ fn writers_that_wait_for_an_fsync_share_the_next_one() {
     let before = storage.syncs();
     ledger.begin(plain(0, 0, 0)).unwrap();
     let alone = storage.syncs() - before;
+    assert_eq!(alone, 1, "one fsync for a commit");
 
     storage.hold();
     let spawn = |number: u8| {
