@@ -186,14 +186,17 @@ impl Task {
         else {
             return;
         };
+        // Only a party may publish on its own subject: nobody asks in another's name, or says its own old heartbeats to it.
+        let is_from =
+            |party: &PartyId| delivery.subject == Subject::Presence(party.clone()).to_string();
         match presence {
-            Presence::Heartbeat(signed) => self.hear_heartbeat(signed),
-            Presence::Recall { party, nonce } => {
-                // Only who asks may publish there, so nobody asks in another's name.
-                if delivery.subject == Subject::Presence(party.clone()).to_string() {
-                    self.recollect(party, nonce).await;
-                }
+            Presence::Heartbeat(signed) if is_from(&signed.heartbeat.party) => {
+                self.hear_heartbeat(signed);
             }
+            Presence::Recall { party, nonce } if is_from(&party) => {
+                self.recollect(party, nonce).await;
+            }
+            Presence::Heartbeat(_) | Presence::Recall { .. } => {}
             Presence::Recollection(signed) => self.hear_recollection(&signed),
         }
     }
@@ -213,8 +216,11 @@ impl Task {
         self.memory.learn(signed);
     }
 
-    /// This process's own come back too; later ones are another's.
+    /// This process's own come back too; later ones are another's. One that does not serve yet learns from its peers what it has forgotten.
     fn hear_own(&mut self, heartbeat: Heartbeat) {
+        if !self.standing.borrow().is_serving() {
+            return;
+        }
         let is_rival = self
             .agent
             .heartbeat()

@@ -10,17 +10,16 @@
 //! [`EncryptedFileStore`]: crate::EncryptedFileStore
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use cryptoki::error::Error;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
-use crate::secret_store::blocking;
+use crate::secret_store::BlockingStore;
 use crate::token::{find, log_in};
-use crate::{ItemKind, ItemName, Passphrase, Pkcs11Error, Sealer, SecretStore, StoreError};
+use crate::{ItemKind, ItemName, Passphrase, Pkcs11Error, Sealer, StoreError};
 
 /// Secrets as objects in a token. The store whose [`Sealer`] it was given must stay open: its lock keeps a second agent away.
 pub struct HsmStore {
@@ -65,68 +64,6 @@ impl HsmStore {
 
     fn session(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, name: ItemName, secret: &[u8]) -> Result<(), StoreError> {
-        if secret.len() > Self::MAX_ITEM {
-            return Err(StoreError::TooLarge {
-                name,
-                bytes: secret.len(),
-                max: Self::MAX_ITEM,
-            });
-        }
-        let sealed = self.sealer.seal(name, secret)?;
-        let session = self.session();
-        let old = self.objects(&session, name)?;
-        let newest = old.iter().map(|o| o.generation).max();
-        let generation = newest.map_or(0, |g| g.saturating_add(1));
-        let mut template = self.template(name);
-        template.push(Attribute::Value(
-            [&generation.to_le_bytes(), sealed.as_slice()].concat(),
-        ));
-        session
-            .create_object(&template)
-            .map_err(self.failed("keep an item"))?;
-        self.destroy(&session, old)
-    }
-
-    fn get(&self, name: ItemName) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let session = self.session();
-        let mut objects = self.objects(&session, name)?;
-        if objects.is_empty() {
-            return Err(StoreError::Missing(name));
-        }
-        objects.sort_unstable_by_key(|o| o.generation);
-        while let Some(newest) = objects.pop() {
-            if let Some(secret) = self.sealer.open(name, &newest.sealed) {
-                self.destroy(&session, objects)?;
-                return Ok(secret);
-            }
-        }
-        Err(StoreError::Damaged {
-            place: format!("{name} in token {:?}", self.token),
-        })
-    }
-
-    fn delete(&self, name: ItemName) -> Result<(), StoreError> {
-        let session = self.session();
-        let objects = self.objects(&session, name)?;
-        self.destroy(&session, objects)
-    }
-
-    fn list(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError> {
-        let session = self.session();
-        let mut names = Vec::new();
-        for handle in find(&session, &self.token, &self.ours())? {
-            let attributes = session
-                .get_attributes(handle, &[AttributeType::Label])
-                .map_err(self.failed("read a label"))?;
-            names.extend(attributes.iter().filter_map(item_of));
-        }
-        names.retain(|name| name.kind == kind);
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
     }
 
     /// Oldest first, so that an interruption leaves the newest.
@@ -207,29 +144,66 @@ fn item_of(attribute: &Attribute) -> Option<ItemName> {
     }
 }
 
-#[async_trait]
-impl SecretStore for Arc<HsmStore> {
-    async fn put_share(
-        &self,
-        name: ItemName,
-        secret: Zeroizing<Vec<u8>>,
-    ) -> Result<(), StoreError> {
-        let store = Self::clone(self);
-        blocking(move || store.put(name, &secret)).await
+impl BlockingStore for HsmStore {
+    fn put_item(&self, name: ItemName, secret: &[u8]) -> Result<(), StoreError> {
+        if secret.len() > Self::MAX_ITEM {
+            return Err(StoreError::TooLarge {
+                name,
+                bytes: secret.len(),
+                max: Self::MAX_ITEM,
+            });
+        }
+        let sealed = self.sealer.seal(name, secret)?;
+        let session = self.session();
+        let old = self.objects(&session, name)?;
+        let newest = old.iter().map(|o| o.generation).max();
+        let generation = newest.map_or(0, |g| g.saturating_add(1));
+        let mut template = self.template(name);
+        template.push(Attribute::Value(
+            [&generation.to_le_bytes(), sealed.as_slice()].concat(),
+        ));
+        session
+            .create_object(&template)
+            .map_err(self.failed("keep an item"))?;
+        self.destroy(&session, old)
     }
 
-    async fn get_share(&self, name: ItemName) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let store = Self::clone(self);
-        blocking(move || store.get(name)).await
+    fn get_item(&self, name: ItemName) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let session = self.session();
+        let mut objects = self.objects(&session, name)?;
+        if objects.is_empty() {
+            return Err(StoreError::Missing(name));
+        }
+        objects.sort_unstable_by_key(|o| o.generation);
+        while let Some(newest) = objects.pop() {
+            if let Some(secret) = self.sealer.open(name, &newest.sealed) {
+                self.destroy(&session, objects)?;
+                return Ok(secret);
+            }
+        }
+        Err(StoreError::Damaged {
+            place: format!("{name} in token {:?}", self.token),
+        })
     }
 
-    async fn delete_share(&self, name: ItemName) -> Result<(), StoreError> {
-        let store = Self::clone(self);
-        blocking(move || store.delete(name)).await
+    fn delete_item(&self, name: ItemName) -> Result<(), StoreError> {
+        let session = self.session();
+        let objects = self.objects(&session, name)?;
+        self.destroy(&session, objects)
     }
 
-    async fn list(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError> {
-        let store = Self::clone(self);
-        blocking(move || HsmStore::list(&store, kind)).await
+    fn list_items(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError> {
+        let session = self.session();
+        let mut names = Vec::new();
+        for handle in find(&session, &self.token, &self.ours())? {
+            let attributes = session
+                .get_attributes(handle, &[AttributeType::Label])
+                .map_err(self.failed("read a label"))?;
+            names.extend(attributes.iter().filter_map(item_of));
+        }
+        names.retain(|name| name.kind == kind);
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
     }
 }

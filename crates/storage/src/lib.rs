@@ -46,7 +46,7 @@ pub use protector::{KmsError, KmsKey};
 pub use protector::{Tpm, TpmError};
 pub use seal::SealedBox;
 pub use sealer::Sealer;
-pub use secret_store::SecretStore;
+pub use secret_store::{BlockingStore, SecretStore};
 pub use store::{EncryptedFileStore, ItemKind, ItemName, ProtectorInfo, StoreError};
 #[cfg(feature = "pkcs11")]
 pub use token::Pkcs11Error;

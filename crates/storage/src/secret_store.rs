@@ -39,8 +39,35 @@ pub trait SecretStore: Debug + Send + Sync {
     async fn list(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError>;
 }
 
+/// A keeper that blocks; each of its kind is a [`SecretStore`] behind an [`Arc`].
+pub trait BlockingStore: Debug + Send + Sync + 'static {
+    /// See [`SecretStore::put_share`].
+    ///
+    /// # Errors
+    /// As there, and so for the others.
+    fn put_item(&self, name: ItemName, secret: &[u8]) -> Result<(), StoreError>;
+
+    /// See [`SecretStore::get_share`].
+    ///
+    /// # Errors
+    /// As there.
+    fn get_item(&self, name: ItemName) -> Result<Zeroizing<Vec<u8>>, StoreError>;
+
+    /// See [`SecretStore::delete_share`].
+    ///
+    /// # Errors
+    /// As there.
+    fn delete_item(&self, name: ItemName) -> Result<(), StoreError>;
+
+    /// See [`SecretStore::list`].
+    ///
+    /// # Errors
+    /// As there.
+    fn list_items(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError>;
+}
+
 /// Runs blocking work on a thread that may block.
-pub(crate) async fn blocking<T: Send + 'static>(
+async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {
@@ -50,28 +77,46 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 #[async_trait]
-impl SecretStore for Arc<EncryptedFileStore> {
+impl<S: BlockingStore> SecretStore for Arc<S> {
     async fn put_share(
         &self,
         name: ItemName,
         secret: Zeroizing<Vec<u8>>,
     ) -> Result<(), StoreError> {
         let store = Self::clone(self);
-        blocking(move || store.put(name, &secret)).await
+        blocking(move || store.put_item(name, &secret)).await
     }
 
     async fn get_share(&self, name: ItemName) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let store = Self::clone(self);
-        blocking(move || store.get(name)).await
+        blocking(move || store.get_item(name)).await
     }
 
     async fn delete_share(&self, name: ItemName) -> Result<(), StoreError> {
         let store = Self::clone(self);
-        blocking(move || store.delete(name)).await
+        blocking(move || store.delete_item(name)).await
     }
 
     async fn list(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError> {
         let store = Self::clone(self);
-        blocking(move || EncryptedFileStore::list(&store, kind)).await
+        blocking(move || store.list_items(kind)).await
+    }
+}
+
+impl BlockingStore for EncryptedFileStore {
+    fn put_item(&self, name: ItemName, secret: &[u8]) -> Result<(), StoreError> {
+        self.put(name, secret)
+    }
+
+    fn get_item(&self, name: ItemName) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        self.get(name)
+    }
+
+    fn delete_item(&self, name: ItemName) -> Result<(), StoreError> {
+        self.delete(name)
+    }
+
+    fn list_items(&self, kind: ItemKind) -> Result<Vec<ItemName>, StoreError> {
+        self.list(kind)
     }
 }

@@ -129,10 +129,16 @@ fn the_error_says_what_would_open_it() {
     ));
 }
 
-/// An archive that somebody who knows the recipient made.
+/// An archive that somebody who knows the recipient made, with some signature.
 fn crafted(entries: &[(&str, tar::EntryType, &[u8])]) -> Result<Opened, BackupError> {
+    let signature = "07".repeat(64);
+    let signature = (
+        "manifest.sig",
+        tar::EntryType::Regular,
+        signature.as_bytes(),
+    );
     let mut builder = tar::Builder::new(Vec::new());
-    for (path, kind, bytes) in entries {
+    for (path, kind, bytes) in entries.iter().chain([&signature]) {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(*kind);
         header.set_size(bytes.len() as u64);
