@@ -77,6 +77,7 @@ pub struct Parts {
 /// A custodian's agent.
 pub struct Agent {
     party: PartyId,
+    life: [u8; 16],
     standing: watch::Receiver<Standing>,
     worked: Notify,
     roster: Arc<ValidRoster>,
@@ -137,8 +138,11 @@ impl Agent {
         if keybook.committee().is_none() {
             primes.want(NEEDED);
         }
+        let mut life = [0; 16];
+        OsRng.fill_bytes(&mut life);
         Ok(Arc::new(Self {
             party,
+            life,
             standing,
             worked: Notify::new(),
             roster,
@@ -168,6 +172,11 @@ impl Agent {
         &self.ledger
     }
 
+    /// Names this process among all that have the party's identity.
+    pub(crate) const fn life(&self) -> [u8; 16] {
+        self.life
+    }
+
     /// Signs with the party's identity key. The caller puts a domain tag into the message.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<[u8; 64], IdentityUnavailable> {
         self.keys.sign(message)
@@ -184,6 +193,7 @@ impl Agent {
             party: self.party.clone(),
             roster: self.roster.hash(),
             at: now_ms(),
+            life: self.life,
             restores: self.ledger.restore_mark()?.map_or(0, |mark| mark.counter),
             log_size: self.ledger.log_size()?,
             epoch: self.keybook.highest_epoch(),

@@ -88,6 +88,11 @@ impl ServingAgent {
         self.accept.restore();
     }
 
+    /// Looks at the ledger's times again.
+    pub fn accept_clock(&self) {
+        self.accept.clock();
+    }
+
     /// Waits until its heartbeats end, which they do only when its transport is gone.
     ///
     /// # Errors

@@ -97,7 +97,7 @@ async fn serve(
             tracing::warn!(%party, needs, "sealed; open it with: quorate agent unseal --config <agent.toml>");
         }
     }
-    tracing::info!(%party, nats = url, "serving");
+    tracing::info!(%party, nats = url, "connected");
     daemon.run(asked).await
 }
 

@@ -215,7 +215,9 @@ impl Daemon {
             bail!("the agent is sealed; unseal it first");
         };
         let ledger = Arc::clone(serving.agent.agent().ledger());
-        Ok(tokio::task::spawn_blocking(move || ledger.accept_clock(now_ms())).await??)
+        tokio::task::spawn_blocking(move || ledger.accept_clock(now_ms())).await??;
+        serving.agent.accept_clock();
+        Ok(())
     }
 
     /// How a sealed agent is.
@@ -241,6 +243,10 @@ impl Daemon {
             status.log_size = Some(heartbeat.log_size);
             status.restores = Some(heartbeat.restores);
             status.last_backup = serving.backups.as_ref().and_then(Schedule::last);
+            let problem = serving.backups.as_ref().and_then(Schedule::problem);
+            status
+                .warnings
+                .extend(problem.map(|problem| format!("no backup is made: {problem}")));
         }
         Ok(status)
     }

@@ -18,7 +18,7 @@ use rand_core::{OsRng, RngCore as _};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::standing::{Knowledge, Verdict};
+use crate::standing::{ANOTHER_COPY, Knowledge, Verdict};
 use crate::{Agent, log};
 
 /// Every agent's heartbeats.
@@ -89,12 +89,20 @@ const RECORD: &str = "peer/";
 
 /// What a custodian can tell the task.
 #[derive(Debug, Default)]
-pub struct Accept(Notify);
+pub struct Accept {
+    restore: Notify,
+    clock: Notify,
+}
 
 impl Accept {
     /// No more peers will answer: resume with what those there are have said.
     pub fn restore(&self) {
-        self.0.notify_one();
+        self.restore.notify_one();
+    }
+
+    /// The ledger's times were set right: look at them again.
+    pub fn clock(&self) {
+        self.clock.notify_one();
     }
 }
 
@@ -113,7 +121,9 @@ struct Task {
     /// When each peer's question was last answered.
     answered: BTreeMap<PartyId, Instant>,
     accepted: bool,
-    rival: Option<Heartbeat>,
+    rival: bool,
+    /// What the disk said when this process started, or resumed: against that it is held, not against what it has done since.
+    before: Heartbeat,
     /// Whether enough peers have answered that one of them is honest.
     confirmed: bool,
 }
@@ -133,6 +143,7 @@ pub async fn run(
     let mut nonce = [0; 32];
     OsRng.fill_bytes(&mut nonce);
     let now = Instant::now();
+    let before = agent.heartbeat()?;
     let mut task = Task {
         agent,
         transport,
@@ -146,7 +157,8 @@ pub async fn run(
         asked: now,
         answered: BTreeMap::new(),
         accepted: false,
-        rival: None,
+        rival: false,
+        before,
         confirmed: false,
     };
     let mut ticks = interval(TICK);
@@ -157,7 +169,8 @@ pub async fn run(
                 Some(delivery) => task.hear(&delivery).await,
                 None => return Ok(()),
             },
-            () = accept.0.notified() => task.accepted = true,
+            () = accept.restore.notified() => task.accepted = true,
+            () = accept.clock.notified() => task.serve_anew().await.unwrap_or_else(|e| later(&e)),
             _ = ticks.tick() => task.look_after().await.unwrap_or_else(|e| later(&e)),
             () = task.agent.worked() => task.beat().await.unwrap_or_else(|e| later(&e)),
         }
@@ -206,7 +219,7 @@ impl Task {
             return;
         };
         if heartbeat.party == *self.agent.party() {
-            self.hear_own(heartbeat.clone());
+            self.hear_own(heartbeat);
             return;
         }
         let skew = heartbeat.at.abs_diff(now_ms());
@@ -216,22 +229,14 @@ impl Task {
         self.memory.learn(signed);
     }
 
-    /// This process's own come back too; later ones are another's. One that does not serve yet learns from its peers what it has forgotten.
-    fn hear_own(&mut self, heartbeat: Heartbeat) {
-        if !self.standing.borrow().is_serving() {
-            return;
-        }
-        let is_rival = self
-            .agent
-            .heartbeat()
-            .is_ok_and(|own| heartbeat.is_after(&own));
-        if is_rival && self.rival.is_none() {
-            tracing::error!("another copy of this custodian is running: stop one of them for good");
-            self.rival = Some(heartbeat);
-            // Looked into at the next tick, and nothing is begun until then.
-            self.standing.send_replace(Standing::Quarantined {
-                reason: "another copy of this custodian is running".to_owned(),
-            });
+    /// This process's own come back too; those of another that were sent since it started are a copy's.
+    fn hear_own(&mut self, heartbeat: &Heartbeat) {
+        let other = heartbeat.life != self.agent.life() && heartbeat.at >= self.started_at;
+        if other && !self.rival {
+            self.rival = true;
+            tracing::error!("{ANOTHER_COPY}");
+            let reason = ANOTHER_COPY.to_owned();
+            self.standing.send_replace(Standing::Quarantined { reason });
         }
     }
 
@@ -241,10 +246,11 @@ impl Task {
             return;
         }
         let now = Instant::now();
-        let last = self.answered.insert(about.clone(), now);
-        if last.is_some_and(|last| now - last < TICK / 2) {
+        let last = self.answered.get(&about);
+        if last.is_some_and(|last| now - *last < TICK / 2) {
             return;
         }
+        self.answered.insert(about.clone(), now);
         let recollection = Recollection {
             from: self.agent.party().clone(),
             last: self.memory.last.get(&about).cloned(),
@@ -275,6 +281,8 @@ impl Task {
             None => None,
             // A peer may leave out what it heard, but not invent it: this party's own signature is on it.
             Some(last) => match last.verify(&roster) {
+                // What this process said itself is no news.
+                Some(own) if own.party == *me && own.life == self.agent.life() => None,
                 Some(heartbeat) if heartbeat.party == *me => Some(heartbeat.clone()),
                 _ => return,
             },
@@ -297,19 +305,20 @@ impl Task {
 
     async fn settle(&mut self) -> Result<(), LedgerError> {
         self.asked = Instant::now();
-        let own = self.agent.heartbeat()?;
         let mark = self.agent.ledger().restore_mark()?;
         let threshold = self.agent.roster().threshold();
         let verdict = Knowledge {
-            own: &own,
+            own: &self.before,
             mark,
             answers: &self.answers,
             threshold,
-            waited: self.started.elapsed() >= PATIENCE,
+            waited: self.waited(),
             accepted: self.accepted,
-            rival: self.rival.as_ref(),
+            rival: self.rival,
         }
         .verdict();
+        // It was for this moment.
+        self.accepted &= !self.waited();
         let serving = self.standing.borrow().is_serving();
         match verdict {
             Verdict::Stay(standing) => {
@@ -345,8 +354,22 @@ impl Task {
                 let backup_made_at = mark.map_or(0, |mark| mark.backup_made_at);
                 self.resume(counter, seen_log_size, seen_at, backup_made_at)
                     .await?;
+                self.before = self.agent.heartbeat()?;
                 self.serve().await
             }
+        }
+    }
+
+    fn waited(&self) -> bool {
+        self.started.elapsed() >= PATIENCE
+    }
+
+    /// After the ledger's times were changed.
+    async fn serve_anew(&mut self) -> Result<(), LedgerError> {
+        let serving = self.standing.borrow().is_serving();
+        match serving {
+            true => self.serve().await,
+            false => Ok(()),
         }
     }
 
@@ -391,8 +414,8 @@ impl Task {
         seen_at: u64,
         backup_made_at: u64,
     ) -> Result<(), LedgerError> {
-        let now = self.started_at;
-        // What was forgotten happened before this process started and, if this machine's clock is slow, until the last heartbeat. A day's error is believed.
+        let now = now_ms();
+        // What was forgotten happened before now and, if this machine's clock is slow, until the last heartbeat. A day's error is believed.
         let latest = now.max(seen_at.min(now.saturating_add(DAY)));
         let resumed = RestoreMark {
             counter,
@@ -407,7 +430,7 @@ impl Task {
         tracing::warn!(
             counter,
             seen_log_size,
-            "resumed from an older disk: presignatures destroyed, intents issued until a minute after this start are refused"
+            "resumed from an older disk: presignatures destroyed, intents issued until a minute from now are refused"
         );
         Ok(())
     }

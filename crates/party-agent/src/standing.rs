@@ -10,7 +10,7 @@
 //! * if one knows a later epoch or policy than the disk, the party stays quarantined until it has that;
 //! * otherwise it serves: at once with `min(t, n-1)` answers; after a while with `t-1`, which are enough to sign with but may all be
 //!   hostile, and then without the presignatures and nonces it had, and refusing intents issued before; the others are asked on;
-//! * if it hears its own signature on something later than it has done, another copy of it runs, and it stops.
+//! * if it hears its own signature from another process since it started, another copy of it runs, and it stops until it is restarted.
 
 use std::collections::BTreeMap;
 
@@ -22,11 +22,11 @@ use quorate_types::{PartyId, Threshold};
 /// What is known at a moment.
 #[derive(Debug)]
 pub struct Knowledge<'a> {
-    /// What this disk says of itself.
+    /// What this disk said of itself when the process started, or resumed.
     pub own: &'a Heartbeat,
     /// The disk's restore mark.
     pub mark: Option<RestoreMark>,
-    /// For each peer that answered, the latest of this party's own heartbeats it knows. Signatures were checked.
+    /// For each peer that answered, the latest heartbeat of this party's earlier lives it knows. Signatures were checked.
     pub answers: &'a BTreeMap<PartyId, Option<Heartbeat>>,
     /// Of the roster.
     pub threshold: Threshold,
@@ -34,9 +34,12 @@ pub struct Knowledge<'a> {
     pub waited: bool,
     /// Whether the custodian has said that no more peers will answer.
     pub accepted: bool,
-    /// A heartbeat of this party's that this process did not send, nor could have.
-    pub rival: Option<&'a Heartbeat>,
+    /// Whether another process of this party was heard since this one started.
+    pub rival: bool,
 }
+
+/// Said of a second process with the same identity.
+pub(crate) const ANOTHER_COPY: &str = "another copy of this custodian is running: stop the one that is not to be (of a restored one and the old one, the old one) for good, then restart the other";
 
 /// What follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +72,7 @@ impl Knowledge<'_> {
         let enough_to_sign = usize::from(self.threshold.t() - 1);
         let have = self.answers.len();
         let forgotten = self.has_forgotten();
-        if have >= sure || (self.accepted && forgotten) {
+        if have >= sure || (self.accepted && self.waited && forgotten) {
             return match forgotten {
                 true => self.resume(),
                 false => Verdict::Serve,
@@ -97,8 +100,8 @@ impl Knowledge<'_> {
 
     fn behind(&self) -> Option<String> {
         let own = self.own;
-        if self.rival.is_some_and(|rival| rival.is_after(own)) {
-            return Some("another copy of this custodian is running, and has done what this one has not: stop one of them for good, then restart the other".to_owned());
+        if self.rival {
+            return Some(ANOTHER_COPY.to_owned());
         }
         if let Some(seen) = self.seen().find(|s| s.epoch > own.epoch) {
             return Some(format!(
@@ -147,6 +150,7 @@ mod tests {
             party: PartyId::new("party-1").unwrap(),
             roster: Hash32::from_bytes([0; 32]),
             at: 0,
+            life: [0; 16],
             restores: 0,
             log_size,
             epoch: 0,
@@ -188,7 +192,7 @@ mod tests {
             threshold: Threshold::new(t, n).unwrap(),
             waited,
             accepted: false,
-            rival: None,
+            rival: false,
         }
         .verdict()
     }
@@ -315,7 +319,7 @@ mod tests {
             threshold: Threshold::new(2, 3).unwrap(),
             waited: true,
             accepted,
-            rival: None,
+            rival: false,
         };
         let stay = knowledge(&own, false).verdict();
         assert!(matches!(stay, Verdict::Stay(_)), "{stay:?}");
@@ -342,23 +346,23 @@ mod tests {
     }
 
     #[test]
-    fn t04_another_copy_is_found_out_by_what_it_says() {
+    fn t04_one_that_has_heard_another_copy_stops_whatever_peers_say() {
         let own = heartbeat(10);
-        let answers = BTreeMap::new();
-        for (size, stops) in [(9, false), (10, false), (11, true)] {
-            let rival = heartbeat(size);
-            let verdict = Knowledge {
-                own: &own,
-                mark: None,
-                answers: &answers,
-                threshold: Threshold::new(2, 3).unwrap(),
-                waited: true,
-                accepted: true,
-                rival: Some(&rival),
-            }
-            .verdict();
-            let stopped = matches!(verdict, Verdict::Stay(Standing::Quarantined { .. }));
-            assert_eq!(stopped, stops, "{verdict:?}");
-        }
+        let peer = |number| PartyId::new(&format!("party-{number}")).unwrap();
+        let answers = BTreeMap::from([(peer(2), Some(heartbeat(11))), (peer(3), None)]);
+        let knowledge = Knowledge {
+            own: &own,
+            mark: None,
+            answers: &answers,
+            threshold: Threshold::new(2, 3).unwrap(),
+            waited: true,
+            accepted: true,
+            rival: true,
+        };
+        let stay = knowledge.verdict();
+        assert!(
+            matches!(stay, Verdict::Stay(Standing::Quarantined { .. })),
+            "{stay:?}"
+        );
     }
 }

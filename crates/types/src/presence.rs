@@ -17,6 +17,8 @@ pub struct Heartbeat {
     pub roster: Hash32,
     /// Unix milliseconds, as its machine believes.
     pub at: u64,
+    /// Random, of the process that sends it: two at once under one name are two copies.
+    pub life: [u8; 16],
     /// How often it was restored.
     pub restores: u64,
     /// Leaves in its log.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_storage::backup::{Lock, ObjectName};
-use quorate_storage::blobs::BlobStores;
+use quorate_storage::blobs::{BlobStores, PutReport};
 use quorate_types::node::Standing;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,6 +36,13 @@ pub struct StoredBackup {
 /// How far the clock may go back between backups, in milliseconds.
 const CLOCK_TOLERANCE: u64 = 10 * 60 * 1000;
 
+/// What a custodian wants to know of its schedule.
+#[derive(Debug, Default)]
+struct News {
+    last: Option<StoredBackup>,
+    problem: Option<String>,
+}
+
 type Answer = oneshot::Sender<Result<StoredBackup, AgentBackupError>>;
 
 /// Makes a backup whenever the last one is older than it may be or gone, and deletes those that are too many. Failures are logged and
@@ -46,7 +53,7 @@ type Answer = oneshot::Sender<Result<StoredBackup, AgentBackupError>>;
 #[derive(Debug)]
 pub struct Schedule {
     asked: mpsc::Sender<Answer>,
-    last: watch::Receiver<Option<StoredBackup>>,
+    news: watch::Receiver<News>,
     task: JoinHandle<()>,
 }
 
@@ -62,15 +69,21 @@ impl Schedule {
     pub fn start(source: Source, standing: watch::Receiver<Standing>) -> Option<Self> {
         let settings = source.config.backup.clone()?;
         let (asked, requests) = mpsc::channel(1);
-        let (sender, last) = watch::channel(None);
+        let (sender, news) = watch::channel(News::default());
         let task = tokio::spawn(run(source, settings, standing, requests, sender));
-        Some(Self { asked, last, task })
+        Some(Self { asked, news, task })
     }
 
-    /// The last backup that this has made.
+    /// The last backup that was made, by this process or an earlier one.
     #[must_use]
     pub fn last(&self) -> Option<StoredBackup> {
-        self.last.borrow().clone()
+        self.news.borrow().last.clone()
+    }
+
+    /// Why there is none newer, if the last attempt failed.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.news.borrow().problem.clone()
     }
 
     /// Asks for a backup now. The future may outlive this.
@@ -95,8 +108,12 @@ async fn run(
     settings: BackupConfig,
     mut standing: watch::Receiver<Standing>,
     mut requests: mpsc::Receiver<Answer>,
-    last: watch::Sender<Option<StoredBackup>>,
+    news: watch::Sender<News>,
 ) {
+    match last_stored(&source).await {
+        Ok(last) => news.send_modify(|news| news.last = last),
+        Err(error) => tracing::warn!(%error, "cannot read which backup was the last"),
+    }
     let mut failures = 0;
     let mut wait = Duration::ZERO;
     loop {
@@ -112,11 +129,15 @@ async fn run(
             Ok(None) => continue,
             Ok(Some(stored)) => {
                 (failures, wait) = (0, settings.every);
-                last.send_replace(Some(stored.clone()));
+                news.send_replace(News {
+                    last: Some(stored.clone()),
+                    problem: None,
+                });
             }
             Err(error) => {
                 failures += 1;
                 wait = retry_after(failures, settings.every);
+                news.send_modify(|news| news.problem = Some(error.to_string()));
                 tracing::warn!(%error, retry_s = wait.as_secs(), "no backup was made");
             }
         }
@@ -167,20 +188,15 @@ pub(super) async fn make_if_due(
 const MADE: &str = "backups-made";
 
 async fn own_backups(source: &Source) -> Result<Vec<ObjectName>, AgentBackupError> {
-    let ledger = Arc::clone(&source.opened.ledger);
-    let records = blocking(move || Ok(ledger.records(MADE)?)).await?;
-    let names = records
-        .first()
-        .and_then(|(_, bytes)| borsh::from_slice::<Vec<String>>(bytes).ok());
+    let bytes = record(source, MADE).await?;
+    let names = bytes.and_then(|bytes| borsh::from_slice::<Vec<String>>(&bytes).ok());
     let names = names.unwrap_or_default();
     Ok(names.iter().filter_map(|n| ObjectName::parse(n)).collect())
 }
 
 async fn remember(source: &Source, names: &[ObjectName]) -> Result<(), AgentBackupError> {
     let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-    let ledger = Arc::clone(&source.opened.ledger);
-    let bytes = borsh::to_vec(&names).map_err(|e| AgentBackupError::Wrong(e.to_string()))?;
-    blocking(move || Ok(ledger.put_record(MADE, &bytes)?)).await
+    put_record(source, MADE, borsh::to_vec(&names)).await
 }
 
 /// Opened anew each time: a directory may have come back.
@@ -197,11 +213,15 @@ async fn make_one(
     let lock = Lock::to_recipients(&settings.recipients)?;
     let made = make(source, lock, quorate_service::now_ms()).await?;
     let name = made.name.to_string();
+    // Remembered first: one that is stored and not remembered would never be deleted.
+    let mut own = own_backups(source).await?;
+    own.push(made.name.clone());
+    remember(source, &own).await?;
     let report = stores.put_new(&name, &made.bytes).await?;
     for failure in &report.failed {
         tracing::warn!(failure, "a store did not take the backup; others did");
     }
-    let deleted = retain(source, settings, &stores, &made.name).await?;
+    let deleted = retain(source, settings, &report, own).await?;
     tracing::info!(
         name,
         keys = made.keys.len(),
@@ -209,36 +229,61 @@ async fn make_one(
         deleted,
         "made a backup"
     );
-    Ok(StoredBackup {
+    let stored = StoredBackup {
         made_at: made.name.made_at,
         keys: made.keys.len(),
         stored: report.stored,
         failed: report.failed,
         name,
-    })
+    };
+    put_record(source, LAST, serde_json::to_vec(&stored)).await?;
+    Ok(stored)
 }
 
-/// Deletes the oldest of this agent's own backups beyond the `keep` newest, of which one has just been made; returns how many.
+/// The record of the last backup, for people.
+const LAST: &str = "last-backup";
+
+async fn last_stored(source: &Source) -> Result<Option<StoredBackup>, AgentBackupError> {
+    let bytes = record(source, LAST).await?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+async fn record(source: &Source, name: &'static str) -> Result<Option<Vec<u8>>, AgentBackupError> {
+    let ledger = Arc::clone(&source.opened.ledger);
+    let records = blocking(move || Ok(ledger.records(name)?)).await?;
+    Ok(records.into_iter().next().map(|(_, bytes)| bytes))
+}
+
+async fn put_record<E: std::fmt::Display>(
+    source: &Source,
+    name: &'static str,
+    bytes: Result<Vec<u8>, E>,
+) -> Result<(), AgentBackupError> {
+    let bytes = bytes.map_err(|e| AgentBackupError::Wrong(e.to_string()))?;
+    let ledger = Arc::clone(&source.opened.ledger);
+    blocking(move || Ok(ledger.put_record(name, &bytes)?)).await
+}
+
+/// Deletes what this agent made beyond the `keep` last, in the order in which it made them, and only where the newest was taken; returns how
+/// many.
 async fn retain(
     source: &Source,
     settings: &BackupConfig,
-    stores: &BlobStores,
-    made: &ObjectName,
+    report: &PutReport,
+    mut own: Vec<ObjectName>,
 ) -> Result<usize, AgentBackupError> {
-    let mut own = own_backups(source).await?;
-    let before: BTreeSet<_> = own.iter().map(ToString::to_string).collect();
-    own.push(made.clone());
-    remember(source, &own).await?;
-    let others = usize::try_from(settings.keep)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(1);
-    let ours = |name: &str| before.contains(name);
-    let (deleted, failed) = stores.retain(source.party().as_str(), others, ours).await;
+    let keep = usize::try_from(settings.keep).unwrap_or(usize::MAX);
+    let old = own.len().saturating_sub(keep);
+    let old: BTreeSet<_> = own.iter().take(old).map(ToString::to_string).collect();
+    let taken = report.stored.clone();
+    let taken = blocking(move || Ok(BlobStores::open(taken)?)).await?;
+    let is_old = |name: &str| old.contains(name);
+    let (deleted, failed) = taken.retain(source.party().as_str(), 0, is_old).await;
     for failure in &failed {
         tracing::warn!(failure, "old backups were not deleted");
     }
-    if failed.is_empty() {
-        own.retain(|name| !deleted.contains(&name.to_string()));
+    if failed.is_empty() && report.failed.is_empty() {
+        own.retain(|name| !old.contains(&name.to_string()));
         remember(source, &own).await?;
     }
     Ok(deleted.len())

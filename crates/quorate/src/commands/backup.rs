@@ -107,7 +107,7 @@ fn say(party: &PartyId, made: &StoredBackup, json: bool) -> anyhow::Result<()> {
         println!("{place}");
     }
     println!(
-        "{} keys of {party}. Prove that it would bring the custodian back:  quorate backup verify",
+        "{} keys of {party}. Prove that one would bring the custodian back:  quorate backup verify FILE|URL --identity key.txt",
         made.keys
     );
     Ok(())
@@ -305,6 +305,7 @@ fn make_escrow(args: &EscrowArgs, json: bool) -> anyhow::Result<()> {
 {} is not secret: keep copies where the backups are. Put the recipient into agent.toml:
 
   [backup]
+  stores = [\"file:///var/backups/quorate\"]      # where yours are to go
   recipients = [\"{}\"]
 
 Then rehearse:  quorate drill --config {}",

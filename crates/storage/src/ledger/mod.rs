@@ -367,6 +367,7 @@ impl Ledger {
     /// # Errors
     /// The database's.
     pub fn start_anew(&self, not_before: u64) -> Result<u64, LedgerError> {
+        let not_before = not_before.max(self.not_before()?);
         let bytes = borsh::to_vec(&not_before).map_err(failed("written"))?;
         self.writer.commit(move |transaction| {
             operations::put_record(transaction, NOT_BEFORE, &bytes)?;
@@ -386,12 +387,25 @@ impl Ledger {
         Ok(anew.max(restored).unwrap_or(0))
     }
 
-    /// Believes the machine's clock although it is before the ledger's last entry. Only a person can know that this is right.
+    /// Believes the machine's clock although it is before the ledger's last entry. Only a person can know that this is right. Times before which
+    /// nothing issued counts that lie in the future were taken from the same wrong clock, and are now `now`.
     ///
     /// # Errors
     /// The database's.
     pub fn accept_clock(&self, now: u64) -> Result<(), LedgerError> {
-        self.writer
-            .commit(move |transaction| operations::accept_clock(transaction, now))
+        let mark = self.restore_mark()?.map(|mark| RestoreMark {
+            restored_at: mark.restored_at.min(now),
+            ..mark
+        });
+        let mark = mark.map(|mark| borsh::to_vec(&mark)).transpose();
+        let mark = mark.map_err(failed("written"))?;
+        let anew = borsh::to_vec(&self.not_before()?.min(now)).map_err(failed("written"))?;
+        self.writer.commit(move |transaction| {
+            if let Some(mark) = &mark {
+                operations::put_record(transaction, RESTORE_MARK, mark)?;
+            }
+            operations::put_record(transaction, NOT_BEFORE, &anew)?;
+            operations::accept_clock(transaction, now)
+        })
     }
 }

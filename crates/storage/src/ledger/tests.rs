@@ -252,6 +252,11 @@ fn the_log_counts_on_after_a_restore_from_where_peers_saw_it() {
     assert_eq!(ledger.not_before().unwrap(), 5);
     ledger.start_anew(600_000).unwrap();
     assert_eq!(ledger.not_before().unwrap(), 600_000);
+    ledger.start_anew(1).unwrap();
+    assert_eq!(ledger.not_before().unwrap(), 600_000, "never backwards");
+    // Unless a person says that the clock was wrong.
+    ledger.accept_clock(1_000).unwrap();
+    assert_eq!(ledger.not_before().unwrap(), 1_000);
 }
 
 #[test]
