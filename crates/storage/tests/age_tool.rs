@@ -46,7 +46,7 @@ fn look_into(tar: &Path) {
     let share = format!("secrets/share-{}-0", "01".repeat(32));
     assert_eq!(
         listed.lines().collect::<Vec<_>>(),
-        ["manifest.json", "agent.toml", &share]
+        ["manifest.json", "manifest.sig", "agent.toml", &share]
     );
     let out = Command::new("tar")
         .args(["xOf"])
