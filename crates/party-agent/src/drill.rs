@@ -355,8 +355,8 @@ async fn compare(
         }
     }
     for (name, record) in &verified.content().records {
-        let found = ledger.records(name).map_err(AgentBackupError::from)?;
-        if !found.iter().any(|(n, r)| n == name && r == record) {
+        let found = ledger.record(name).map_err(AgentBackupError::from)?;
+        if found.as_ref() != Some(record) {
             return Err(failed(format!("the record {name} did not come back")));
         }
     }

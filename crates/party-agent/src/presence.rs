@@ -350,11 +350,12 @@ impl Task {
                 seen_log_size,
                 seen_at,
             } => {
-                self.confirmed = true;
                 let backup_made_at = mark.map_or(0, |mark| mark.backup_made_at);
                 self.resume(counter, seen_log_size, seen_at, backup_made_at)
                     .await?;
                 self.before = self.agent.heartbeat()?;
+                // Only now: one that could not be written down is tried again, also by an agent that serves.
+                self.confirmed = true;
                 self.serve().await
             }
         }

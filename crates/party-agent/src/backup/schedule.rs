@@ -250,8 +250,7 @@ async fn last_stored(source: &Source) -> Result<Option<StoredBackup>, AgentBacku
 
 async fn record(source: &Source, name: &'static str) -> Result<Option<Vec<u8>>, AgentBackupError> {
     let ledger = Arc::clone(&source.opened.ledger);
-    let records = blocking(move || Ok(ledger.records(name)?)).await?;
-    Ok(records.into_iter().next().map(|(_, bytes)| bytes))
+    blocking(move || Ok(ledger.record(name)?)).await
 }
 
 async fn put_record<E: std::fmt::Display>(

@@ -311,6 +311,17 @@ impl Ledger {
             .commit(move |transaction| operations::put_record(transaction, &name, &record))
     }
 
+    /// The record of exactly this name.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn record(&self, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let mut found = self.records(name)?.into_iter();
+        // In name order, so the name itself comes before all that it begins.
+        let exact = found.next().filter(|(found, _)| found == name);
+        Ok(exact.map(|(_, bytes)| bytes))
+    }
+
     /// Every record whose name begins so, in name order.
     ///
     /// # Errors
@@ -325,8 +336,8 @@ impl Ledger {
     /// # Errors
     /// The database's, or a damaged mark.
     pub fn restore_mark(&self) -> Result<Option<RestoreMark>, LedgerError> {
-        let found = self.records(RESTORE_MARK)?.into_iter().next();
-        let decode = |(_, bytes): (String, Vec<u8>)| borsh::from_slice(&bytes);
+        let found = self.record(RESTORE_MARK)?;
+        let decode = |bytes: Vec<u8>| borsh::from_slice(&bytes);
         found.map(decode).transpose().map_err(failed("read"))
     }
 
@@ -380,8 +391,8 @@ impl Ledger {
     /// # Errors
     /// The database's, or a damaged record.
     pub fn not_before(&self) -> Result<u64, LedgerError> {
-        let found = self.records(NOT_BEFORE)?.into_iter().next();
-        let decode = |(_, bytes): (String, Vec<u8>)| borsh::from_slice::<u64>(&bytes);
+        let found = self.record(NOT_BEFORE)?;
+        let decode = |bytes: Vec<u8>| borsh::from_slice::<u64>(&bytes);
         let anew = found.map(decode).transpose().map_err(failed("read"))?;
         let restored = self.restore_mark()?.map(|mark| mark.restored_at);
         Ok(anew.max(restored).unwrap_or(0))

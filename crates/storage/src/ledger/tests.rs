@@ -280,6 +280,8 @@ fn records_are_listed_by_prefix() {
     let records = ledger.records("key/").unwrap();
     let names: Vec<_> = records.into_iter().map(|(n, _)| n).collect();
     assert_eq!(names, ["key/a", "key/b"]);
+    assert_eq!(ledger.record("key/a").unwrap(), Some(b"key/a".to_vec()));
+    assert_eq!(ledger.record("key/").unwrap(), None, "only the name itself");
 }
 
 #[test]
