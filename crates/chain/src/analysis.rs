@@ -1,9 +1,10 @@
 //! The one door from a payload to something that may be signed.
 
-use quorate_types::{Network, Payload, PublicKey, Scheme};
+use quorate_types::{DerivationPath, KeyRecord, Network, Payload, PublicKey, Scheme};
 
 use crate::address::check_key;
-use crate::{ChainError, Facts, evm, psbt, raw, solana};
+use crate::hd::derive_child;
+use crate::{ChainError, Effects, Facts, evm, psbt, raw, solana};
 
 /// Which key a BIP-340 signature is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,8 @@ impl SigningItem {
 pub struct Analysis {
     /// For people and policies.
     pub facts: Facts,
+    /// The same in words that do not depend on the chain.
+    pub effects: Effects,
     /// In the payload's order, at least one.
     pub items: Vec<SigningItem>,
 }
@@ -93,7 +96,26 @@ pub fn analyse(
         .zip(messages)
         .map(|(index, message)| SigningItem { index, message })
         .collect();
-    Ok(Analysis { facts, items })
+    Ok(Analysis {
+        effects: facts.effects(),
+        facts,
+        items,
+    })
+}
+
+/// [`analyse`] for the child of a key at a path, which it returns as well.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn analyse_for(
+    payload: &Payload,
+    network: Option<Network>,
+    record: &KeyRecord,
+    path: &DerivationPath,
+) -> Result<(PublicKey, Analysis), ChainError> {
+    let child = derive_child(&record.public_key, record.chain_code.as_bytes(), path)?;
+    let analysis = analyse(payload, network, record.scheme, &child, record.raw_signing)?;
+    Ok((child, analysis))
 }
 
 fn check_combination(

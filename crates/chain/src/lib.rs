@@ -16,6 +16,7 @@
 pub mod address;
 mod analysis;
 mod assembly;
+pub mod effects;
 mod error;
 pub mod evm;
 pub mod facts;
@@ -28,8 +29,9 @@ mod verification;
 
 pub use address::{address, script_pubkey};
 pub use alloy_primitives::U256;
-pub use analysis::{Analysis, SigningItem, SigningMessage, TaprootTweak, analyse};
+pub use analysis::{Analysis, SigningItem, SigningMessage, TaprootTweak, analyse, analyse_for};
 pub use assembly::{Assembled, assemble};
+pub use effects::{AssetRef, Call, Danger, Effects, Movement, MovementKind};
 pub use error::ChainError;
 pub use facts::Facts;
 pub use raw::BIP340_RAW_TAG;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_chain::{ChainError, SigningItem, analyse, hd::derive_child};
+use quorate_chain::{ChainError, SigningItem, analyse_for};
 use quorate_types::node::{NodeRequest, Refusal, Standing};
 use quorate_types::{
     Action, Curve, DerivationPath, Intent, IntentError, KeyId, KeyName, KeyRecord, PartyId, Scheme,
@@ -264,8 +264,7 @@ impl Judge<'_> {
         };
         let record = self.keybook.key(*key)?;
         let signers = self.quorum(&record, participants)?;
-        let child = derive_child(&record.public_key, record.chain_code.as_bytes(), path)?;
-        let analysis = analyse(payload, *network, record.scheme, &child, record.raw_signing)?;
+        let (child, analysis) = analyse_for(payload, *network, &record, path)?;
         if record.scheme == Scheme::Ecdsa {
             self.keybook.aux()?;
         }

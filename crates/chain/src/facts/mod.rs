@@ -2,7 +2,7 @@
 //!
 //! In JSON, amounts that may exceed 2^53 are decimal strings; byte strings are hexadecimal, with `0x` on EVM chains.
 
-mod amount;
+pub(crate) mod amount;
 mod bitcoin;
 mod evm;
 mod solana;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate_api::{Problem, ResultView};
-use quorate_chain::{SigningItem, analyse, hd::derive_child};
+use quorate_chain::{SigningItem, analyse_for};
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, RunResult, Standing};
 use quorate_types::{Action, PartyId, PublicKey, Signature, ValidRoster, VerifiedIntent};
 
@@ -124,17 +124,13 @@ impl Expected {
                 "this is no signing intent",
             ));
         };
-        let record = &key.record;
-        let analysed = derive_child(&record.public_key, record.chain_code.as_bytes(), path)
-            .and_then(|child| {
-                let analysis =
-                    analyse(payload, *network, record.scheme, &child, record.raw_signing)?;
-                Ok(Self {
-                    child,
-                    items: analysis.items,
-                })
-            });
-        analysed.map_err(|e| Problem::new(422, e.code(), "The payload is not signed", e))
+        let analysed = analyse_for(payload, *network, &key.record, path);
+        let (child, analysis) =
+            analysed.map_err(|e| Problem::new(422, e.code(), "The payload is not signed", e))?;
+        Ok(Self {
+            child,
+            items: analysis.items,
+        })
     }
 
     /// The signatures, if they are all there and all good.

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quorate_chain::{Analysis, analyse, hd::derive_child};
+use quorate_chain::{Analysis, analyse_for};
 use quorate_types::{KeyRecord, Network, Payload, PublicKey};
 
 use crate::args::PayloadArgs;
@@ -33,14 +33,7 @@ pub fn analysed(
     args: &PayloadArgs,
     payload: Payload,
 ) -> anyhow::Result<Understood> {
-    let child = derive_child(&record.public_key, record.chain_code.as_bytes(), &args.path)?;
-    let analysis = analyse(
-        &payload,
-        args.chain,
-        record.scheme,
-        &child,
-        record.raw_signing,
-    )?;
+    let (child, analysis) = analyse_for(&payload, args.chain, &record, &args.path)?;
     Ok(Understood {
         record,
         child,

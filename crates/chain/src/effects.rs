@@ -1,0 +1,244 @@
+//! What a payload would do, in words that are the same on every chain: what policies are written about.
+//!
+//! Where a payload is not understood completely, its effects say so ([`Danger::Undecodable`]) and must be read as "at least this".
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use alloy_primitives::U256;
+use serde::{Deserialize, Serialize};
+
+use crate::facts::amount::decimal;
+use crate::facts::{BitcoinFacts, EvmFacts, Facts, SolanaFacts, SolanaInstruction};
+
+/// What is moved.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum AssetRef {
+    /// The network's own coin, counted in its smallest unit: wei, satoshi, lamport.
+    Native,
+    /// A fungible token, counted in its smallest unit.
+    Token {
+        /// EVM: the contract, EIP-55. Solana: the mint, base58.
+        contract: String,
+    },
+    /// One non-fungible token; the amount is how many of the id.
+    Item {
+        /// The contract, EIP-55.
+        contract: String,
+        /// The token id, decimal.
+        id: String,
+    },
+}
+
+/// What kind of hold on an asset is given away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MovementKind {
+    /// It leaves.
+    Transfer,
+    /// Somebody may take it later; counted as if it left.
+    Approval,
+}
+
+/// Something that leaves, or may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Movement {
+    /// What.
+    pub asset: AssetRef,
+    /// How.
+    pub kind: MovementKind,
+    /// To whom: the decoded recipient, not only the contract called. EVM: EIP-55. Bitcoin: the address, or `script:` and the output
+    /// script in hexadecimal. Solana: base58.
+    pub destination: String,
+    /// In the asset's smallest unit.
+    #[serde(with = "decimal")]
+    pub amount: U256,
+}
+
+/// A call of foreign code.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Call {
+    /// EVM: the contract, EIP-55. Solana: the program, base58.
+    pub contract: String,
+    /// EVM: the selector, `0x` and 8 digits, or `0x` for a call without one. Solana: the leading tag of the instruction data as the program defines it, `0x`
+    /// and hexadecimal digits, or `0x`.
+    pub method: String,
+}
+
+/// What makes a payload dangerous whatever it moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Danger {
+    /// Something in it is not understood.
+    Undecodable,
+    /// Foreign code runs with the account's own rights (Safe `DELEGATECALL`, and the like).
+    Delegatecall,
+    /// The account is handed to other code (EIP-7702).
+    SetCode,
+    /// A contract is created.
+    ContractCreation,
+    /// An approval without a bound that means anything (2^255 and more, or a permit without amount).
+    UnlimitedApproval,
+    /// An operator may move every token of a contract.
+    ApprovalForAll,
+    /// An owner, authority, guard, module, implementation or close authority is changed.
+    AuthorityChange,
+    /// The signature is valid on every chain.
+    AnyChain,
+    /// A signature hash that leaves parts of the transaction open.
+    OpenSighash,
+}
+
+impl Danger {
+    /// Its name in policies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Undecodable => "undecodable",
+            Self::Delegatecall => "delegatecall",
+            Self::SetCode => "set-code",
+            Self::ContractCreation => "contract-creation",
+            Self::UnlimitedApproval => "unlimited-approval",
+            Self::ApprovalForAll => "approval-for-all",
+            Self::AuthorityChange => "authority-change",
+            Self::AnyChain => "any-chain",
+            Self::OpenSighash => "open-sighash",
+        }
+    }
+
+    /// All there are.
+    pub const ALL: [Self; 9] = [
+        Self::Undecodable,
+        Self::Delegatecall,
+        Self::SetCode,
+        Self::ContractCreation,
+        Self::UnlimitedApproval,
+        Self::ApprovalForAll,
+        Self::AuthorityChange,
+        Self::AnyChain,
+        Self::OpenSighash,
+    ];
+}
+
+impl fmt::Display for Danger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Everything a payload would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effects {
+    /// What leaves, in the payload's order. Change that comes back to the key is not among it.
+    pub movements: Vec<Movement>,
+    /// Whose code is called, nested calls included.
+    pub calls: BTreeSet<Call>,
+    /// The most it can cost beyond what it moves, in the network's smallest unit; 0 for messages.
+    #[serde(with = "decimal")]
+    pub fee: U256,
+    /// Bitcoin: satoshi per virtual byte, rounded up.
+    pub fee_rate: Option<u64>,
+    /// What is dangerous about it.
+    pub dangers: BTreeSet<Danger>,
+}
+
+impl Facts {
+    /// What it would do, in chain-neutral words.
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        match self {
+            Self::Evm(facts) => evm(facts),
+            Self::Bitcoin(facts) => bitcoin(facts),
+            Self::Solana(facts) => solana(facts),
+            Self::EvmMessage(_) | Self::TypedData(_) | Self::Raw(_) => Effects {
+                dangers: BTreeSet::from([Danger::Undecodable]),
+                ..Effects::default()
+            },
+        }
+    }
+}
+
+fn transfer(asset: AssetRef, destination: &str, amount: U256) -> Movement {
+    Movement {
+        asset,
+        kind: MovementKind::Transfer,
+        destination: destination.to_owned(),
+        amount,
+    }
+}
+
+fn evm(facts: &EvmFacts) -> Effects {
+    let mut effects = Effects {
+        fee: facts.max_fee,
+        ..Effects::default()
+    };
+    let Some(to) = &facts.to else {
+        effects.dangers.insert(Danger::ContractCreation);
+        return effects;
+    };
+    if !facts.value.is_zero() || facts.data_len == 0 {
+        effects
+            .movements
+            .push(transfer(AssetRef::Native, to, facts.value));
+    }
+    if facts.data_len > 0 {
+        effects.calls.insert(Call {
+            contract: to.clone(),
+            method: facts.selector.clone().unwrap_or_else(|| "0x".to_owned()),
+        });
+        match &facts.erc20_transfer {
+            Some(t) => effects.movements.push(transfer(
+                AssetRef::Token {
+                    contract: t.token.clone(),
+                },
+                &t.recipient,
+                t.amount,
+            )),
+            None => {
+                effects.dangers.insert(Danger::Undecodable);
+            }
+        }
+    }
+    effects
+}
+
+fn bitcoin(facts: &BitcoinFacts) -> Effects {
+    let foreign = facts.outputs.iter().filter(|o| !o.change);
+    Effects {
+        movements: foreign
+            .map(|o| {
+                let script = || format!("script:{}", o.script);
+                let to = o.address.clone().unwrap_or_else(script);
+                transfer(AssetRef::Native, &to, U256::from(o.amount))
+            })
+            .collect(),
+        fee: U256::from(facts.fee),
+        fee_rate: Some(facts.fee_rate),
+        ..Effects::default()
+    }
+}
+
+fn solana(facts: &SolanaFacts) -> Effects {
+    let mut effects = Effects {
+        fee: U256::from(facts.max_fee),
+        ..Effects::default()
+    };
+    for instruction in &facts.instructions {
+        match instruction {
+            SolanaInstruction::SystemTransfer { to, lamports, .. } => effects
+                .movements
+                .push(transfer(AssetRef::Native, to, U256::from(*lamports))),
+            SolanaInstruction::Other { .. } => {
+                effects.dangers.insert(Danger::Undecodable);
+            }
+            SolanaInstruction::AdvanceNonce { .. }
+            | SolanaInstruction::ComputeUnitLimit { .. }
+            | SolanaInstruction::ComputeUnitPrice { .. } => {}
+        }
+    }
+    if facts.unresolved_lookups {
+        effects.dangers.insert(Danger::Undecodable);
+    }
+    effects
+}
