@@ -11,6 +11,7 @@ pub mod ids;
 pub mod intent;
 pub mod key;
 pub mod node;
+pub mod passkey;
 pub mod payload;
 pub mod presence;
 pub mod roster;
@@ -23,6 +24,7 @@ pub use ids::{Hash32, IdError, IntentHash, KeyId, KeyName, OperatorId, PartyId, 
 pub use intent::{Action, Intent, IntentError, SignedIntent, VerifiedIntent};
 pub use key::{Attestation, Curve, KeyRecord, Protocol, PublicKey, PublicKeyError, Scheme};
 pub use payload::{BitcoinNetwork, Network, NetworkError, Payload};
+pub use passkey::{Assertion, Passkey, PasskeyKey, RelyingParty};
 pub use roster::{
     OperatorEntry, PartyEntry, Roster, RosterError, Threshold, ThresholdError, ValidRoster,
 };

@@ -7,7 +7,12 @@ use anyhow::Context as _;
 use crate::metadata::{Metadata, Package};
 
 /// Pure crates: no runtime, no network, no files, no clock.
-const PURE: &[&str] = &["quorate-types", "quorate-mpc-protocol", "quorate-chain"];
+const PURE: &[&str] = &[
+    "quorate-types",
+    "quorate-mpc-protocol",
+    "quorate-chain",
+    "quorate-policy",
+];
 /// What a pure crate's build must not contain, however deep.
 const IMPURE_CRATES: &[&str] = &["tokio", "async-nats", "reqwest", "hyper", "redb", "mio"];
 /// What a pure crate's source must not name.
