@@ -456,6 +456,10 @@ mod tests {
                 id: OperatorId::new("alice").unwrap(),
                 key: PartyKeys::generate(&mut OsRng).identity(),
             }],
+            admins: quorate_types::Admins::single(
+                quorate_types::PersonId::new("admin").unwrap(),
+                PartyKeys::generate(&mut OsRng).identity(),
+            ),
         }
         .try_into()
         .unwrap()

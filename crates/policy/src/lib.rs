@@ -1,4 +1,31 @@
 //! (bundle, effects, approvals, history) to a decision with reasons.
 //!
-//! Pure: no network, no files, no clock. Every agent runs this alone, on its own copy of the bundle.
+//! Pure: no network, no files, no clock. Every agent runs this alone, on its own copy of the bundle ([`Engine::decide`]). Rules are Cedar policies under a
+//! schema made from the bundle; everything that is counted (approvals of a group, rolling sums) is counted here and handed to the rules as a
+//! number, so that no rule does arithmetic. Cedar skips a policy that errs; here any error is a denial.
 
+mod decision;
+mod engine;
+mod history;
+mod people;
+mod request;
+mod schema;
+mod shown;
+mod source;
+mod spend;
+mod units;
+pub mod webauthn;
+
+pub use decision::{Allowed, Decision, Missing, Reason};
+pub use engine::{Book, Engine, EngineError, Evidence, check_rules};
+pub use history::History;
+pub use people::{
+    ApprovalError, Expected, ProofError, Tally, initiator, verify_approval, verify_freeze,
+    verify_proof,
+};
+pub use request::{Act, KeyFacts, Request};
+pub use schema::schema;
+pub use shown::{Shown, sighashes};
+pub use source::{Header, SourceError, compile};
+pub use spend::{SignedSpendRecord, Spend, SpendLine, SpendRecord, asset_name, spend_id};
+pub use units::{AmountError, parse_units, show_units, to_units};

@@ -47,6 +47,10 @@ impl Identities {
                 id: OperatorId::new("operator").unwrap(),
                 key: operator.verifying_key().to_bytes(),
             }],
+            admins: quorate_types::Admins::single(
+                quorate_types::PersonId::new("admin").unwrap(),
+                operator.verifying_key().to_bytes(),
+            ),
         };
         Self {
             roster: roster.try_into().expect("a valid roster"),

@@ -117,6 +117,35 @@ name_id!(
     "key name"
 );
 
+name_id!(
+    /// A human or program in a policy: approver, guardian, admin, or the person an operator is.
+    PersonId,
+    "person id"
+);
+name_id!(
+    /// A group of people whose approvals are counted together, for example `treasury`.
+    GroupName,
+    "group name"
+);
+name_id!(
+    /// What a person may answer for, for example `compliance`.
+    RoleName,
+    "role name"
+);
+name_id!(
+    /// A rule or a counter of a policy.
+    RuleId,
+    "rule id"
+);
+
+impl OperatorId {
+    /// The person of the same name.
+    #[must_use]
+    pub fn person(&self) -> PersonId {
+        PersonId(self.0.clone())
+    }
+}
+
 macro_rules! hash_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         $(#[$doc])*

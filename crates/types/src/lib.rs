@@ -5,6 +5,8 @@
 //! randomness are arguments. Everything that is hashed or signed has one canonical encoding
 //! (Borsh, <https://borsh.io>), always under a domain tag, see [`canonical`].
 
+pub mod approval;
+pub mod bundle;
 pub mod canonical;
 pub mod derivation;
 pub mod ids;
@@ -19,12 +21,20 @@ pub mod session;
 pub mod signature;
 pub mod statement;
 
+pub use approval::{Approval, FreezeOrder, Proof, SignedApproval, SignedFreeze, Verdict};
+pub use bundle::{
+    Admin, AdminSignature, Admins, Asset, BookEntry, Bundle, BundleError, Counter, Credential,
+    KeyGroup, Measure, Person, Rule, SignedBundle, ValidBundle,
+};
 pub use derivation::{DerivationPath, DerivationPathError};
-pub use ids::{Hash32, IdError, IntentHash, KeyId, KeyName, OperatorId, PartyId, SessionId};
+pub use ids::{
+    GroupName, Hash32, IdError, IntentHash, KeyId, KeyName, OperatorId, PartyId, PersonId,
+    RoleName, RuleId, SessionId,
+};
 pub use intent::{Action, Intent, IntentError, SignedIntent, VerifiedIntent};
 pub use key::{Attestation, Curve, KeyRecord, Protocol, PublicKey, PublicKeyError, Scheme};
-pub use payload::{BitcoinNetwork, Network, NetworkError, Payload};
 pub use passkey::{Assertion, Passkey, PasskeyKey, RelyingParty};
+pub use payload::{BitcoinNetwork, Network, NetworkError, Payload};
 pub use roster::{
     OperatorEntry, PartyEntry, Roster, RosterError, Threshold, ThresholdError, ValidRoster,
 };

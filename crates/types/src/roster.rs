@@ -6,6 +6,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::Admins;
 use crate::canonical::Canonical;
 use crate::{Attestation, Hash32, KeyRecord, MAX_PARTIES, OperatorId, PartyId};
 
@@ -114,10 +115,12 @@ pub struct Roster {
     pub parties: Vec<PartyEntry>,
     /// The operators.
     pub operators: Vec<OperatorEntry>,
+    /// Who signs the first policy bundle.
+    pub admins: Admins,
 }
 
 impl Canonical for Roster {
-    const DOMAIN: &'static str = "quorate/roster/v1";
+    const DOMAIN: &'static str = "quorate/roster/v2";
 }
 
 /// What is wrong with a roster.
@@ -150,6 +153,9 @@ pub enum RosterError {
     /// Not the JSON of a roster.
     #[error("roster: {0}")]
     Json(String),
+    /// Admins that cannot sign a policy.
+    #[error("roster: {0}")]
+    Admins(String),
     /// No operator could propose anything.
     #[error("roster lists no operator")]
     NoOperator,
@@ -209,6 +215,10 @@ impl TryFrom<Roster> for ValidRoster {
             )?;
             usable("key", operator.id.as_str(), &operator.key)?;
         }
+        roster
+            .admins
+            .check()
+            .map_err(|e| RosterError::Admins(e.to_string()))?;
         let hash = roster.canonical_hash();
         Ok(Self { roster, hash })
     }
@@ -231,13 +241,19 @@ fn once(
 }
 
 fn usable(what: &'static str, who: &str, key: &[u8; 32]) -> Result<(), RosterError> {
-    match VerifyingKey::from_bytes(key) {
-        Ok(key) if !key.is_weak() => Ok(()),
-        _ => Err(RosterError::BadKey {
-            what,
-            who: who.to_owned(),
-        }),
+    if usable_key(key) {
+        return Ok(());
     }
+    Err(RosterError::BadKey {
+        what,
+        who: who.to_owned(),
+    })
+}
+
+/// Whether 32 bytes are an Ed25519 public key that is not of small order.
+#[must_use]
+pub fn usable_key(key: &[u8; 32]) -> bool {
+    VerifyingKey::from_bytes(key).is_ok_and(|key| !key.is_weak())
 }
 
 impl ValidRoster {

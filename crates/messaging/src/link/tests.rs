@@ -33,6 +33,10 @@ impl World {
                 id: OperatorId::new("alice").unwrap(),
                 key: PartyKeys::generate(&mut rng).identity(),
             }],
+            admins: quorate_types::Admins::single(
+                quorate_types::PersonId::new("admin").unwrap(),
+                PartyKeys::generate(&mut rng).identity(),
+            ),
         };
         Self {
             roster: Arc::new(roster.try_into().unwrap()),

@@ -50,6 +50,10 @@ impl People {
                 id: OperatorId::new("alice").unwrap(),
                 key: PartyKeys::generate(&mut rng).identity(),
             }],
+            admins: quorate_types::Admins::single(
+                quorate_types::PersonId::new("admin").unwrap(),
+                PartyKeys::generate(&mut rng).identity(),
+            ),
         };
         Self {
             keys,

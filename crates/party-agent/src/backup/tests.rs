@@ -45,6 +45,10 @@ fn roster(keys: &[PartyKeys]) -> Roster {
             id: OperatorId::new("operator").unwrap(),
             key: PartyKeys::generate(&mut rand_core::OsRng).identity(),
         }],
+        admins: quorate_types::Admins::single(
+            quorate_types::PersonId::new("admin").unwrap(),
+            PartyKeys::generate(&mut rand_core::OsRng).identity(),
+        ),
     }
 }
 

@@ -97,6 +97,10 @@ impl Committee {
                 id: OperatorId::new("operator").unwrap(),
                 key: operator.verifying_key().to_bytes(),
             }],
+            admins: quorate_types::Admins::single(
+                quorate_types::PersonId::new("admin").unwrap(),
+                operator.verifying_key().to_bytes(),
+            ),
         };
         let mut committee = Self {
             roster: Arc::new(roster.try_into().unwrap()),

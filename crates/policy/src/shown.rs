@@ -1,0 +1,92 @@
+//! What an approver reads before signing. Everyone computes it alone: an approval carries its hash, and an agent that would show
+//! something else does not count the approval.
+
+use quorate_chain::{Analysis, SigningItem, SigningMessage};
+use quorate_types::canonical::tagged_hash;
+use quorate_types::{Action, Hash32, Intent, KeyRecord};
+use sha2::{Digest as _, Sha256};
+
+/// The lines of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    lines: Vec<String>,
+}
+
+impl Shown {
+    /// A request to sign, as it was understood here.
+    #[must_use]
+    pub fn signing(intent: &Intent, record: &KeyRecord, analysis: &Analysis) -> Self {
+        let mut lines = vec![format!("operator {} asks", intent.operator)];
+        lines.extend(analysis.facts.summary_lines());
+        if let Action::Sign {
+            path,
+            network,
+            purpose,
+            ..
+        } = &intent.action
+        {
+            lines.push(format!("key {} {path}", record.name));
+            lines.extend(network.map(|n| format!("chain {n}")));
+            if !purpose.is_empty() {
+                lines.push(format!("purpose: \"{}\"", purpose.escape_debug()));
+            }
+        }
+        lines.extend(
+            analysis
+                .effects
+                .dangers
+                .iter()
+                .map(|d| format!("DANGER: {d}")),
+        );
+        Self { lines }
+    }
+
+    /// A request that is not about signing.
+    #[must_use]
+    pub fn other(intent: &Intent) -> Self {
+        let mut lines = vec![format!("operator {} asks", intent.operator)];
+        match &intent.action {
+            Action::SetUpCommittee => lines.push("set the committee up for ECDSA".to_owned()),
+            Action::CreateKey {
+                name,
+                curve,
+                scheme,
+                raw_signing,
+            } => {
+                lines.push(format!("create key {name}: {scheme} on {curve}"));
+                if *raw_signing {
+                    lines.push("the key may sign raw bytes".to_owned());
+                }
+            }
+            Action::Sign { .. } => lines.push("sign something that was not understood".to_owned()),
+        }
+        Self { lines }
+    }
+
+    /// One line each, escaped for a terminal.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// What approvals carry.
+    #[must_use]
+    pub fn hash(&self) -> Hash32 {
+        let parts: Vec<&[u8]> = self.lines.iter().map(String::as_bytes).collect();
+        tagged_hash("quorate/display/v1", &parts)
+    }
+}
+
+/// One hash for each item, as approvals and spends name it.
+#[must_use]
+pub fn sighashes(items: &[SigningItem]) -> Vec<Hash32> {
+    let hash = |item: &SigningItem| match item.message() {
+        SigningMessage::EcdsaPrehash(hash) => *hash,
+        SigningMessage::Bip340 { message, .. } => *message,
+        SigningMessage::Ed25519(bytes) => Sha256::digest(bytes).into(),
+    };
+    items
+        .iter()
+        .map(|item| Hash32::from_bytes(hash(item)))
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! What a request takes from a key, as every agent that took part keeps it and shows it to others.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_chain::{AssetRef, Effects, U256};
+use quorate_types::canonical::{Canonical, tagged_hash};
+use quorate_types::{Hash32, IntentHash, KeyId, KeyName, Network, PartyId};
+
+/// What one destination gets.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SpendLine {
+    /// `None`: the network's own coin. Otherwise the token's contract or mint, for an item with `#` and its id.
+    pub asset: Option<String>,
+    /// Who gets it, as the facts show it.
+    pub destination: String,
+    /// In the smallest unit, 32 bytes big-endian.
+    pub amount: [u8; 32],
+}
+
+/// A signing that counts towards rolling limits.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Spend {
+    /// What is signed: two requests to sign the same things have the same id and count once, for a chain takes the
+    /// same transaction once.
+    pub id: Hash32,
+    /// The request.
+    pub intent: IntentHash,
+    /// The key.
+    pub key: KeyId,
+    /// Its name.
+    pub key_name: KeyName,
+    /// The chain; `None` for raw bytes.
+    pub network: Option<Network>,
+    /// Unix milliseconds, by the recorder's clock.
+    pub at: u64,
+    /// What leaves.
+    pub lines: Vec<SpendLine>,
+    /// The most the fee can be, in the network's smallest unit, 32 bytes big-endian.
+    pub fee: [u8; 32],
+}
+
+impl Spend {
+    /// The most lines that are kept apart; a request with more is refused where limits are in force.
+    pub const MAX_LINES: usize = 512;
+
+    /// The spend of a signing with these effects.
+    #[must_use]
+    pub fn new(
+        intent: IntentHash,
+        (key, key_name): (KeyId, KeyName),
+        network: Option<Network>,
+        effects: &Effects,
+        sighashes: &[Hash32],
+        at: u64,
+    ) -> Self {
+        let lines = effects.movements.iter().map(|m| SpendLine {
+            asset: asset_name(&m.asset),
+            destination: m.destination.clone(),
+            amount: m.amount.to_be_bytes(),
+        });
+        Self {
+            id: spend_id(key, sighashes),
+            intent,
+            key,
+            key_name,
+            network,
+            at,
+            lines: lines.collect(),
+            fee: effects.fee.to_be_bytes(),
+        }
+    }
+}
+
+/// Names what is signed.
+#[must_use]
+pub fn spend_id(key: KeyId, sighashes: &[Hash32]) -> Hash32 {
+    let mut parts: Vec<&[u8]> = vec![key.as_bytes()];
+    parts.extend(sighashes.iter().map(|h| h.as_bytes().as_slice()));
+    tagged_hash("quorate/spend-id/v1", &parts)
+}
+
+/// The name under which assets are compared; `None` for the network's own coin.
+#[must_use]
+pub fn asset_name(asset: &AssetRef) -> Option<String> {
+    match asset {
+        AssetRef::Native => None,
+        AssetRef::Token { contract } => Some(contract.clone()),
+        AssetRef::Item { contract, id } => Some(format!("{contract}#{id}")),
+    }
+}
+
+pub(crate) fn amount(bytes: &[u8; 32]) -> U256 {
+    U256::from_be_bytes(*bytes)
+}
+
+/// A spend as one agent recorded it. Signed by that agent, so nobody else can invent it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SpendRecord {
+    /// Who recorded it.
+    pub party: PartyId,
+    /// How often that party had been restored: counts begin anew with each time.
+    pub restores: u64,
+    /// Counts the party's records from 0, without gaps.
+    pub sequence: u64,
+    /// What was recorded.
+    pub spend: Spend,
+}
+
+impl Canonical for SpendRecord {
+    const DOMAIN: &'static str = "quorate/spend-record/v1";
+}
+
+/// A record with its recorder's signature.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SignedSpendRecord {
+    /// The record.
+    pub record: SpendRecord,
+    /// Ed25519 over [`Canonical::signing_bytes`].
+    pub signature: [u8; 64],
+}
+
+impl Canonical for SignedSpendRecord {
+    const DOMAIN: &'static str = "quorate/signed-spend-record/v1";
+}

@@ -1,0 +1,12 @@
+//! Bundles compiled from text, asked about requests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test support: a failed assumption should stop the test where it happens"
+)]
+
+mod approvals;
+mod chain;
+mod rules;
+mod support;
