@@ -86,27 +86,28 @@ impl History {
     /// Adds a spend. One that is known counts at the latest time anyone recorded: a window that contains the earlier time contains the
     /// later one, too, as long as it is open.
     pub fn insert(&mut self, spend: Spend) {
-        if let Some(known) = self.spends.get(&spend.id) {
+        let content = spend.content();
+        if let Some(known) = self.spends.get(&content) {
             if known.at >= spend.at {
                 return;
             }
-            self.remove(spend.id);
+            self.remove(content);
         }
         for (series, units) in self.contributions(&spend) {
             let sum = self.sums.entry(series).or_default();
-            sum.insert(spend.at, spend.id, units);
+            sum.insert(spend.at, content, units);
         }
-        self.spends.insert(spend.id, spend);
+        self.spends.insert(content, spend);
     }
 
-    /// Takes a spend out again: it is proven that it will never be signed.
-    pub fn remove(&mut self, id: Hash32) {
-        let Some(spend) = self.spends.remove(&id) else {
+    /// Takes a spend out again, by its [`Spend::content`]: it is proven that it will never be signed.
+    pub fn remove(&mut self, content: Hash32) {
+        let Some(spend) = self.spends.remove(&content) else {
             return;
         };
         for (series, _) in self.contributions(&spend) {
             if let Some(sum) = self.sums.get_mut(&series) {
-                sum.remove(spend.at, id);
+                sum.remove(spend.at, content);
             }
         }
     }
@@ -160,7 +161,8 @@ impl History {
         };
         let opened = spend.at.saturating_sub(counter.window_ms);
         let sum = self.sums.get(series).map_or(0, |sum| sum.after(opened));
-        let own = self.spends.get(&spend.id).filter(|known| known.at > opened);
+        let own = self.spends.get(&spend.content());
+        let own = own.filter(|known| known.at > opened);
         let own = own.map_or(0, |known| {
             let found = self
                 .contributions(known)

@@ -13,6 +13,7 @@ mod schema;
 mod shown;
 mod source;
 mod spend;
+mod spend_book;
 mod units;
 pub mod webauthn;
 
@@ -27,5 +28,8 @@ pub use request::{Act, KeyFacts, Request};
 pub use schema::schema;
 pub use shown::{Shown, sighashes};
 pub use source::{Header, SourceError, compile};
-pub use spend::{SignedSpendRecord, Spend, SpendLine, SpendRecord, asset_name, spend_id};
+pub use spend::{
+    Place, SignedSpendRecord, Spend, SpendEntry, SpendLine, SpendRecord, asset_name, spend_id,
+};
+pub use spend_book::{ReportError, SpendBook, SpendConflict};
 pub use units::{AmountError, parse_units, show_units, to_units};

@@ -68,6 +68,21 @@ impl Spend {
             fee: effects.fee.to_be_bytes(),
         }
     }
+
+    /// Names it with what it takes: another record of it counts once only if it says the same.
+    #[must_use]
+    pub fn content(&self) -> Hash32 {
+        let same = (
+            &self.key,
+            &self.key_name,
+            &self.network,
+            &self.lines,
+            &self.fee,
+        );
+        // Writing to memory fails for lengths over u32::MAX only, which bounds rule out; all such would count as one more.
+        let bytes = borsh::to_vec(&same).unwrap_or_default();
+        tagged_hash("quorate/spend-content/v1", &[self.id.as_bytes(), &bytes])
+    }
 }
 
 /// Names what is signed.
@@ -92,17 +107,40 @@ pub(crate) fn amount(bytes: &[u8; 32]) -> U256 {
     U256::from_be_bytes(*bytes)
 }
 
-/// A spend as one agent recorded it. Signed by that agent, so nobody else can invent it.
+/// What one agent recorded.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum SpendEntry {
+    /// It takes part in signing this, from now on.
+    Spend(Spend),
+    /// It did not take part after all and never will in the session that this earlier record of its own was made for.
+    Void {
+        /// The record's place.
+        place: Place,
+    },
+}
+
+/// Where a record is among its party's: `restores` first, then `sequence`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
+)]
+pub struct Place {
+    /// How often the party had been restored: counts begin anew with each time.
+    pub restores: u64,
+    /// From 0, without gaps.
+    pub sequence: u64,
+}
+
+/// One line of an agent's history. Signed by that agent, so nobody else can invent it.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SpendRecord {
     /// Who recorded it.
     pub party: PartyId,
-    /// How often that party had been restored: counts begin anew with each time.
-    pub restores: u64,
-    /// Counts the party's records from 0, without gaps.
-    pub sequence: u64,
+    /// Where it is among the party's records.
+    pub place: Place,
+    /// Unix milliseconds, by the party's clock.
+    pub at: u64,
     /// What was recorded.
-    pub spend: Spend,
+    pub entry: SpendEntry,
 }
 
 impl Canonical for SpendRecord {

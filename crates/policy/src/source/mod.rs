@@ -62,11 +62,7 @@ pub fn compile(source: &str, header: Header) -> Result<Bundle, SourceError> {
         people: people(&document),
         relying_party: document.passkeys.clone(),
         key_groups: key_groups(&document),
-        assets: document
-            .asset
-            .iter()
-            .map(asset)
-            .collect::<Result<_, _>>()?,
+        assets: document.asset.iter().map(asset).collect::<Result<_, _>>()?,
         book: document.address.clone(),
         book_delay_ms: document.address_delay.map_or(0, |d| d.ms()),
         counters: Vec::new(),

@@ -1,0 +1,260 @@
+//! Everything an agent knows of spending: its own records and those that peers have shown it. What it says after recording its own
+//! part, and what it hears, is what makes rolling limits hold although only t of n agents see each request (I11; docs/decisions/0009).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use quorate_types::canonical::Canonical as _;
+use quorate_types::{Bundle, Hash32, PartyId, ValidRoster};
+
+use crate::history::History;
+use crate::spend::{Place, SignedSpendRecord, Spend, SpendEntry, SpendRecord};
+
+/// How far a peer's record may seem to come from the future, in milliseconds.
+const MAX_SKEW_MS: u64 = 120_000;
+
+/// Two different records of one party in one place, both signed by it: it was rolled back, or it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpendConflict {
+    /// What it showed before.
+    pub before: SignedSpendRecord,
+    /// What it shows now; `None` where it no longer shows anything.
+    pub now: Option<SignedSpendRecord>,
+}
+
+/// Why a peer's records are not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// Proof against the party.
+    #[error("{} shows another history than before: it was rolled back, or it lies", .0.before.record.party)]
+    Conflict(Box<SpendConflict>),
+    /// Out of order, with gaps, of another party, badly signed, or from the future.
+    #[error("{party} sent spend records that are not usable: {reason}")]
+    Unusable {
+        /// Who.
+        party: PartyId,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SpendBook {
+    me: PartyId,
+    restores: u64,
+    history: History,
+    records: BTreeMap<PartyId, BTreeMap<Place, SignedSpendRecord>>,
+    /// Records that say that something was spent and are not void, by [`Spend::content`].
+    alive: HashMap<Hash32, BTreeSet<(PartyId, Place)>>,
+}
+
+impl SpendBook {
+    /// An empty book of a party that was restored so often.
+    #[must_use]
+    pub fn new(me: PartyId, restores: u64, bundle: &Bundle) -> Self {
+        Self {
+            me,
+            restores,
+            history: History::new(bundle),
+            records: BTreeMap::new(),
+            alive: HashMap::new(),
+        }
+    }
+
+    /// The sums.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Counts everything anew, as another bundle counts.
+    pub fn recount(&mut self, bundle: &Bundle) {
+        self.history = History::new(bundle);
+        let ids: Vec<Hash32> = self.alive.keys().copied().collect();
+        for id in ids {
+            self.count(id);
+        }
+    }
+
+    /// The next record of one's own, to be signed, made durable and then added. One at a time.
+    #[must_use]
+    pub fn next(&self, entry: SpendEntry, at: u64) -> SpendRecord {
+        let last = self
+            .last(&self.me)
+            .filter(|last| last.restores == self.restores);
+        SpendRecord {
+            party: self.me.clone(),
+            place: Place {
+                restores: self.restores,
+                sequence: last.map_or(0, |last| last.sequence.saturating_add(1)),
+            },
+            at,
+            entry,
+        }
+    }
+
+    /// Adds a record that is known to be good: one's own, or one from the ledger.
+    pub fn add(&mut self, signed: SignedSpendRecord) {
+        let SpendRecord {
+            party,
+            place,
+            entry,
+            ..
+        } = &signed.record;
+        let (party, place) = (party.clone(), *place);
+        let touched = match entry {
+            SpendEntry::Spend(spend) => {
+                let content = spend.content();
+                let alive = self.alive.entry(content).or_default();
+                alive.insert((party.clone(), place));
+                Some(content)
+            }
+            SpendEntry::Void { place } => self.void(&party, *place),
+        };
+        self.records.entry(party).or_default().insert(place, signed);
+        if let Some(id) = touched {
+            self.count(id);
+        }
+    }
+
+    /// A party's last record here.
+    #[must_use]
+    pub fn last(&self, party: &PartyId) -> Option<Place> {
+        let (place, _) = self.records.get(party)?.last_key_value()?;
+        Some(*place)
+    }
+
+    /// One's own records from a place on, that place included: a peer that has it compares.
+    #[must_use]
+    pub fn since(&self, from: Option<Place>) -> Vec<SignedSpendRecord> {
+        let Some(own) = self.records.get(&self.me) else {
+            return Vec::new();
+        };
+        let wanted = |place: &Place| from.is_none_or(|from| *place >= from);
+        own.iter()
+            .filter(|(place, _)| wanted(place))
+            .map(|(_, record)| record.clone())
+            .collect()
+    }
+
+    /// Takes what a peer sent when asked for its records from `from` on, and returns those that are new here, to be made durable.
+    ///
+    /// # Errors
+    /// See [`ReportError`]; nothing has then been taken.
+    pub fn merge(
+        &mut self,
+        roster: &ValidRoster,
+        peer: &PartyId,
+        from: Option<Place>,
+        report: Vec<SignedSpendRecord>,
+        now: u64,
+    ) -> Result<Vec<SignedSpendRecord>, ReportError> {
+        let unusable = |reason| ReportError::Unusable {
+            party: peer.clone(),
+            reason,
+        };
+        let mut report = report.into_iter();
+        let mut last = from;
+        if let Some(before) = from.and_then(|from| self.records.get(peer)?.get(&from)) {
+            let first = report.next();
+            if first.as_ref() != Some(before) {
+                let signed = |s: &SignedSpendRecord| {
+                    roster.party_signed(peer, &s.record.signing_bytes(), &s.signature)
+                };
+                return Err(ReportError::Conflict(Box::new(SpendConflict {
+                    before: before.clone(),
+                    now: first.filter(|f| signed(f)),
+                })));
+            }
+        }
+        let mut fresh = Vec::new();
+        for signed in report {
+            let record = &signed.record;
+            if record.party != *peer {
+                return Err(unusable("a record is another party's"));
+            }
+            if !follows(last, record.place) {
+                return Err(unusable("its records are out of order or have gaps"));
+            }
+            if record.at > now.saturating_add(MAX_SKEW_MS) {
+                return Err(unusable("a record is from the future"));
+            }
+            if !roster.party_signed(peer, &record.signing_bytes(), &signed.signature) {
+                return Err(unusable("a signature is not its own"));
+            }
+            last = Some(record.place);
+            fresh.push(signed);
+        }
+        for signed in &fresh {
+            self.add(signed.clone());
+        }
+        Ok(fresh)
+    }
+
+    /// Forgets records before a time, except each party's last one.
+    pub fn prune(&mut self, before: u64) {
+        let mut touched = BTreeSet::new();
+        for (party, records) in &mut self.records {
+            let Some(last) = records.last_key_value().map(|(place, _)| *place) else {
+                continue;
+            };
+            records.retain(|place, signed| {
+                let keep = signed.record.at >= before || *place == last;
+                if !keep && let SpendEntry::Spend(spend) = &signed.record.entry {
+                    touched.insert((spend.content(), party.clone(), *place));
+                }
+                keep
+            });
+        }
+        for (id, party, place) in touched {
+            if let Some(alive) = self.alive.get_mut(&id) {
+                alive.remove(&(party, place));
+            }
+            self.count(id);
+        }
+    }
+
+    fn void(&mut self, party: &PartyId, place: Place) -> Option<Hash32> {
+        let voided = self.records.get(party)?.get(&place)?;
+        let SpendEntry::Spend(spend) = &voided.record.entry else {
+            return None;
+        };
+        let id = spend.content();
+        // Only its own word: what others recorded of the same spend stays.
+        self.alive.get_mut(&id)?.remove(&(party.clone(), place));
+        Some(id)
+    }
+
+    /// Puts one spend's sums right: it counts at the latest time that any living record has.
+    fn count(&mut self, id: Hash32) {
+        self.history.remove(id);
+        let alive = self.alive.get(&id).into_iter().flatten();
+        let latest = alive
+            .filter_map(|(party, place)| self.spend_at(party, *place))
+            .max_by_key(|spend| spend.at);
+        match latest.cloned() {
+            Some(spend) => self.history.insert(spend),
+            None => {
+                self.alive.remove(&id);
+            }
+        }
+    }
+
+    fn spend_at(&self, party: &PartyId, place: Place) -> Option<&Spend> {
+        match &self.records.get(party)?.get(&place)?.record.entry {
+            SpendEntry::Spend(spend) => Some(spend),
+            SpendEntry::Void { .. } => None,
+        }
+    }
+}
+
+/// Whether a place may come right after another. What the first one is cannot be known: older ones may have been forgotten.
+fn follows(last: Option<Place>, next: Place) -> bool {
+    match last {
+        None => true,
+        Some(last) if next.restores == last.restores => {
+            next.sequence == last.sequence.saturating_add(1)
+        }
+        Some(last) => next.restores > last.restores,
+    }
+}
