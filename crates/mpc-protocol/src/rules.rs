@@ -94,5 +94,7 @@ pub fn max_message_len(kind: CeremonyKind) -> usize {
         CeremonyKind::Keygen | CeremonyKind::Reshare => KEYGEN.max_len,
         CeremonyKind::Aux => AUX.max_len,
         CeremonyKind::Presign | CeremonyKind::Sign => ECDSA.max_len,
+        // No ceremony of these protocols.
+        CeremonyKind::Spend => 0,
     }
 }

@@ -10,14 +10,14 @@ use quorate_mpc_protocol::{
     TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
 };
 use quorate_service::now_ms;
-use quorate_storage::{Batch, Begun, EncryptedFileStore, Ledger, LedgerError, SecretStore, Start};
+use quorate_storage::{EncryptedFileStore, Ledger, LedgerError, SecretStore};
 use quorate_types::node::{
     CommitteeRecord, Failure, NodeReply, NodeRequest, NodeStatus, Record, RunResult, Standing,
 };
 use quorate_types::presence::Heartbeat;
 use quorate_types::{
-    Attestation, CeremonyKind, DerivationPath, IntentHash, KeyRecord, PartyId, PublicKey, Scheme,
-    SessionDescriptor, Signature, SignedIntent, ValidRoster,
+    Attestation, DerivationPath, IntentHash, KeyRecord, PartyId, PublicKey, Scheme,
+    SessionDescriptor, Signature, SignedBundle, ValidRoster,
 };
 use rand_core::{OsRng, RngCore as _, SeedableRng as _};
 
@@ -25,12 +25,15 @@ use tokio::sync::{Notify, watch};
 
 use crate::Timeouts;
 use crate::driver::{Drive, Participants, SessionFailure};
-use crate::judge::{Judge, Plan, RefusalReason};
+use crate::judge::{Plan, RefusalReason};
 use crate::keybook::{KeyBook, KeyBookError};
 use crate::log;
+use crate::policy::{PolicyDesk, PolicyError};
 use crate::pool::Priority;
 use crate::primes::{NEEDED, PrimeStock};
-use crate::runs::{Ended, Prepared, Runs};
+use crate::refusals::{Refusals, intent_of};
+use crate::runs::{Ended, Runs};
+use crate::taking_part::Places;
 
 /// How long after its own part of a committee setup an agent expects the setup to come into force.
 const ACTIVATION_WAIT: Duration = Duration::from_secs(60);
@@ -50,6 +53,9 @@ pub enum AgentError {
     /// The sealed store.
     #[error(transparent)]
     Store(#[from] quorate_storage::StoreError),
+    /// Its policy.
+    #[error("the policy: {0}")]
+    Policy(#[from] PolicyError),
 }
 
 /// What an agent is made of.
@@ -72,22 +78,28 @@ pub struct Parts {
     pub timeouts: Timeouts,
     /// Whether it may take part; see [`crate::presence`].
     pub standing: watch::Receiver<Standing>,
+    /// The first policy bundle, for a ledger that has none.
+    pub policy: Option<SignedBundle>,
 }
 
 /// A custodian's agent.
 pub struct Agent {
-    party: PartyId,
-    life: [u8; 16],
-    standing: watch::Receiver<Standing>,
-    worked: Notify,
-    roster: Arc<ValidRoster>,
-    ledger: Arc<Ledger>,
-    keys: Arc<PartyKeys>,
-    messenger: Arc<Messenger>,
-    timeouts: Timeouts,
-    keybook: Arc<KeyBook>,
-    primes: Arc<PrimeStock>,
-    runs: Runs,
+    pub(crate) party: PartyId,
+    pub(crate) life: [u8; 16],
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) worked: Notify,
+    pub(crate) roster: Arc<ValidRoster>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) keys: Arc<PartyKeys>,
+    pub(crate) messenger: Arc<Messenger>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) keybook: Arc<KeyBook>,
+    pub(crate) primes: Arc<PrimeStock>,
+    pub(crate) policy: Arc<PolicyDesk>,
+    /// Held from recording a spend until it is judged with what peers know: see docs/decisions/0009.
+    pub(crate) spending: tokio::sync::Mutex<()>,
+    pub(crate) refusals: Refusals,
+    pub(crate) runs: Runs,
 }
 
 /// Whether the keys are those the roster has for the party.
@@ -126,6 +138,7 @@ impl Agent {
             messenger,
             timeouts,
             standing,
+            policy: genesis,
         } = parts;
         check_identity(&roster, &party, &keys)?;
         let keybook = KeyBook::open(
@@ -138,6 +151,13 @@ impl Agent {
         if keybook.committee().is_none() {
             primes.want(NEEDED);
         }
+        let policy = PolicyDesk::open(
+            party.clone(),
+            Arc::clone(&roster),
+            Arc::clone(&ledger),
+            genesis,
+            now_ms(),
+        )?;
         let mut life = [0; 16];
         OsRng.fill_bytes(&mut life);
         Ok(Arc::new(Self {
@@ -152,6 +172,9 @@ impl Agent {
             timeouts,
             keybook,
             primes,
+            policy: Arc::new(policy),
+            spending: tokio::sync::Mutex::new(()),
+            refusals: Refusals::default(),
             runs: Runs::default(),
         }))
     }
@@ -166,6 +189,11 @@ impl Agent {
     #[must_use]
     pub const fn roster(&self) -> &Arc<ValidRoster> {
         &self.roster
+    }
+
+    /// Its copy of the policy.
+    pub(crate) const fn policy(&self) -> &Arc<PolicyDesk> {
+        &self.policy
     }
 
     pub(crate) const fn ledger(&self) -> &Arc<Ledger> {
@@ -197,7 +225,7 @@ impl Agent {
             restores: self.ledger.restore_mark()?.map_or(0, |mark| mark.counter),
             log_size: self.ledger.log_size()?,
             epoch: self.keybook.highest_epoch(),
-            policy_version: 0,
+            policy_version: self.policy.version(),
             keys: count(self.keybook.len()),
         })
     }
@@ -215,7 +243,7 @@ impl Agent {
     }
 
     /// Refuses while this agent may know less than it once did. One that has just started waits a moment for its peers' word.
-    async fn check_standing(&self) -> Result<u64, RefusalReason> {
+    pub(crate) async fn check_standing(&self) -> Result<u64, RefusalReason> {
         let mut standing = self.standing.clone();
         let settled = standing.wait_for(|s| !matches!(s, Standing::Confirming { .. }));
         // Whether it settled or not is seen below.
@@ -233,14 +261,28 @@ impl Agent {
 
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, request: NodeRequest) -> NodeReply {
+        let about = intent_of(&request);
         let reply = match request {
             NodeRequest::Status => Ok(NodeReply::Status(self.status())),
             NodeRequest::Keys { after } => Ok(NodeReply::Keys(self.keybook.page(after))),
+            NodeRequest::Propose { intent, approvals } => self.propose(intent, approvals).await,
+            NodeRequest::Say(said) => self.say(said).await,
+            NodeRequest::Publish(bundle) => self.publish(*bundle).await,
+            NodeRequest::Policy { version } => self.bundle(version).await,
+            NodeRequest::Freeze(order) => self.freeze(order).await,
             NodeRequest::Prepare {
                 intent,
+                approvals,
+                witnesses,
                 attempt,
                 participants,
-            } => self.prepare(intent, attempt, participants).await,
+            } => {
+                let seats = Places {
+                    participants,
+                    witnesses,
+                };
+                self.prepare(intent, approvals, attempt, seats).await
+            }
             NodeRequest::Begin {
                 intent,
                 attempt,
@@ -257,10 +299,10 @@ impl Agent {
                 attestations,
             } => self.activate(record, attestations).await,
         };
-        reply.unwrap_or_else(|reason| {
-            tracing::warn!(party = %self.party, code = reason.code(), %reason, "refused");
-            NodeReply::Refused(reason.to_refusal())
-        })
+        match reply {
+            Ok(reply) => reply,
+            Err(reason) => NodeReply::Refused(self.refuse(about, &reason).await),
+        }
     }
 
     fn status(&self) -> NodeStatus {
@@ -274,106 +316,13 @@ impl Agent {
             keys: count(self.keybook.len()),
             running: count(self.runs.running()),
             standing: self.standing.borrow().clone(),
+            policy_version: self.policy.version(),
+            policy: self.policy.hash(),
+            frozen: self.policy.frozen().into_keys().collect(),
         }
     }
 
-    async fn prepare(
-        self: &Arc<Self>,
-        signed: SignedIntent,
-        attempt: u32,
-        participants: Vec<PartyId>,
-    ) -> Result<NodeReply, RefusalReason> {
-        let not_before = self.check_standing().await?;
-        let this = Arc::clone(self);
-        let everyone = participants.clone();
-        // Judging opens sealed auxiliary information and computes hashes: not for an async thread.
-        let judged = blocking(move || {
-            let judge = Judge {
-                me: &this.party,
-                roster: &this.roster,
-                keybook: &this.keybook,
-                primes: &this.primes,
-                now: now_ms(),
-                not_before,
-            };
-            let (verified, plan) = judge.judge(signed, attempt, &everyone)?;
-            Ok(match this.ledger.result(verified.hash())? {
-                Some(result) => Err(result),
-                None => Ok((verified, plan)),
-            })
-        })
-        .await?;
-        let (verified, plan) = match judged {
-            Ok(good) => good,
-            Err(result) => return finished(&result),
-        };
-        if let Plan::Sign { record, .. } = &plan {
-            // A share that does not open is said now, not in the middle of a ceremony.
-            self.keybook.share(record).await?;
-        }
-        let items = u32::try_from(plan.items()).unwrap_or(u32::MAX);
-        let seat = participants.iter().position(|p| *p == self.party);
-        let seat = seat.ok_or_else(|| {
-            RefusalReason::Participants(format!("{} is not among the participants", self.party))
-        })?;
-        let mut nonce = [0u8; 32];
-        OsRng.fill_bytes(&mut nonce);
-        let prepared = Prepared {
-            plan,
-            participants,
-            seat,
-            nonce,
-            expires_at: verified.intent().expires_at,
-        };
-        self.runs
-            .prepare((verified.hash(), attempt), prepared, now_ms())?;
-        Ok(NodeReply::Prepared { nonce, items })
-    }
-
-    async fn begin(
-        self: &Arc<Self>,
-        intent: IntentHash,
-        attempt: u32,
-        nonces: &[[u8; 32]],
-        wait_ms: u32,
-    ) -> Result<NodeReply, RefusalReason> {
-        self.check_standing().await?;
-        let (prepared, state) = self.runs.begin((intent, attempt), nonces, now_ms())?;
-        let descriptors = self.descriptors(intent, attempt, &prepared, nonces);
-        let start = Start {
-            intent,
-            attempt,
-            sessions: descriptors
-                .iter()
-                .map(SessionDescriptor::session_id)
-                .collect(),
-        };
-        let ledger = Arc::clone(&self.ledger);
-        // INVARIANT (I5): the start is durable before the first message leaves.
-        // INVARIANT (I6): and so is what the log says about it.
-        let leaf = log::begun(&start, &prepared.participants);
-        let batch = Batch {
-            leaves: vec![leaf],
-            ..Batch::new(start, now_ms())
-        };
-        match blocking(move || Ok(ledger.begin(batch)?)).await? {
-            Begun::Fresh { .. } => {}
-            Begun::Finished(result) => return finished(&result),
-            Begun::Repeated => return Err(RefusalReason::Repeated),
-            Begun::ClockBack(ms) => return Err(RefusalReason::ClockBack(ms)),
-            // Nothing was asked for.
-            Begun::Unavailable(_) => return Err(RefusalReason::Repeated),
-        }
-        self.worked.notify_one();
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            let ended = this.run(intent, prepared, descriptors).await;
-            state.send_replace(Some(ended));
-        });
-        self.wait(intent, attempt, wait_ms).await
-    }
-
-    async fn wait(
+    pub(crate) async fn wait(
         &self,
         intent: IntentHash,
         attempt: u32,
@@ -404,51 +353,34 @@ impl Agent {
         .await
     }
 
-    fn descriptors(
-        &self,
-        intent: IntentHash,
-        attempt: u32,
-        prepared: &Prepared,
-        nonces: &[[u8; 32]],
-    ) -> Vec<SessionDescriptor> {
-        let (kind, key, epoch) = match &prepared.plan {
-            Plan::SetUpCommittee => (CeremonyKind::Aux, None, 0),
-            Plan::CreateKey { id, .. } => (CeremonyKind::Keygen, Some(*id), 0),
-            Plan::Sign { record, .. } => (CeremonyKind::Sign, Some(record.id), record.epoch),
-        };
-        (0..u32::try_from(prepared.plan.items()).unwrap_or(0))
-            .map(|item| SessionDescriptor {
-                kind,
-                intent,
-                policy: self.roster.hash(),
-                key,
-                epoch,
-                participants: prepared.participants.clone(),
-                attempt,
-                item,
-                nonces: nonces.to_vec(),
-            })
-            .collect()
-    }
-
-    async fn run(
+    pub(crate) async fn run(
         self: &Arc<Self>,
         intent: IntentHash,
-        prepared: Prepared,
+        plan: Plan,
         descriptors: Vec<SessionDescriptor>,
     ) -> Ended {
-        let result = match prepared.plan {
+        let result = match plan {
             Plan::SetUpCommittee => self.run_setup(&descriptors).await,
             plan @ Plan::CreateKey { .. } => self.run_keygen(plan, &descriptors).await,
+            // A witness has done its part when it has acknowledged.
+            Plan::Sign { witness: true, .. } => return Ended::Finished(RunResult::Acknowledged),
             Plan::Sign {
                 record,
                 path,
                 child,
-                items,
+                analysis,
                 signers,
+                ..
             } => {
-                self.run_signing(&record, &path, &child, items, &signers, &descriptors)
-                    .await
+                self.run_signing(
+                    &record,
+                    &path,
+                    &child,
+                    analysis.items,
+                    &signers,
+                    &descriptors,
+                )
+                .await
             }
         };
         match result {
@@ -775,13 +707,13 @@ fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescriptor, Failure
         .ok_or_else(|| local_failure(&"no session"))
 }
 
-fn finished(result: &[u8]) -> Result<NodeReply, RefusalReason> {
+pub(crate) fn finished(result: &[u8]) -> Result<NodeReply, RefusalReason> {
     borsh::from_slice(result)
         .map(NodeReply::Finished)
         .map_err(|_| RefusalReason::Unreadable("the stored result is damaged".to_owned()))
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RefusalReason> + Send + 'static,
 ) -> Result<T, RefusalReason> {
     match tokio::task::spawn_blocking(work).await {

@@ -8,7 +8,7 @@ use quorate_messaging::{
 };
 use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger, SecretStore};
 use quorate_types::node::Standing;
-use quorate_types::{Hash32, PartyId, ValidRoster};
+use quorate_types::{Hash32, PartyId, SignedBundle, ValidRoster};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -58,6 +58,14 @@ pub enum BootError {
     /// The PIN of the token that holds the identity.
     #[error(transparent)]
     Pin(#[from] crate::passphrase::PassphraseError),
+    /// The first policy bundle.
+    #[error("the policy bundle {} cannot be used: {reason}", path.display())]
+    Policy {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The agent itself.
     #[error(transparent)]
     Agent(#[from] crate::AgentError),
@@ -194,6 +202,7 @@ pub async fn start(
         messenger,
         timeouts: config.timeouts,
         standing,
+        policy: genesis(config)?,
     })?;
     let accept = Arc::new(Accept::default());
     let run = presence::run(Arc::clone(&agent), transport, sender, Arc::clone(&accept));
@@ -203,6 +212,21 @@ pub async fn start(
         accept,
         presence,
     })
+}
+
+/// The first bundle, where the configuration names one.
+fn genesis(config: &AgentConfig) -> Result<Option<SignedBundle>, BootError> {
+    let Some(path) = &config.policy else {
+        return Ok(None);
+    };
+    let bad = |reason: String| BootError::Policy {
+        path: path.clone(),
+        reason,
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|e| bad(e.to_string()))
 }
 
 /// Connects to the configured NATS server.

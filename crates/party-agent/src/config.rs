@@ -18,6 +18,9 @@ pub struct AgentConfig {
     pub party: PartyId,
     /// The roster file.
     pub roster: PathBuf,
+    /// The first policy bundle, JSON; later ones are published. Without it, and without one in the ledger, the agent signs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PathBuf>,
     /// Directory of the sealed store and the ledger.
     pub data: PathBuf,
     /// File holding the passphrase, 0600. Without it the agent takes `QUORATE_PASSPHRASE` or asks.
@@ -134,6 +137,8 @@ pub struct Timeouts {
     pub aux: u32,
     /// Signing.
     pub sign: u32,
+    /// Showing each other what was spent.
+    pub spend: u32,
 }
 
 impl Default for Timeouts {
@@ -142,6 +147,7 @@ impl Default for Timeouts {
             keygen: 15,
             aux: 180,
             sign: 30,
+            spend: 10,
         }
     }
 }
@@ -154,6 +160,7 @@ impl Timeouts {
             CeremonyKind::Keygen | CeremonyKind::Reshare => self.keygen,
             CeremonyKind::Aux => self.aux,
             CeremonyKind::Sign | CeremonyKind::Presign => self.sign,
+            CeremonyKind::Spend => self.spend,
         };
         Duration::from_secs(u64::from(seconds))
     }
@@ -170,6 +177,7 @@ impl Configuration for AgentConfig {
             &mut nats.key,
         ];
         paths.extend(&mut self.passphrase_file);
+        paths.extend(&mut self.policy);
         if let Some(hsm) = &mut self.hsm {
             paths.push(&mut hsm.module);
             paths.extend(&mut hsm.pin_file);
@@ -179,8 +187,16 @@ impl Configuration for AgentConfig {
     }
 
     fn check(&self) -> Result<(), String> {
-        let Timeouts { keygen, aux, sign } = self.timeouts;
-        if [keygen, aux, sign].iter().any(|t| !(1..=3600).contains(t)) {
+        let Timeouts {
+            keygen,
+            aux,
+            sign,
+            spend,
+        } = self.timeouts;
+        if [keygen, aux, sign, spend]
+            .iter()
+            .any(|t| !(1..=3600).contains(t))
+        {
             return Err("timeouts must be between 1 and 3600 seconds".to_owned());
         }
         if !self.nats.url.starts_with("tls://") {

@@ -321,5 +321,8 @@ fn sealed_status(party: PartyId, roster: &ValidRoster, standing: Standing) -> No
         keys: 0,
         running: 0,
         standing,
+        policy_version: 0,
+        policy: None,
+        frozen: Vec::new(),
     }
 }

@@ -1,8 +1,9 @@
 //! The agent's own judgement of a request, before it answers with as much as a nonce (I2, I3).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_chain::{ChainError, SigningItem, analyse_for};
+use quorate_chain::{Analysis, ChainError, analyse_for};
 use quorate_types::node::{NodeRequest, Refusal, Standing};
 use quorate_types::{
     Action, Curve, DerivationPath, Intent, IntentError, KeyId, KeyName, KeyRecord, PartyId, Scheme,
@@ -10,7 +11,9 @@ use quorate_types::{
 };
 
 use crate::keybook::{KeyBook, KeyBookError};
+use crate::policy::PolicyRefusal;
 use crate::primes::{NEEDED, PrimeStock};
+use crate::spending::SpendingError;
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,12 @@ pub enum RefusalReason {
         .0 / 1000
     )]
     ClockBack(u64),
+    /// The policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyRefusal),
+    /// What was spent.
+    #[error(transparent)]
+    Spending(#[from] SpendingError),
     /// Too much at once.
     #[error("busy: {0} runs at once is the limit; retry in a moment")]
     Busy(usize),
@@ -110,17 +119,24 @@ impl RefusalReason {
             Self::NotServing(_) => "confirming",
             Self::BeforeRestore => "before-restore",
             Self::ClockBack(_) => "clock-back",
+            Self::Policy(refusal) => refusal.code(),
+            Self::Spending(error) => error.code(),
             Self::Busy(_) => "busy",
             Self::Unreadable(_) => "unreadable",
         }
     }
 
-    /// The form that goes to the orchestrator.
+    /// The form that goes to the orchestrator, not signed yet.
     #[must_use]
     pub fn to_refusal(&self) -> Refusal {
+        let (rules, missing) = match self {
+            Self::Policy(refusal) => (refusal.rules(), refusal.missing()),
+            _ => (Vec::new(), Vec::new()),
+        };
         Refusal {
-            code: self.code().to_owned(),
-            reason: self.to_string(),
+            rules,
+            missing,
+            ..Refusal::new(self.code(), self.to_string())
         }
     }
 }
@@ -152,21 +168,39 @@ pub enum Plan {
         path: DerivationPath,
         /// The child's public key.
         child: quorate_types::PublicKey,
-        /// What to sign; each made by `chain`'s own analysis here.
-        items: Vec<SigningItem>,
-        /// The participants' committee indices.
+        /// What was understood, and what to sign: each item made by `chain`'s own analysis here.
+        analysis: Analysis,
+        /// The signers' committee indices.
         signers: Vec<u16>,
+        /// Whether this agent signs, or only acknowledges what is spent.
+        witness: bool,
     },
 }
 
 impl Plan {
     /// How many sessions it takes.
     #[must_use]
-    pub fn items(&self) -> usize {
+    pub const fn items(&self) -> usize {
         match self {
-            Self::Sign { items, .. } => items.len(),
+            Self::Sign { analysis, .. } => analysis.items.len(),
             Self::SetUpCommittee | Self::CreateKey { .. } => 1,
         }
+    }
+}
+
+/// Who is to take part.
+#[derive(Debug, Clone, Copy)]
+pub struct Seats<'a> {
+    /// In protocol order.
+    pub participants: &'a [PartyId],
+    /// Who only acknowledges what is spent.
+    pub witnesses: &'a [PartyId],
+}
+
+impl Seats<'_> {
+    /// Participants, then witnesses.
+    pub fn everyone(&self) -> impl Iterator<Item = &PartyId> {
+        self.participants.iter().chain(self.witnesses)
     }
 }
 
@@ -187,7 +221,7 @@ pub struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Checks everything that this agent can check alone.
+    /// Checks everything that this agent can check alone, besides the policy; without `seats` only whether it could take part.
     ///
     /// # Errors
     /// The first reason not to take part.
@@ -195,7 +229,7 @@ impl Judge<'_> {
         &self,
         signed: SignedIntent,
         attempt: u32,
-        participants: &[PartyId],
+        seats: Option<&Seats<'_>>,
     ) -> Result<(VerifiedIntent, Plan), RefusalReason> {
         if attempt >= NodeRequest::MAX_ATTEMPTS {
             return Err(RefusalReason::Attempt { attempt });
@@ -205,15 +239,15 @@ impl Judge<'_> {
             return Err(RefusalReason::BeforeRestore);
         }
         let plan = match &verified.intent().action {
-            Action::SetUpCommittee => self.set_up(participants)?,
-            Action::CreateKey { .. } => self.create_key(&verified, participants)?,
-            Action::Sign { .. } => self.sign(verified.intent(), participants)?,
+            Action::SetUpCommittee => self.set_up(seats)?,
+            Action::CreateKey { .. } => self.create_key(&verified, seats)?,
+            Action::Sign { .. } => self.sign(verified.intent(), seats)?,
         };
         Ok((verified, plan))
     }
 
-    fn set_up(&self, participants: &[PartyId]) -> Result<Plan, RefusalReason> {
-        self.whole_committee(participants)?;
+    fn set_up(&self, seats: Option<&Seats<'_>>) -> Result<Plan, RefusalReason> {
+        self.whole_committee(seats)?;
         if self.keybook.committee().is_some() {
             return Err(RefusalReason::AlreadySetUp);
         }
@@ -227,7 +261,7 @@ impl Judge<'_> {
     fn create_key(
         &self,
         verified: &VerifiedIntent,
-        participants: &[PartyId],
+        seats: Option<&Seats<'_>>,
     ) -> Result<Plan, RefusalReason> {
         let intent = verified.intent();
         let Action::CreateKey {
@@ -239,7 +273,7 @@ impl Judge<'_> {
         else {
             return Err(RefusalReason::Unreadable("not a key creation".to_owned()));
         };
-        self.whole_committee(participants)?;
+        self.whole_committee(seats)?;
         self.keybook.check_free(name)?;
         Ok(Plan::CreateKey {
             id: KeyId::from_bytes(*verified.hash().as_bytes()),
@@ -251,7 +285,7 @@ impl Judge<'_> {
         })
     }
 
-    fn sign(&self, intent: &Intent, participants: &[PartyId]) -> Result<Plan, RefusalReason> {
+    fn sign(&self, intent: &Intent, seats: Option<&Seats<'_>>) -> Result<Plan, RefusalReason> {
         let Action::Sign {
             key,
             path,
@@ -263,7 +297,7 @@ impl Judge<'_> {
             return Err(RefusalReason::Unreadable("not a signing".to_owned()));
         };
         let record = self.keybook.key(*key)?;
-        let signers = self.quorum(&record, participants)?;
+        let signers = self.quorum(&record, seats)?;
         let (child, analysis) = analyse_for(payload, *network, &record, path)?;
         if record.scheme == Scheme::Ecdsa {
             self.keybook.aux()?;
@@ -272,14 +306,15 @@ impl Judge<'_> {
             record,
             path: path.clone(),
             child,
-            items: analysis.items,
+            analysis,
             signers,
+            witness: seats.is_some_and(|s| s.witnesses.contains(self.me)),
         })
     }
 
-    fn whole_committee(&self, participants: &[PartyId]) -> Result<(), RefusalReason> {
+    fn whole_committee(&self, seats: Option<&Seats<'_>>) -> Result<(), RefusalReason> {
         let wanted = self.roster.party_ids();
-        if participants == wanted.as_slice() {
+        if seats.is_none_or(|s| s.participants == wanted.as_slice() && s.witnesses.is_empty()) {
             return Ok(());
         }
         Err(RefusalReason::Participants(format!(
@@ -288,39 +323,35 @@ impl Judge<'_> {
         )))
     }
 
-    /// Exactly t different committee members, this party among them; returns their committee indices.
+    /// Exactly t different committee members sign, others of it may witness, and this party is among them; returns the signers'
+    /// committee indices.
     fn quorum(
         &self,
         record: &KeyRecord,
-        participants: &[PartyId],
+        seats: Option<&Seats<'_>>,
     ) -> Result<Vec<u16>, RefusalReason> {
-        let indices: Option<Vec<u16>> = participants
-            .iter()
-            .map(|p| {
-                let index = record.committee.iter().position(|c| c == p)?;
-                u16::try_from(index).ok()
-            })
-            .collect();
-        let distinct = |indices: &[u16]| {
-            indices
-                .iter()
-                .collect::<std::collections::BTreeSet<_>>()
-                .len()
-                == indices.len()
+        let Some(seats) = seats else {
+            return Ok(Vec::new());
         };
-        match indices {
-            Some(indices)
-                if indices.len() == usize::from(record.threshold.t())
-                    && distinct(&indices)
-                    && participants.contains(self.me) =>
-            {
-                Ok(indices)
-            }
-            _ => Err(RefusalReason::Participants(format!(
-                "key {} is signed for by {} different custodians of its committee, this one among them",
-                record.name,
-                record.threshold.t()
-            ))),
+        let index = |party: &PartyId| {
+            let index = record.committee.iter().position(|c| c == party)?;
+            u16::try_from(index).ok()
+        };
+        let everyone: BTreeSet<&PartyId> = seats.everyone().collect();
+        let members = everyone.iter().all(|party| index(party).is_some());
+        let distinct = everyone.len() == seats.everyone().count();
+        let signers: Vec<u16> = seats.participants.iter().filter_map(index).collect();
+        if members
+            && distinct
+            && signers.len() == usize::from(record.threshold.t())
+            && everyone.contains(self.me)
+        {
+            return Ok(signers);
         }
+        Err(RefusalReason::Participants(format!(
+            "key {} is signed for by {} different custodians of its committee, this one among them or among different witnesses",
+            record.name,
+            record.threshold.t()
+        )))
     }
 }

@@ -20,13 +20,17 @@ pub mod judge;
 pub mod keybook;
 mod log;
 pub mod passphrase;
+pub mod policy;
 pub mod pool;
 pub mod presence;
 pub mod primes;
 pub mod protector;
+mod refusals;
 pub mod runs;
 pub mod serve;
+pub mod spending;
 pub mod standing;
+mod taking_part;
 pub mod unlock;
 
 pub use agent::{Agent, AgentError};

@@ -1,9 +1,13 @@
 //! What this agent's log says: canonical, public, one leaf each.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_policy::SpendConflict;
 use quorate_storage::Start;
 use quorate_types::canonical::{Canonical, tagged_hash};
-use quorate_types::{Hash32, IntentHash, PartyId, SessionId};
+use quorate_types::{Hash32, IntentHash, PartyId, PersonId, SessionId};
+
+use crate::judge::RefusalReason;
+use crate::policy::Ruling;
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -18,6 +22,12 @@ pub enum LogEntry {
         sessions: Vec<SessionId>,
         /// In protocol order.
         participants: Vec<PartyId>,
+        /// Who only acknowledges what is spent.
+        witnesses: Vec<PartyId>,
+        /// The policy that allowed it.
+        policy: Hash32,
+        /// Whose approvals counted.
+        approvers: Vec<PersonId>,
     },
     /// A run ended with a result.
     Finished {
@@ -33,18 +43,62 @@ pub enum LogEntry {
         /// The log's size that peers had last seen.
         seen_log_size: u64,
     },
+    /// A request of an operator was refused.
+    Refused {
+        /// The intent.
+        intent: IntentHash,
+        /// The refusal's stable code.
+        code: String,
+        /// The policy's version; 0 without one.
+        policy_version: u64,
+        /// The rules that spoke against it, with what they said.
+        reasons: Vec<String>,
+    },
+    /// A peer showed another history of spending than before: two records it signed in one place, or one that it no longer shows.
+    SpendConflict {
+        /// Canonical bytes of the record it showed before.
+        before: Vec<u8>,
+        /// Canonical bytes of what it shows now.
+        now: Option<Vec<u8>>,
+    },
 }
 
 impl Canonical for LogEntry {
-    const DOMAIN: &'static str = "quorate/log-entry/v1";
+    const DOMAIN: &'static str = "quorate/log-entry/v2";
 }
 
-pub(crate) fn begun(start: &Start, participants: &[PartyId]) -> Vec<u8> {
+pub(crate) fn begun(
+    start: &Start,
+    participants: &[PartyId],
+    witnesses: &[PartyId],
+    ruling: &Ruling,
+) -> Vec<u8> {
     LogEntry::Begun {
         intent: start.intent,
         attempt: start.attempt,
         sessions: start.sessions.clone(),
         participants: participants.to_vec(),
+        witnesses: witnesses.to_vec(),
+        policy: ruling.allowed.policy(),
+        approvers: ruling.approvers.clone(),
+    }
+    .canonical_bytes()
+}
+
+pub(crate) fn refused(intent: IntentHash, policy_version: u64, reason: &RefusalReason) -> Vec<u8> {
+    LogEntry::Refused {
+        intent,
+        code: reason.code().to_owned(),
+        policy_version,
+        reasons: vec![reason.to_string()],
+    }
+    .canonical_bytes()
+}
+
+pub(crate) fn spend_conflict(conflict: &SpendConflict) -> Vec<u8> {
+    LogEntry::SpendConflict {
+        before: conflict.before.canonical_bytes(),
+        now: conflict.now.as_ref().map(Canonical::canonical_bytes),
     }
     .canonical_bytes()
 }

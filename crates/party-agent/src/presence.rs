@@ -307,6 +307,8 @@ impl Task {
         self.asked = Instant::now();
         let mark = self.agent.ledger().restore_mark()?;
         let threshold = self.agent.roster().threshold();
+        // A policy is published to a quarantined agent, too; that is how it catches up.
+        self.before.policy_version = self.agent.policy().version();
         let verdict = Knowledge {
             own: &self.before,
             mark,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorate_types::node::{NodeReply, RunResult};
-use quorate_types::{IntentHash, PartyId};
+use quorate_types::{Hash32, IntentHash, PartyId, SignedApproval, VerifiedIntent};
 use tokio::sync::watch;
 
 use crate::judge::{Plan, RefusalReason};
@@ -20,18 +20,38 @@ const MAX_RUNS: usize = 4096;
 /// An intent's try.
 pub type RunId = (IntentHash, u32);
 
+/// A request with what people said of it.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The request.
+    pub intent: VerifiedIntent,
+    /// What came with it.
+    pub approvals: Vec<SignedApproval>,
+}
+
 /// A judged intent waiting for everyone's nonces.
 pub struct Prepared {
+    /// The request, and what came with it: both are judged again when it begins.
+    pub evidence: Evidence,
     /// What will be run.
     pub plan: Plan,
+    /// The policy it was allowed by.
+    pub policy: Hash32,
     /// In protocol order.
     pub participants: Vec<PartyId>,
-    /// This party's place among them.
+    /// Who only acknowledges what is spent.
+    pub witnesses: Vec<PartyId>,
+    /// This party's place among participants and witnesses.
     pub seat: usize,
     /// This party's own.
     pub nonce: [u8; 32],
+}
+
+impl Prepared {
     /// The intent's end, Unix milliseconds: it must not have passed when the run begins, either.
-    pub expires_at: u64,
+    const fn expires_at(&self) -> u64 {
+        self.evidence.intent.intent().expires_at
+    }
 }
 
 /// Where a run is; `None` while it runs.
@@ -44,6 +64,8 @@ pub enum Ended {
     Finished(RunResult),
     /// Without.
     Failed(quorate_types::node::Failure),
+    /// When it was judged again, it was refused.
+    Refused(quorate_types::node::Refusal),
 }
 
 impl Ended {
@@ -53,6 +75,7 @@ impl Ended {
         match self {
             Self::Finished(result) => NodeReply::Finished(result.clone()),
             Self::Failed(failure) => NodeReply::Failed(failure.clone()),
+            Self::Refused(refusal) => NodeReply::Refused(refusal.clone()),
         }
     }
 }
@@ -66,7 +89,7 @@ enum Run {
 /// because the other clock stands still while a machine sleeps.
 fn forget_stale(runs: &mut HashMap<RunId, (Instant, Run)>, now: u64) {
     runs.retain(|_, (since, run)| match run {
-        Run::Prepared(prepared) => since.elapsed() < PREPARED_FOR && now < prepared.expires_at,
+        Run::Prepared(prepared) => since.elapsed() < PREPARED_FOR && now < prepared.expires_at(),
         Run::Begun(state) => state.borrow().is_none() || since.elapsed() < ENDED_FOR,
     });
 }
@@ -115,7 +138,8 @@ impl Runs {
             None => return Err(RefusalReason::NotPrepared(id.0)),
             Some((_, Run::Begun(_))) => return Err(RefusalReason::Repeated),
             Some((_, Run::Prepared(prepared))) => {
-                let right_count = nonces.len() == prepared.participants.len();
+                let everyone = prepared.participants.len() + prepared.witnesses.len();
+                let right_count = nonces.len() == everyone;
                 if !right_count || nonces.get(prepared.seat) != Some(&prepared.nonce) {
                     return Err(RefusalReason::Nonces);
                 }

@@ -91,7 +91,7 @@ impl Canonical for SignedApproval {
 
 impl SignedApproval {
     /// The longest, in bytes.
-    pub const MAX_LEN: usize = 32 * 1024;
+    pub const MAX_LEN: usize = 16 * 1024;
     /// How many go with one request.
     pub const MAX_COUNT: usize = 64;
 }

@@ -78,8 +78,8 @@ impl Intent {
     pub const MAX_PURPOSE: usize = 512;
     /// The longest canonical form of a signed intent, in bytes.
     pub const MAX_LEN: usize = Payload::MAX_LEN + 4096;
-    /// The longest an intent may live, in milliseconds: one day.
-    pub const MAX_LIFETIME_MS: u64 = 24 * 60 * 60 * 1000;
+    /// The longest an intent may live, in milliseconds: a week, for approvals and time locks take time.
+    pub const MAX_LIFETIME_MS: u64 = 7 * 24 * 60 * 60 * 1000;
     /// How far an intent may seem to come from the future, in milliseconds.
     pub const MAX_SKEW_MS: u64 = 60 * 1000;
 

@@ -7,8 +7,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::Canonical;
+use crate::roster::ValidRoster;
 use crate::{
-    Attestation, Hash32, IntentHash, KeyId, KeyRecord, PartyId, SessionId, Signature, SignedIntent,
+    Attestation, Hash32, IntentHash, KeyId, KeyRecord, PartyId, SessionId, Signature,
+    SignedApproval, SignedBundle, SignedFreeze, SignedIntent,
 };
 
 /// A request to one agent.
@@ -21,10 +23,32 @@ pub enum NodeRequest {
         /// Where the previous page ended.
         after: Option<KeyId>,
     },
+    /// Judge an intent without preparing anything. Time locks begin to count when a custodian first sees a request.
+    Propose {
+        /// The intent.
+        intent: SignedIntent,
+        /// What people have said about it.
+        approvals: Vec<SignedApproval>,
+    },
+    /// Remember what a person says of a request: a rejection or withdrawal holds although others do not pass it on.
+    Say(SignedApproval),
+    /// Bring the next version of the policy into force.
+    Publish(Box<SignedBundle>),
+    /// A version of the policy; 0 asks for the one in force.
+    Policy {
+        /// Which.
+        version: u64,
+    },
+    /// Stop everything.
+    Freeze(SignedFreeze),
     /// Judge an intent; if it is good, answer with a fresh nonce.
     Prepare {
         /// The intent.
         intent: SignedIntent,
+        /// What people have said about it.
+        approvals: Vec<SignedApproval>,
+        /// Who only acknowledges what is spent, after those who take part; see [`NodeReply::Judged`].
+        witnesses: Vec<PartyId>,
         /// From 0, below [`NodeRequest::MAX_ATTEMPTS`].
         attempt: u32,
         /// Who is to take part, in protocol order.
@@ -67,7 +91,7 @@ impl NodeRequest {
     /// The longest an agent waits before it answers, in milliseconds.
     pub const MAX_WAIT_MS: u32 = 10_000;
     /// The longest request or reply, in bytes.
-    pub const MAX_LEN: usize = crate::Intent::MAX_LEN + 64 * 1024;
+    pub const MAX_LEN: usize = crate::Intent::MAX_LEN + 256 * 1024;
 }
 
 impl Canonical for NodeRequest {
@@ -155,6 +179,12 @@ pub struct NodeStatus {
     pub running: u32,
     /// Whether it takes part in anything.
     pub standing: Standing,
+    /// The version of its policy; 0 without one.
+    pub policy_version: u64,
+    /// The policy's hash.
+    pub policy: Option<Hash32>,
+    /// Freeze orders in force.
+    pub frozen: Vec<Hash32>,
 }
 
 /// Whether an agent takes part in anything, and if not why.
@@ -227,6 +257,88 @@ pub struct Refusal {
     pub code: String,
     /// For people.
     pub reason: String,
+    /// The policy's rules that speak against it.
+    pub rules: Vec<String>,
+    /// What would lift them, as the rules say it: `approve:<group>:<n>`, `role:<role>`, `wait:<time>`.
+    pub missing: Vec<String>,
+    /// Who refuses what, signed; agents that cannot sign, for they are sealed, answer without.
+    pub signed: Option<RefusalSignature>,
+}
+
+/// Binds a refusal to its agent and request.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusalSignature {
+    /// Who refuses.
+    pub party: PartyId,
+    /// What, where the request names an intent.
+    pub intent: Option<IntentHash>,
+    /// Unix milliseconds.
+    pub at: u64,
+    /// Version of the policy it was judged by; 0 without one.
+    pub policy_version: u64,
+    /// Ed25519 by the agent's identity key.
+    #[serde(with = "hex::serde")]
+    pub signature: [u8; 64],
+}
+
+/// What a refusal's signature covers.
+#[derive(BorshSerialize, BorshDeserialize)]
+struct RefusalStatement {
+    code: String,
+    reason: String,
+    rules: Vec<String>,
+    missing: Vec<String>,
+    party: PartyId,
+    intent: Option<IntentHash>,
+    at: u64,
+    policy_version: u64,
+}
+
+impl Canonical for RefusalStatement {
+    const DOMAIN: &'static str = "quorate/refusal/v1";
+}
+
+impl Refusal {
+    /// A refusal without rules, not signed yet.
+    #[must_use]
+    pub fn new(code: &str, reason: String) -> Self {
+        Self {
+            code: code.to_owned(),
+            reason,
+            rules: Vec::new(),
+            missing: Vec::new(),
+            signed: None,
+        }
+    }
+
+    /// The bytes that the signature over this refusal covers.
+    #[must_use]
+    pub fn signing_bytes(&self, signed: &RefusalSignature) -> Vec<u8> {
+        RefusalStatement {
+            code: self.code.clone(),
+            reason: self.reason.clone(),
+            rules: self.rules.clone(),
+            missing: self.missing.clone(),
+            party: signed.party.clone(),
+            intent: signed.intent,
+            at: signed.at,
+            policy_version: signed.policy_version,
+        }
+        .signing_bytes()
+    }
+
+    /// Who signed it, if the signature is good.
+    #[must_use]
+    pub fn signer(&self, roster: &ValidRoster) -> Option<&PartyId> {
+        let signed = self.signed.as_ref()?;
+        let good = roster.party_signed(
+            &signed.party,
+            &self.signing_bytes(signed),
+            &signed.signature,
+        );
+        good.then_some(&signed.party)
+    }
 }
 
 /// Why a ceremony ended without a result.
@@ -259,6 +371,8 @@ pub struct Failure {
 pub enum RunResult {
     /// One signature per item.
     Signatures(Vec<Signature>),
+    /// A witness's: the spend is acknowledged.
+    Acknowledged,
     /// A record and this party's attestation of it.
     Attested {
         /// The record.
@@ -275,6 +389,15 @@ pub enum NodeReply {
     Status(NodeStatus),
     /// To `Keys`, in id order.
     Keys(Vec<KeyListing>),
+    /// To `Propose`: the policy allows it.
+    Judged {
+        /// How many agents must take part or acknowledge it; the key's threshold where no limit counts it.
+        acknowledgements: u16,
+    },
+    /// To `Say` and `Freeze`: it is remembered.
+    Noted,
+    /// To `Policy` and `Publish`.
+    Bundle(Option<Box<SignedBundle>>),
     /// To `Prepare`.
     Prepared {
         /// This party's fresh nonce.

@@ -36,19 +36,22 @@ pub enum CeremonyKind {
     Sign,
     /// Refresh, reshare, repair.
     Reshare,
+    /// Showing each other what was spent, before a request that a limit counts is signed.
+    Spend,
 }
 
 impl CeremonyKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Keygen,
         Self::Aux,
         Self::Presign,
         Self::Sign,
         Self::Reshare,
+        Self::Spend,
     ];
 
-    /// The subject token: `keygen`, `aux`, `presign`, `sign`, `reshare`.
+    /// The subject token: `keygen`, `aux`, `presign`, `sign`, `reshare`, `spend`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -57,6 +60,7 @@ impl CeremonyKind {
             Self::Presign => "presign",
             Self::Sign => "sign",
             Self::Reshare => "reshare",
+            Self::Spend => "spend",
         }
     }
 }
@@ -85,7 +89,7 @@ pub struct SessionDescriptor {
     pub kind: CeremonyKind,
     /// The intent that asked for it.
     pub intent: IntentHash,
-    /// Roster (later: policy bundle) that the participants hold.
+    /// Hash of the policy bundle that the participants decided by; of the roster before there is one.
     pub policy: Hash32,
     /// The key, where there is one.
     pub key: Option<KeyId>,

@@ -151,11 +151,12 @@ async fn blocking<T: Send + 'static>(
 
 /// The files that a configuration names and a backup carries, with their names in it, which are those that `quorate init` gives them. Passphrase
 /// and PIN files are not among them.
-fn carried_files(config: &mut AgentConfig) -> [(&mut PathBuf, &'static str); 4] {
+fn carried_files(config: &mut AgentConfig) -> Vec<(&mut PathBuf, &'static str)> {
     // Every field is named, so that a new one with a file must be thought of here.
     let AgentConfig {
         party: _,
         roster,
+        policy,
         data: _,
         passphrase_file: _,
         hsm: _,
@@ -165,12 +166,14 @@ fn carried_files(config: &mut AgentConfig) -> [(&mut PathBuf, &'static str); 4] 
         backup: _,
         timeouts: _,
     } = config;
-    [
+    let mut carried = vec![
         (roster, ROSTER),
         (&mut nats.ca, "tls/ca.crt"),
         (&mut nats.certificate, "tls/cert.pem"),
         (&mut nats.key, "tls/key.pem"),
-    ]
+    ];
+    carried.extend(policy.as_mut().map(|policy| (policy, "policy.json")));
+    carried
 }
 
 #[cfg(test)]

@@ -239,6 +239,15 @@ impl Ledger {
         self.writer.commit(operations::purge_one_time)
     }
 
+    /// Stores spends that belong to no run of this agent's own.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn add_spends(&self, spends: Vec<Spend>) -> Result<(), LedgerError> {
+        self.writer
+            .commit(move |transaction| operations::record_spends(transaction, &spends))
+    }
+
     /// Spends at or after a time (Unix milliseconds), oldest first.
     ///
     /// # Errors
@@ -309,6 +318,15 @@ impl Ledger {
         let (name, record) = (name.to_owned(), record.to_vec());
         self.writer
             .commit(move |transaction| operations::put_record(transaction, &name, &record))
+    }
+
+    /// Forgets records, in one transaction; those that are not there are passed over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn delete_records(&self, names: Vec<String>) -> Result<(), LedgerError> {
+        self.writer
+            .commit(move |transaction| operations::delete_records(transaction, &names))
     }
 
     /// The record of exactly this name.

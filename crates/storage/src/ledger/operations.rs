@@ -162,7 +162,10 @@ fn take(
     Ok(taken)
 }
 
-fn record_spends(transaction: &WriteTransaction, spends: &[Spend]) -> Result<(), LedgerError> {
+pub(super) fn record_spends(
+    transaction: &WriteTransaction,
+    spends: &[Spend],
+) -> Result<(), LedgerError> {
     let mut table = transaction.open_table(SPENDS).map_err(failed(WRITTEN))?;
     for spend in spends {
         let mut key = spend.at.to_be_bytes().to_vec();
@@ -366,6 +369,17 @@ pub(super) fn put_record(
 ) -> Result<(), LedgerError> {
     let mut records = transaction.open_table(RECORDS).map_err(failed(WRITTEN))?;
     records.insert(name, record).map_err(failed(WRITTEN))?;
+    Ok(())
+}
+
+pub(super) fn delete_records(
+    transaction: &WriteTransaction,
+    names: &[String],
+) -> Result<(), LedgerError> {
+    let mut records = transaction.open_table(RECORDS).map_err(failed(WRITTEN))?;
+    for name in names {
+        records.remove(name.as_str()).map_err(failed(WRITTEN))?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,216 @@
+//! This custodian's own copy of the policy, and everything besides a request that it is judged by: the bundles in their chain, freezes,
+//! rejections, when a request was first seen, and what was spent. All of it durable in the ledger.
+
+mod bundles;
+mod orders;
+mod ruling;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use quorate_policy::{SignedSpendRecord, SpendBook};
+use quorate_storage::{Ledger, LedgerError, Spend};
+use quorate_types::canonical::{Canonical as _, tagged_hash};
+use quorate_types::{Bundle, Hash32, PartyId, SignedBundle, ValidRoster};
+
+use bundles::InForce;
+use orders::Orders;
+pub use ruling::{PolicyRefusal, Question, Ruling};
+
+/// Why an agent's policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A bundle.
+    #[error(transparent)]
+    Bundle(#[from] quorate_types::BundleError),
+    /// Its rules.
+    #[error(transparent)]
+    Engine(#[from] quorate_policy::EngineError),
+    /// A freeze order, rejection or withdrawal that is not by whom it says.
+    #[error(transparent)]
+    Approval(#[from] quorate_policy::ApprovalError),
+    /// Something stored that cannot be read.
+    #[error("the ledger's {0} is damaged")]
+    Damaged(&'static str),
+    /// More than an agent keeps.
+    #[error("this custodian keeps no more than {max} {what}")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        max: usize,
+    },
+}
+
+/// See the module.
+pub struct PolicyDesk {
+    roster: Arc<ValidRoster>,
+    ledger: Arc<Ledger>,
+    /// None before there is a policy: nothing is then signed.
+    in_force: RwLock<Option<Arc<InForce>>>,
+    orders: Mutex<Orders>,
+    spending: Mutex<SpendBook>,
+    /// Bundles come into force one at a time.
+    publishing: Mutex<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl PolicyDesk {
+    /// Reads everything back; the first bundle is taken from `genesis` where the ledger has none.
+    ///
+    /// # Errors
+    /// See [`PolicyError`]: a bundle that is not rightly signed keeps the agent from starting.
+    pub fn open(
+        party: PartyId,
+        roster: Arc<ValidRoster>,
+        ledger: Arc<Ledger>,
+        genesis: Option<SignedBundle>,
+        now: u64,
+    ) -> Result<Self, PolicyError> {
+        let restores = ledger.restore_mark()?.map_or(0, |mark| mark.counter);
+        let mut chain = bundles::load(&ledger, &roster)?;
+        if let (None, Some(genesis)) = (&chain, genesis) {
+            let first = bundles::next(&roster, None, genesis, now)?;
+            bundles::store(&ledger, &first)?;
+            chain = Some(first);
+        }
+        let orders = Orders::load(&ledger)?;
+        let nothing = nothing_in_force(&roster);
+        let counted = chain
+            .as_ref()
+            .map_or(&nothing, |c| c.engine.bundle().bundle());
+        let spending = load_spending(party, restores, &ledger, counted)?;
+        Ok(Self {
+            roster,
+            ledger,
+            in_force: RwLock::new(chain.map(Arc::new)),
+            orders: Mutex::new(orders),
+            spending: Mutex::new(spending),
+            publishing: Mutex::new(()),
+        })
+    }
+
+    pub(crate) fn in_force(&self) -> Option<Arc<InForce>> {
+        self.in_force
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The version in force; 0 without one.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.in_force()
+            .map_or(0, |p| p.engine.bundle().bundle().version)
+    }
+
+    /// The hash of the bundle in force.
+    #[must_use]
+    pub fn hash(&self) -> Option<Hash32> {
+        self.in_force().map(|p| p.engine.bundle().hash())
+    }
+
+    /// Brings the next version into force; the one in force again is no error (I7). No restart is needed: whatever was prepared
+    /// under the version before is judged anew when it begins.
+    ///
+    /// # Errors
+    /// See [`PolicyError`].
+    pub fn publish(&self, signed: SignedBundle, now: u64) -> Result<u64, PolicyError> {
+        let _one_at_a_time = lock(&self.publishing);
+        let before = self.in_force();
+        if let Some(before) = before
+            .as_ref()
+            .filter(|b| b.engine.bundle().signed().bundle == signed.bundle)
+        {
+            return Ok(before.engine.bundle().bundle().version);
+        }
+        let next = bundles::next(&self.roster, before.as_deref(), signed, now)?;
+        bundles::store(&self.ledger, &next)?;
+        let version = next.engine.bundle().bundle().version;
+        {
+            let mut spending = lock(&self.spending);
+            spending.recount(next.engine.bundle().bundle());
+            // Inside, so that nobody judges by the new rules and the old sums.
+            *self
+                .in_force
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(next));
+        }
+        tracing::info!(version, "policy in force");
+        Ok(version)
+    }
+
+    /// A version as it was published; 0 asks for the one in force.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub fn bundle(&self, version: u64) -> Result<Option<SignedBundle>, PolicyError> {
+        match version {
+            0 => Ok(self.in_force().map(|p| p.engine.bundle().signed().clone())),
+            _ => bundles::stored(&self.ledger, version),
+        }
+    }
+
+    pub(crate) fn spending(&self) -> MutexGuard<'_, SpendBook> {
+        lock(&self.spending)
+    }
+}
+
+/// A bundle that allows and counts nothing.
+fn nothing_in_force(roster: &ValidRoster) -> Bundle {
+    Bundle {
+        roster: roster.hash(),
+        version: 0,
+        previous: Hash32::from_bytes([0; 32]),
+        issued_at: 0,
+        admins: roster.roster().admins.clone(),
+        people: Vec::new(),
+        relying_party: None,
+        key_groups: Vec::new(),
+        assets: Vec::new(),
+        book: Vec::new(),
+        book_delay_ms: 0,
+        counters: Vec::new(),
+        limit_ack: None,
+        separations: Vec::new(),
+        rules: Vec::new(),
+        lifts: Vec::new(),
+        source: String::new(),
+    }
+}
+
+/// As the ledger keeps a record.
+pub(crate) fn to_ledger(signed: &SignedSpendRecord) -> Spend {
+    let record = signed.canonical_bytes();
+    Spend {
+        at: signed.record.at,
+        id: tagged_hash("quorate/spend-place/v1", &[&record]),
+        record,
+    }
+}
+
+fn load_spending(
+    party: PartyId,
+    restores: u64,
+    ledger: &Ledger,
+    bundle: &Bundle,
+) -> Result<SpendBook, PolicyError> {
+    let mut book = SpendBook::new(party, restores, bundle);
+    let mut records = Vec::new();
+    for spend in ledger.spends_since(0)? {
+        let signed = SignedSpendRecord::from_canonical_bytes(&spend.record, usize::MAX);
+        records.push(signed.map_err(|_| PolicyError::Damaged("spend record"))?);
+    }
+    // A void comes after what it voids.
+    records
+        .sort_by(|a, b| (&a.record.party, a.record.place).cmp(&(&b.record.party, b.record.place)));
+    for signed in records {
+        book.add(signed);
+    }
+    Ok(book)
+}

@@ -1,0 +1,238 @@
+//! One request, judged.
+
+use quorate_chain::Analysis;
+use quorate_policy::{
+    Act, Allowed, Decision, Evidence, KeyFacts, Missing, Reason, Request, Shown, Spend, Tally,
+    sighashes,
+};
+use quorate_types::{Action, Intent, KeyRecord, PersonId, SignedApproval, VerifiedIntent};
+
+use super::{PolicyDesk, PolicyError};
+
+/// Why the policy does not let this agent take part.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyRefusal {
+    /// There is none.
+    #[error(
+        "this custodian has no policy yet, and signs nothing without one; publish one (quorate policy publish)"
+    )]
+    None,
+    /// Approvals or time are missing.
+    #[error("waits for {}", missing_text(.0))]
+    Pending(Vec<Missing>),
+    /// A rule forbids it.
+    #[error("{}", reasons_text(.0))]
+    Denied(Vec<Reason>),
+    /// The version changed between preparing and beginning.
+    #[error("another policy version came into force meanwhile; send it again")]
+    Changed,
+    /// Too few agents take part or acknowledge.
+    #[error(
+        "a spending limit counts this request: {needed} custodians must take part or acknowledge it, not {found}"
+    )]
+    Acknowledgements {
+        /// How many.
+        needed: u16,
+        /// How many were named.
+        found: usize,
+    },
+    /// What cannot be judged is not done (I9).
+    #[error(transparent)]
+    Desk(#[from] PolicyError),
+}
+
+fn missing_text(missing: &[Missing]) -> String {
+    let texts: Vec<String> = missing
+        .iter()
+        .map(|m| format!("{} [{}]", m.text, m.rule))
+        .collect();
+    texts.join("; ")
+}
+
+fn reasons_text(reasons: &[Reason]) -> String {
+    let texts: Vec<String> = reasons
+        .iter()
+        .map(|r| format!("{} [{}]", r.text, r.rule))
+        .collect();
+    format!("the policy forbids it: {}", texts.join("; "))
+}
+
+impl PolicyRefusal {
+    /// A stable name.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::None => "policy-none",
+            Self::Pending(_) => "policy-pending",
+            Self::Denied(_) => "policy-denied",
+            Self::Changed => "policy-changed",
+            Self::Acknowledgements { .. } => "limit-acknowledgements",
+            Self::Desk(PolicyError::Bundle(_)) => "bundle-refused",
+            Self::Desk(PolicyError::Engine(_)) => "bundle-rules",
+            Self::Desk(PolicyError::Approval(_)) => "approval-refused",
+            Self::Desk(_) => "storage",
+        }
+    }
+
+    /// The rules that speak against it.
+    #[must_use]
+    pub fn rules(&self) -> Vec<String> {
+        match self {
+            Self::Pending(missing) => missing.iter().map(|m| m.rule.clone()).collect(),
+            Self::Denied(reasons) => reasons.iter().map(|r| r.rule.clone()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What would lift them.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        match self {
+            Self::Pending(missing) => missing.iter().map(|m| m.what.clone()).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The request.
+    pub intent: &'a VerifiedIntent,
+    /// For a signing: the key, and what the payload was understood as.
+    pub signing: Option<(&'a KeyRecord, &'a Analysis)>,
+    /// What came with it.
+    pub approvals: &'a [SignedApproval],
+    /// This agent's clock, Unix milliseconds.
+    pub now: u64,
+}
+
+/// That it is allowed.
+#[derive(Debug, Clone)]
+pub struct Ruling {
+    /// The proof.
+    pub allowed: Allowed,
+    /// Who approved.
+    pub approvers: Vec<PersonId>,
+    /// What it spends, where that is counted.
+    pub spend: Option<Spend>,
+    /// How many agents must take part or acknowledge, where that is more than those that sign.
+    pub acknowledgements: Option<u16>,
+}
+
+impl PolicyDesk {
+    /// Judges a request by the version in force, now.
+    ///
+    /// # Errors
+    /// Why this agent does not take part.
+    pub fn rule(&self, question: &Question<'_>) -> Result<Ruling, PolicyRefusal> {
+        let policy = self.in_force().ok_or(PolicyRefusal::None)?;
+        let hash = question.intent.hash();
+        let mut approvals = question.approvals.to_vec();
+        approvals.extend(self.said(hash));
+        let intent = question.intent.intent();
+        let shown = match question.signing {
+            Some((record, analysis)) => Shown::signing(intent, record, analysis),
+            None => Shown::other(intent),
+        };
+        let frozen: Vec<String> = self.frozen().into_values().collect();
+        let book = policy.book(question.now);
+        let evidence = Evidence {
+            approvals: &approvals,
+            display: shown.hash(),
+            frozen: &frozen,
+            book: &book,
+        };
+        let hashes = question
+            .signing
+            .map(|(_, analysis)| sighashes(&analysis.items))
+            .unwrap_or_default();
+        let key = self.operator_key(intent)?;
+        let request = Request {
+            intent: hash,
+            operator: &intent.operator,
+            operator_key: &key,
+            act: act(question, &hashes)?,
+            // An operator's own word would let a time lock begin in the past.
+            proposed_at: self.seen(hash).unwrap_or(question.now),
+            now: question.now,
+        };
+        let (decision, tally) =
+            policy
+                .engine
+                .decide(&request, &evidence, self.spending().history());
+        for ignored in &tally.ignored {
+            tracing::debug!(intent = %hash, %ignored, "an approval does not count");
+        }
+        match decision {
+            Decision::Allow(allowed) => Ok(ruling(
+                allowed,
+                tally,
+                &request,
+                policy.engine.bundle().bundle().limit_ack,
+            )),
+            Decision::Pending(missing) => {
+                self.see(hash, question.now)?;
+                Err(PolicyRefusal::Pending(missing))
+            }
+            Decision::Deny(reasons) => Err(PolicyRefusal::Denied(reasons)),
+        }
+    }
+
+    fn operator_key(&self, intent: &Intent) -> Result<[u8; 32], PolicyRefusal> {
+        let operator = self.roster.operator(&intent.operator);
+        operator
+            .map(|o| o.key)
+            .ok_or(PolicyRefusal::Desk(PolicyError::Damaged("operator")))
+    }
+}
+
+fn ruling(allowed: Allowed, tally: Tally, request: &Request<'_>, limit_ack: Option<u16>) -> Ruling {
+    let counted = allowed.counted();
+    Ruling {
+        allowed,
+        approvers: tally.approvers.into_iter().collect(),
+        spend: request.spend().filter(|_| counted),
+        acknowledgements: limit_ack.filter(|_| counted),
+    }
+}
+
+fn act<'a>(
+    question: &Question<'a>,
+    hashes: &'a [quorate_types::Hash32],
+) -> Result<Act<'a>, PolicyRefusal> {
+    match (&question.intent.intent().action, question.signing) {
+        (Action::SetUpCommittee, _) => Ok(Act::SetUpCommittee),
+        (
+            Action::CreateKey {
+                name,
+                curve,
+                scheme,
+                ..
+            },
+            _,
+        ) => Ok(Act::CreateKey(KeyFacts {
+            name,
+            scheme: *scheme,
+            curve: *curve,
+        })),
+        (
+            Action::Sign {
+                network, payload, ..
+            },
+            Some((record, analysis)),
+        ) => Ok(Act::Sign {
+            id: record.id,
+            key: KeyFacts {
+                name: &record.name,
+                scheme: record.scheme,
+                curve: record.public_key.curve(),
+            },
+            network: *network,
+            payload,
+            effects: &analysis.effects,
+            sighashes: hashes,
+        }),
+        (Action::Sign { .. }, None) => Err(PolicyRefusal::Desk(PolicyError::Damaged("request"))),
+    }
+}

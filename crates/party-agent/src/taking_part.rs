@@ -1,0 +1,376 @@
+//! From a request to a run: judged, prepared, judged again, recorded, begun.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_service::now_ms;
+use quorate_storage::{Batch, Begun, Start};
+use quorate_types::node::{NodeReply, RunResult};
+use quorate_types::{
+    CeremonyKind, IntentHash, PartyId, SessionDescriptor, SignedApproval, SignedIntent,
+};
+use rand_core::{OsRng, RngCore as _};
+
+use crate::Agent;
+use crate::agent::{blocking, finished};
+use crate::judge::{Judge, Plan, RefusalReason, Seats};
+use crate::log;
+use crate::policy::{PolicyRefusal, Question, Ruling, to_ledger};
+use crate::runs::{Ended, Evidence, Prepared};
+
+/// How long a request that a limit counts waits for another to be done with.
+const SPENDING_WAIT: Duration = Duration::from_secs(15);
+
+/// Who is to take part, as asked.
+pub(crate) struct Places {
+    pub participants: Vec<PartyId>,
+    pub witnesses: Vec<PartyId>,
+}
+
+impl Places {
+    fn seats(&self) -> Seats<'_> {
+        Seats {
+            participants: &self.participants,
+            witnesses: &self.witnesses,
+        }
+    }
+}
+
+/// A judged request.
+struct Judged {
+    evidence: Evidence,
+    plan: Plan,
+    ruling: Ruling,
+}
+
+impl Agent {
+    /// Judges a request; `Err` in the result is what it yielded when it was run here before.
+    async fn judged(
+        self: &Arc<Self>,
+        signed: SignedIntent,
+        approvals: Vec<SignedApproval>,
+        attempt: u32,
+        places: Option<Arc<Places>>,
+    ) -> Result<Result<Judged, Vec<u8>>, RefusalReason> {
+        let not_before = self.check_standing().await?;
+        if approvals.len() > SignedApproval::MAX_COUNT {
+            let max = SignedApproval::MAX_COUNT;
+            return Err(RefusalReason::Unreadable(format!(
+                "more than {max} approvals"
+            )));
+        }
+        let this = Arc::clone(self);
+        // Judging opens sealed auxiliary information and computes hashes: not for an async thread.
+        blocking(move || {
+            let judge = Judge {
+                me: &this.party,
+                roster: &this.roster,
+                keybook: &this.keybook,
+                primes: &this.primes,
+                now: now_ms(),
+                not_before,
+            };
+            let seats = places.as_ref().map(|places| places.seats());
+            let (intent, plan) = judge.judge(signed, attempt, seats.as_ref())?;
+            if let Some(result) = this.ledger.result(intent.hash())? {
+                return Ok(Err(result));
+            }
+            let evidence = Evidence { intent, approvals };
+            let ruling = this.ruling(&evidence, &plan)?;
+            if let Some(seats) = seats {
+                this.check_acknowledgements(&ruling, &plan, &seats)?;
+            }
+            Ok(Ok(Judged {
+                evidence,
+                plan,
+                ruling,
+            }))
+        })
+        .await
+    }
+
+    /// What the policy says of it now.
+    pub(crate) fn ruling(&self, evidence: &Evidence, plan: &Plan) -> Result<Ruling, PolicyRefusal> {
+        let signing = match plan {
+            Plan::Sign {
+                record, analysis, ..
+            } => Some((&**record, analysis)),
+            Plan::SetUpCommittee | Plan::CreateKey { .. } => None,
+        };
+        self.policy.rule(&Question {
+            intent: &evidence.intent,
+            signing,
+            approvals: &evidence.approvals,
+            now: now_ms(),
+        })
+    }
+
+    /// How many agents must take part in it or acknowledge it.
+    fn acknowledgements(&self, ruling: &Ruling, plan: &Plan) -> u16 {
+        let Plan::Sign { record, .. } = plan else {
+            return self.roster.threshold().n();
+        };
+        let (t, n) = (record.threshold.t(), record.threshold.n());
+        if ruling.spend.is_some() && self.must_hear_everyone() {
+            return n;
+        }
+        ruling.acknowledgements.map_or(t, |q| q.clamp(t, n))
+    }
+
+    fn check_acknowledgements(
+        &self,
+        ruling: &Ruling,
+        plan: &Plan,
+        seats: &Seats<'_>,
+    ) -> Result<(), RefusalReason> {
+        let (needed, found) = (
+            ruling.acknowledgements.unwrap_or(0),
+            seats.everyone().count(),
+        );
+        if matches!(plan, Plan::Sign { .. }) && found < usize::from(needed) {
+            return Err(PolicyRefusal::Acknowledgements { needed, found }.into());
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn propose(
+        self: &Arc<Self>,
+        signed: SignedIntent,
+        approvals: Vec<SignedApproval>,
+    ) -> Result<NodeReply, RefusalReason> {
+        match self.judged(signed, approvals, 0, None).await? {
+            Ok(judged) => Ok(NodeReply::Judged {
+                acknowledgements: self.acknowledgements(&judged.ruling, &judged.plan),
+            }),
+            Err(result) => finished(&result),
+        }
+    }
+
+    pub(crate) async fn prepare(
+        self: &Arc<Self>,
+        signed: SignedIntent,
+        approvals: Vec<SignedApproval>,
+        attempt: u32,
+        places: Places,
+    ) -> Result<NodeReply, RefusalReason> {
+        let places = Arc::new(places);
+        let judged = self
+            .judged(signed, approvals, attempt, Some(Arc::clone(&places)))
+            .await?;
+        let judged = match judged {
+            Ok(good) => good,
+            Err(result) => return finished(&result),
+        };
+        if let Plan::Sign { record, .. } = &judged.plan {
+            // A share that does not open is said now, not in the middle of a ceremony.
+            self.keybook.share(record).await?;
+        }
+        let items = u32::try_from(judged.plan.items()).unwrap_or(u32::MAX);
+        let seat = places.seats().everyone().position(|p| *p == self.party);
+        let seat = seat.ok_or_else(|| {
+            RefusalReason::Participants(format!("{} is not among the participants", self.party))
+        })?;
+        let mut nonce = [0u8; 32];
+        OsRng.fill_bytes(&mut nonce);
+        let intent = judged.evidence.intent.hash();
+        let prepared = Prepared {
+            evidence: judged.evidence,
+            plan: judged.plan,
+            policy: judged.ruling.allowed.policy(),
+            participants: places.participants.clone(),
+            witnesses: places.witnesses.clone(),
+            seat,
+            nonce,
+        };
+        self.runs.prepare((intent, attempt), prepared, now_ms())?;
+        Ok(NodeReply::Prepared { nonce, items })
+    }
+
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        intent: IntentHash,
+        attempt: u32,
+        nonces: &[[u8; 32]],
+        wait_ms: u32,
+    ) -> Result<NodeReply, RefusalReason> {
+        self.check_standing().await?;
+        let (prepared, state) = self.runs.begin((intent, attempt), nonces, now_ms())?;
+        let this = Arc::clone(self);
+        let nonces = nonces.to_vec();
+        tokio::spawn(async move {
+            let ended = match this.take_part(intent, attempt, prepared, nonces).await {
+                Ok(ended) => ended,
+                Err(reason) => Ended::Refused(this.refuse(Some(intent), &reason).await),
+            };
+            state.send_replace(Some(ended));
+        });
+        self.wait(intent, attempt, wait_ms).await
+    }
+
+    async fn take_part(
+        self: &Arc<Self>,
+        intent: IntentHash,
+        attempt: u32,
+        prepared: Prepared,
+        nonces: Vec<[u8; 32]>,
+    ) -> Result<Ended, RefusalReason> {
+        let run = Run {
+            intent,
+            attempt,
+            prepared: Arc::new(prepared),
+            nonces,
+        };
+        let counted = self.judge_again(&run).await?.spend.is_some();
+        if counted || !run.prepared.witnesses.is_empty() {
+            // From recording to judging with what peers know, one at a time: or three requests could each see only one of the others.
+            let one_at_a_time = tokio::time::timeout(SPENDING_WAIT, self.spending.lock()).await;
+            let _one_at_a_time = one_at_a_time.map_err(|_| RefusalReason::Busy(1))?;
+            let ruling = self.judge_again(&run).await?;
+            let own = match self.record_start(&run, &ruling).await? {
+                Recorded::Fresh(own) => own,
+                Recorded::Finished(ended) => return Ok(ended),
+            };
+            self.worked.notify_one();
+            self.agree_on_spending(&run, own).await?;
+        } else {
+            let ruling = self.judge_again(&run).await?;
+            if let Recorded::Finished(ended) = self.record_start(&run, &ruling).await? {
+                return Ok(ended);
+            }
+            self.worked.notify_one();
+        }
+        let descriptors = self.descriptors(&run);
+        match Arc::try_unwrap(run.prepared) {
+            Ok(prepared) => Ok(self.run(intent, prepared.plan, descriptors).await),
+            Err(_) => Err(RefusalReason::NotPrepared(intent)),
+        }
+    }
+
+    /// What was allowed when it was prepared must be allowed now, under the same version.
+    pub(crate) async fn judge_again(self: &Arc<Self>, run: &Run) -> Result<Ruling, RefusalReason> {
+        let this = Arc::clone(self);
+        let prepared = Arc::clone(&run.prepared);
+        blocking(move || {
+            let ruling = this.ruling(&prepared.evidence, &prepared.plan)?;
+            if ruling.allowed.policy() != prepared.policy {
+                return Err(PolicyRefusal::Changed.into());
+            }
+            Ok(ruling)
+        })
+        .await
+    }
+
+    /// INVARIANT (I5): the start is durable before the first message leaves.
+    /// INVARIANT (I6): and so is what the log says about it, and what it spends (I11).
+    async fn record_start(
+        self: &Arc<Self>,
+        run: &Run,
+        ruling: &Ruling,
+    ) -> Result<Recorded, RefusalReason> {
+        let mut sessions: Vec<_> = self
+            .descriptors(run)
+            .iter()
+            .map(SessionDescriptor::session_id)
+            .collect();
+        if ruling.spend.is_some() || !run.prepared.witnesses.is_empty() {
+            sessions.push(self.spend_descriptor(run).session_id());
+        }
+        let start = Start {
+            intent: run.intent,
+            attempt: run.attempt,
+            sessions,
+        };
+        let own = ruling
+            .spend
+            .clone()
+            .map(|spend| self.own_record(spend))
+            .transpose()?;
+        let leaf = log::begun(
+            &start,
+            &run.prepared.participants,
+            &run.prepared.witnesses,
+            ruling,
+        );
+        let batch = Batch {
+            leaves: vec![leaf],
+            spends: own.iter().map(to_ledger).collect(),
+            ..Batch::new(start, now_ms())
+        };
+        let ledger = Arc::clone(&self.ledger);
+        match blocking(move || Ok(ledger.begin(batch)?)).await? {
+            Begun::Fresh { .. } => {}
+            Begun::Finished(result) => return Ok(Recorded::Finished(ended(&result)?)),
+            Begun::ClockBack(ms) => return Err(RefusalReason::ClockBack(ms)),
+            // Of one-time values nothing was asked for.
+            Begun::Repeated | Begun::Unavailable(_) => return Err(RefusalReason::Repeated),
+        }
+        if let Some(own) = &own {
+            self.policy.spending().add(own.clone());
+        }
+        Ok(Recorded::Fresh(own.map(Box::new)))
+    }
+
+    fn descriptors(&self, run: &Run) -> Vec<SessionDescriptor> {
+        let (kind, key, epoch) = match &run.prepared.plan {
+            Plan::SetUpCommittee => (CeremonyKind::Aux, None, 0),
+            Plan::CreateKey { id, .. } => (CeremonyKind::Keygen, Some(*id), 0),
+            Plan::Sign { record, .. } => (CeremonyKind::Sign, Some(record.id), record.epoch),
+        };
+        (0..u32::try_from(run.prepared.plan.items()).unwrap_or(0))
+            .map(|item| SessionDescriptor {
+                kind,
+                intent: run.intent,
+                policy: run.prepared.policy,
+                key,
+                epoch,
+                participants: run.prepared.participants.clone(),
+                attempt: run.attempt,
+                item,
+                nonces: run.nonces.clone(),
+            })
+            .collect()
+    }
+
+    /// The session in which everybody who takes part or acknowledges shows what it knows; every nonce is in its id, so that nothing
+    /// said in another one fits.
+    pub(crate) fn spend_descriptor(&self, run: &Run) -> SessionDescriptor {
+        let prepared = &run.prepared;
+        SessionDescriptor {
+            kind: CeremonyKind::Spend,
+            intent: run.intent,
+            policy: prepared.policy,
+            key: None,
+            epoch: 0,
+            participants: prepared
+                .participants
+                .iter()
+                .chain(&prepared.witnesses)
+                .cloned()
+                .collect(),
+            attempt: run.attempt,
+            item: 0,
+            nonces: run.nonces.clone(),
+        }
+    }
+}
+
+/// A run that is about to begin.
+pub(crate) struct Run {
+    pub intent: IntentHash,
+    pub attempt: u32,
+    pub prepared: Arc<Prepared>,
+    pub nonces: Vec<[u8; 32]>,
+}
+
+enum Recorded {
+    /// Go ahead; this is the agent's own record of what it spends.
+    Fresh(Option<Box<quorate_policy::SignedSpendRecord>>),
+    /// It was done before.
+    Finished(Ended),
+}
+
+fn ended(result: &[u8]) -> Result<Ended, RefusalReason> {
+    borsh::from_slice::<RunResult>(result)
+        .map(Ended::Finished)
+        .map_err(|_| RefusalReason::Unreadable("the stored result is damaged".to_owned()))
+}
