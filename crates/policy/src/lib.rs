@@ -2,3 +2,4 @@
 //!
 //! Pure: no network, no files, no clock. Every agent runs this alone, on its own copy of the bundle.
 
+pub mod webauthn;
