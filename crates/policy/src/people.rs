@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_types::canonical::Canonical;
 use quorate_types::roster::verify_ed25519;
 use quorate_types::{
-    Approval, Credential, GroupName, Hash32, IntentHash, Person, PersonId, Proof, RoleName,
-    SignedApproval, SignedFreeze, ValidBundle, Verdict,
+    Approval, Credential, GroupName, Hash32, IntentHash, Passkey, Person, PersonId, Proof,
+    RoleName, SignedApproval, SignedFreeze, ValidBundle, Verdict,
 };
 
 use crate::request::Request;
@@ -58,18 +58,16 @@ pub fn verify_proof<'a, T: Canonical>(
             }
         }
         Proof::Passkey(assertion) => {
-            let passkey = entry.credentials.iter().find_map(|c| match c {
-                Credential::Passkey(p) if p.credential_id == assertion.credential_id => Some(p),
-                _ => None,
+            let party = bundle.bundle().relying_party.as_ref();
+            let party = party.ok_or_else(not_theirs)?;
+            let passkeys = entry.credentials.iter().filter_map(|c| match c {
+                Credential::Passkey(passkey) => Some(passkey.clone()),
+                Credential::Ed25519 { .. } => None,
             });
-            let passkey = passkey.ok_or_else(not_theirs)?;
-            let party = bundle
-                .bundle()
-                .relying_party
-                .as_ref()
-                .ok_or_else(not_theirs)?;
+            let passkeys: Vec<Passkey> = passkeys.collect();
             let challenge = object.canonical_hash();
-            webauthn::verify(assertion, challenge.as_bytes(), &passkey.key, party).map_err(
+            // Looks the credential up by its id, which the signature does not cover.
+            webauthn::verify_among(assertion, challenge.as_bytes(), &passkeys, party).map_err(
                 |error| ProofError::Passkey {
                     person: person.clone(),
                     error,

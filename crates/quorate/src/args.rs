@@ -1,5 +1,6 @@
 //! The command line.
 
+mod passkey;
 mod recovery;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use quorate_party_agent::identity_command::IdentityCommand;
 use quorate_party_agent::protector::ProtectorCommand;
 use quorate_types::{Curve, DerivationPath, KeyName, Network, Scheme};
 
+pub use passkey::*;
 pub use recovery::*;
 
 /// Threshold custody: n custodians hold shares, any t of them sign, no one holds a key
@@ -71,6 +73,9 @@ pub enum Command {
     Sign(SignArgs),
     /// Verify a signature made by a key
     Verify(VerifyArgs),
+    /// Passkeys of people who approve
+    #[command(subcommand)]
+    Passkey(PasskeyCommand),
     /// A custodian's agent
     #[command(subcommand)]
     Agent(RunAgent),

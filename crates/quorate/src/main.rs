@@ -10,7 +10,7 @@ mod provision;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command, CommitteeCommand, KeyCommand, RunAgent, RunOrchestrator};
+use args::{Cli, Command, CommitteeCommand, KeyCommand, PasskeyCommand, RunAgent, RunOrchestrator};
 use clap::Parser as _;
 use quorate_service::log_to_stderr;
 
@@ -53,6 +53,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Address(args) => commands::address::run(&client, args, json).await,
         Command::Sign(args) => commands::sign::run(&client, args, json).await,
         Command::Verify(args) => commands::verify::run(&client, args, json).await,
+        Command::Passkey(PasskeyCommand::Register(args)) => {
+            commands::passkey::register(&args, json).await
+        }
         Command::Agent(RunAgent::Run(args)) => quorate_party_agent::command::run(args).await,
         Command::Agent(RunAgent::Unseal(args)) => commands::agent::show(&args.run().await?, json),
         Command::Agent(RunAgent::Seal(args)) => commands::agent::seal(&args, json).await,

@@ -398,6 +398,7 @@ impl Bundle {
     pub fn check(&self, roster: &ValidRoster) -> Result<(), BundleError> {
         self.admins.check()?;
         self.check_people(roster)?;
+        self.check_relying_party()?;
         self.check_assets()?;
         self.check_counters(roster)?;
         unique("rule", self.rules.iter().map(|r| r.id.as_str()))?;
@@ -465,6 +466,32 @@ impl Bundle {
                     ));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Browsers give a passkey's assertion only to pages of its relying party; others here could only be a mistake.
+    fn check_relying_party(&self) -> Result<(), BundleError> {
+        let Some(party) = &self.relying_party else {
+            return Ok(());
+        };
+        let host = |origin: &str| {
+            let rest = origin.strip_prefix("https://").or_else(|| {
+                origin
+                    .strip_prefix("http://")
+                    .filter(|r| r.starts_with("localhost"))
+            })?;
+            let host = rest.split_once(':').map_or(rest, |(host, _)| host);
+            Some(host.to_owned())
+        };
+        let fits = |origin: &String| {
+            host(origin).is_some_and(|h| h == party.id || h.ends_with(&format!(".{}", party.id)))
+        };
+        if party.id.is_empty() || party.origins.is_empty() || !party.origins.iter().all(fits) {
+            return content(format!(
+                "the origins of relying party {:?} must be https://<its name or a name below it>, or http://localhost",
+                party.id
+            ));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ pub mod committee;
 pub mod drill;
 pub mod init;
 pub mod key;
+pub mod passkey;
 pub mod payload;
 pub mod recover;
 pub mod restore;

@@ -22,6 +22,7 @@ mod hsm;
 mod input;
 mod keepers;
 mod keys;
+mod passkey;
 mod restart;
 mod restored;
 mod sealed;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 38] = [
+const COMMANDS: [&[&str]; 40] = [
     &[],
     &["init"],
     &["up"],
@@ -20,6 +20,8 @@ const COMMANDS: [&[&str]; 38] = [
     &["address"],
     &["sign"],
     &["verify"],
+    &["passkey"],
+    &["passkey", "register"],
     &["agent"],
     &["agent", "run"],
     &["agent", "unseal"],
@@ -126,6 +128,14 @@ fn the_main_errors_are_as_recorded() {
             "key", "create", "--curve", "p256", "--scheme", "schnorr", "--name", "hot",
         ],
         &["key", "show", "UPPER"],
+        &[
+            "passkey",
+            "register",
+            "--name",
+            "Alice",
+            "--rp-id",
+            "custody.example",
+        ],
         &["agent", "run", "--config", "agent.toml"],
         &["orchestrator", "run", "--config", "orchestrator.toml"],
         &["fly"],

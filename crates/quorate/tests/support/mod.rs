@@ -1,6 +1,7 @@
 //! A real cluster for the tests: provisioned by `quorate init`, a `nats-server` with mutual TLS, every agent and the orchestrator
 //! a process of its own.
 
+pub mod browser;
 pub mod chains;
 pub mod cluster;
 pub mod hostile;
@@ -44,6 +45,20 @@ pub fn anvil() -> PathBuf {
         ".tools/npm/node_modules/@foundry-rs/anvil-darwin-arm64/bin/anvil",
         ".tools/npm/node_modules/@foundry-rs/anvil-darwin-amd64/bin/anvil",
     ])
+}
+
+/// The directory of `playwright-core`.
+pub fn playwright() -> PathBuf {
+    let main = part(&[".tools/npm/node_modules/playwright-core/index.mjs"]);
+    main.parent().unwrap().to_owned()
+}
+
+pub fn chromium() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|dir| dir.join("chromium"))
+        .find(|file| file.is_file());
+    found.expect("chromium is missing: run `make tools`")
 }
 
 /// A free loopback port outside the range from which the system takes ports for outgoing connections, so that a server can be
