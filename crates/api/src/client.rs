@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::KeyListing;
-use quorate_types::{IntentHash, SignedIntent};
+use quorate_types::{Intent, IntentHash, SignedApproval, SignedBundle, SignedFreeze, SignedIntent};
 use reqwest::{Certificate, Identity, Response};
 use serde::de::DeserializeOwned;
 
-use crate::model::{ClusterStatus, IntentState, IntentView, Problem, routes};
+use crate::model::{ClusterStatus, Delivery, IntentState, IntentView, Problem, routes};
 
 /// PEM texts for mutual TLS.
 pub struct Tls<'a> {
@@ -98,12 +98,15 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn submit(&self, intent: &SignedIntent) -> Result<IntentView, ClientError> {
-        let request = self
-            .http
-            .post(self.url(routes::INTENTS))
-            .header("content-type", "application/octet-stream")
-            .body(intent.canonical_bytes());
-        self.read(request.send().await).await
+        self.post(routes::INTENTS, intent.canonical_bytes()).await
+    }
+
+    /// Where an intent is, now.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn poll_now(&self, intent: IntentHash) -> Result<IntentView, ClientError> {
+        self.get(&format!("{}/{intent}", routes::INTENTS)).await
     }
 
     /// Where an intent is, waiting a few seconds for its end.
@@ -115,19 +118,105 @@ impl Client {
         self.get(&path).await
     }
 
-    /// Hands in an intent and waits for its end.
+    /// Hands in an intent and waits for its end, or until it waits for approvals or time.
     ///
     /// # Errors
     /// See [`ClientError`]; a failed intent is a [`ClientError::Problem`].
     pub async fn run(&self, intent: &SignedIntent) -> Result<IntentView, ClientError> {
-        let mut view = self.submit(intent).await?;
-        while view.state == IntentState::Running {
+        let view = self.submit(intent).await?;
+        self.follow(view, |state| state == IntentState::Running)
+            .await
+    }
+
+    /// Waits for an intent's end, however long it waits for approvals.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a failed intent is a [`ClientError::Problem`].
+    pub async fn finish(&self, view: IntentView) -> Result<IntentView, ClientError> {
+        self.follow(view, |state| {
+            matches!(state, IntentState::Running | IntentState::Pending)
+        })
+        .await
+    }
+
+    async fn follow(
+        &self,
+        mut view: IntentView,
+        unfinished: impl Fn(IntentState) -> bool,
+    ) -> Result<IntentView, ClientError> {
+        while unfinished(view.state) {
             view = self.poll(view.intent).await?;
         }
         match view.problem {
             Some(problem) => Err(ClientError::Problem(Box::new(problem))),
             None => Ok(view),
         }
+    }
+
+    /// The latest intents.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn intents(&self) -> Result<Vec<IntentView>, ClientError> {
+        self.get(routes::INTENTS).await
+    }
+
+    /// An intent itself. What it is can be believed as far as its signature is checked.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn request(&self, intent: IntentHash) -> Result<SignedIntent, ClientError> {
+        let path = routes::REQUEST.replace("{hash}", &intent.to_string());
+        let bytes = self
+            .bytes(self.http.get(self.url(&path)).send().await)
+            .await?;
+        SignedIntent::from_canonical_bytes(&bytes, Intent::MAX_LEN)
+            .map_err(|e| ClientError::Answer(e.to_string()))
+    }
+
+    /// Hands in what a person says of an intent.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn say(&self, said: &SignedApproval) -> Result<IntentView, ClientError> {
+        let intent = said.approval.intent.to_string();
+        let path = routes::APPROVALS.replace("{hash}", &intent);
+        self.post(&path, said.canonical_bytes()).await
+    }
+
+    /// A version of the policy; 0 is the one in force.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn policy(&self, version: u64) -> Result<SignedBundle, ClientError> {
+        let path = routes::POLICY_VERSION.replace("{version}", &version.to_string());
+        self.get(&path).await
+    }
+
+    /// Has every custodian bring a bundle into force.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn publish(&self, bundle: &SignedBundle) -> Result<Vec<Delivery>, ClientError> {
+        let body = serde_json::to_vec(bundle).map_err(|e| ClientError::Answer(e.to_string()))?;
+        self.post(routes::POLICY, body).await
+    }
+
+    /// Has every custodian stop.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn freeze(&self, order: &SignedFreeze) -> Result<Vec<Delivery>, ClientError> {
+        self.post(routes::FREEZE, order.canonical_bytes()).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T, ClientError> {
+        let request = self
+            .http
+            .post(self.url(path))
+            .header("content-type", "application/octet-stream")
+            .body(body);
+        self.read(request.send().await).await
     }
 
     fn url(&self, path: &str) -> String {
@@ -143,6 +232,11 @@ impl Client {
         &self,
         sent: Result<Response, reqwest::Error>,
     ) -> Result<T, ClientError> {
+        let bytes = self.bytes(sent).await?;
+        serde_json::from_slice(&bytes).map_err(|e| ClientError::Answer(e.to_string()))
+    }
+
+    async fn bytes(&self, sent: Result<Response, reqwest::Error>) -> Result<Vec<u8>, ClientError> {
         let unreachable = |e: reqwest::Error| ClientError::Unreachable {
             endpoint: self.endpoint.clone(),
             reason: chain(&e),
@@ -150,11 +244,11 @@ impl Client {
         let response = sent.map_err(unreachable)?;
         let ok = response.status().is_success();
         let bytes = response.bytes().await.map_err(unreachable)?;
-        let answer = |e: serde_json::Error| ClientError::Answer(e.to_string());
         if ok {
-            return serde_json::from_slice(&bytes).map_err(answer);
+            return Ok(bytes.to_vec());
         }
-        let problem: Problem = serde_json::from_slice(&bytes).map_err(answer)?;
+        let problem: Problem =
+            serde_json::from_slice(&bytes).map_err(|e| ClientError::Answer(e.to_string()))?;
         Err(ClientError::Problem(Box::new(problem)))
     }
 }

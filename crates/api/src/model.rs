@@ -1,7 +1,7 @@
 //! The JSON of the API.
 
-use quorate_types::node::{CommitteeRecord, KeyListing, NodeStatus};
-use quorate_types::{Hash32, IntentHash, PartyId, Signature, Threshold};
+use quorate_types::node::{CommitteeRecord, KeyListing, NodeStatus, Refusal};
+use quorate_types::{Hash32, IntentHash, PartyId, PersonId, Signature, Threshold, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// Paths.
@@ -14,6 +14,16 @@ pub mod routes {
     pub const INTENTS: &str = "/v1/intents";
     /// One intent.
     pub const INTENT: &str = "/v1/intents/{hash}";
+    /// The signed intent itself, for approvers.
+    pub const REQUEST: &str = "/v1/intents/{hash}/request";
+    /// What people say of an intent.
+    pub const APPROVALS: &str = "/v1/intents/{hash}/approvals";
+    /// The policy: published here.
+    pub const POLICY: &str = "/v1/policy";
+    /// A version of it; 0 is the one in force.
+    pub const POLICY_VERSION: &str = "/v1/policy/{version}";
+    /// Stops everything.
+    pub const FREEZE: &str = "/v1/freeze";
 }
 
 /// How the cluster is, as the orchestrator sees it.
@@ -46,6 +56,8 @@ pub struct PartyStatus {
 pub enum IntentState {
     /// Being worked on.
     Running,
+    /// Waits for approvals or for time; see what is missing.
+    Pending,
     /// Done; see the result.
     Done,
     /// Ended without a result; see the problem.
@@ -69,6 +81,32 @@ pub struct IntentView {
     pub problem: Option<Problem>,
     /// What went wrong in tries before the last, for people.
     pub notes: Vec<String>,
+    /// While pending: what each custodian that does not agree yet says is missing.
+    #[serde(default)]
+    pub waiting: Vec<Refusal>,
+    /// Whose approvals, rejections and withdrawals were handed in.
+    #[serde(default)]
+    pub said: Vec<Said>,
+}
+
+/// Somebody's word on an intent, as the orchestrator has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Who.
+    pub person: PersonId,
+    /// What.
+    pub verdict: Verdict,
+    /// Unix milliseconds.
+    pub at: u64,
+}
+
+/// How publishing or freezing went, for each custodian.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Who.
+    pub party: PartyId,
+    /// Why not; nothing where it is done.
+    pub problem: Option<String>,
 }
 
 /// What an intent yielded.
@@ -104,6 +142,9 @@ pub struct Problem {
     /// Parties that did not answer.
     #[serde(default)]
     pub missing: Vec<PartyId>,
+    /// Signed refusals of custodians.
+    #[serde(default)]
+    pub refusals: Vec<Refusal>,
 }
 
 impl Problem {
@@ -118,6 +159,7 @@ impl Problem {
             detail: detail.to_string(),
             culprits: Vec::new(),
             missing: Vec::new(),
+            refusals: Vec::new(),
         }
     }
 }

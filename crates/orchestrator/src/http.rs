@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use axum_server::tls_rustls::RustlsConfig;
 use quorate_api::{IntentView, Problem, routes};
 use quorate_types::canonical::Canonical as _;
-use quorate_types::{Intent, IntentHash, SignedIntent};
+use quorate_types::{Intent, IntentHash, SignedApproval, SignedBundle, SignedFreeze, SignedIntent};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -25,6 +25,9 @@ use crate::Coordinator;
 
 /// The longest a poll waits.
 const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// The longest body: a bundle in JSON is longer than in its canonical form.
+const MAX_BODY: usize = 2 * SignedBundle::MAX_LEN;
 
 /// A problem as an HTTP answer.
 struct Failed(Problem);
@@ -45,11 +48,16 @@ pub fn router(coordinator: Arc<Coordinator>) -> Router {
     Router::new()
         .route(routes::STATUS, get(status))
         .route(routes::KEYS, get(keys))
-        .route(routes::INTENTS, post(submit))
+        .route(routes::INTENTS, post(submit).get(intents))
         .route(routes::INTENT, get(intent))
+        .route(routes::REQUEST, get(request))
+        .route(routes::APPROVALS, post(say))
+        .route(routes::POLICY, post(publish))
+        .route(routes::POLICY_VERSION, get(policy))
+        .route(routes::FREEZE, post(freeze))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(Intent::MAX_LEN))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(coordinator)
 }
 
@@ -99,6 +107,94 @@ async fn submit(
     coordinator.submit(intent).map(Json).map_err(Failed)
 }
 
+async fn intents(State(coordinator): State<Arc<Coordinator>>) -> Response {
+    Json(coordinator.latest()).into_response()
+}
+
+fn hash_of(text: &str) -> Result<IntentHash, Failed> {
+    text.parse()
+        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not an intent hash", e)))
+}
+
+fn unknown_intent() -> Failed {
+    Failed(Problem::new(
+        404,
+        "intent-unknown",
+        "Unknown intent",
+        "this orchestrator does not know the intent; it forgets them when it restarts, send it again",
+    ))
+}
+
+async fn request(
+    State(coordinator): State<Arc<Coordinator>>,
+    Path(hash): Path<String>,
+) -> Result<Vec<u8>, Failed> {
+    let signed = coordinator.request(hash_of(&hash)?);
+    signed
+        .map(|s| s.canonical_bytes())
+        .ok_or_else(unknown_intent)
+}
+
+async fn say(
+    State(coordinator): State<Arc<Coordinator>>,
+    Path(hash): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<IntentView>, Failed> {
+    let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
+    let said = SignedApproval::from_canonical_bytes(&body, SignedApproval::MAX_LEN)
+        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a signed approval", e)))?;
+    if said.approval.intent != hash_of(&hash)? {
+        let detail = "the approval is for another intent than the one in the address";
+        return Err(Failed(Problem::new(
+            400,
+            "unreadable",
+            "Not for this intent",
+            detail,
+        )));
+    }
+    coordinator.say(said).await.map(Json).map_err(Failed)
+}
+
+async fn publish(
+    State(coordinator): State<Arc<Coordinator>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failed> {
+    let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
+    let bundle: SignedBundle = serde_json::from_slice(&body)
+        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a signed bundle", e)))?;
+    if bundle.canonical_bytes().len() > SignedBundle::MAX_LEN {
+        let detail = format!("a bundle has at most {} bytes", SignedBundle::MAX_LEN);
+        return Err(Failed(Problem::new(
+            413,
+            "too-long",
+            "The bundle is too long",
+            detail,
+        )));
+    }
+    Ok(Json(coordinator.publish(bundle).await).into_response())
+}
+
+async fn policy(
+    State(coordinator): State<Arc<Coordinator>>,
+    Path(version): Path<String>,
+) -> Result<Response, Failed> {
+    let version = version
+        .parse()
+        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a version", e)))?;
+    let bundle = coordinator.policy(version).await.map_err(Failed)?;
+    Ok(Json(bundle).into_response())
+}
+
+async fn freeze(
+    State(coordinator): State<Arc<Coordinator>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failed> {
+    let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
+    let order = SignedFreeze::from_canonical_bytes(&body, SignedApproval::MAX_LEN)
+        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a freeze order", e)))?;
+    Ok(Json(coordinator.freeze(order).await).into_response())
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wait {
@@ -112,18 +208,10 @@ async fn intent(
     wait: Result<Query<Wait>, QueryRejection>,
 ) -> Result<Json<IntentView>, Failed> {
     let Query(wait) = wait.map_err(|e| unreadable(e.status(), e.body_text()))?;
-    let hash: IntentHash = hash
-        .parse()
-        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not an intent hash", e)))?;
+    let hash = hash_of(&hash)?;
     let wait = Duration::from_millis(wait.wait_ms).min(MAX_WAIT);
-    coordinator.view(hash, wait).await.map(Json).ok_or_else(|| {
-        Failed(Problem::new(
-            404,
-            "intent-unknown",
-            "Unknown intent",
-            "this orchestrator does not know the intent; it forgets them when it restarts, send it again",
-        ))
-    })
+    let view = coordinator.view(hash, wait).await;
+    view.map(Json).ok_or_else(unknown_intent)
 }
 
 /// Why the API cannot be served.

@@ -192,7 +192,7 @@ fn keygen_session(
     SessionDescriptor {
         kind: CeremonyKind::Keygen,
         intent: intent.intent.hash(),
-        policy: committee.roster.hash(),
+        policy: committee.policy_hash(),
         key: Some(KeyId::from_bytes(*intent.intent.hash().as_bytes())),
         epoch: 0,
         participants: committee.everyone(),

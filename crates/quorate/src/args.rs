@@ -1,6 +1,7 @@
 //! The command line.
 
 mod passkey;
+mod policy;
 mod recovery;
 
 use std::path::PathBuf;
@@ -10,9 +11,10 @@ use quorate_orchestrator::command::OrchestratorArgs;
 use quorate_party_agent::command::{AgentArgs, LocalArgs, UnsealArgs};
 use quorate_party_agent::identity_command::IdentityCommand;
 use quorate_party_agent::protector::ProtectorCommand;
-use quorate_types::{Curve, DerivationPath, KeyName, Network, Scheme};
+use quorate_types::{Curve, DerivationPath, KeyName, Network, PersonId, Scheme};
 
 pub use passkey::*;
+pub use policy::*;
 pub use recovery::*;
 
 /// Threshold custody: n custodians hold shares, any t of them sign, no one holds a key
@@ -71,6 +73,20 @@ pub enum Command {
     Address(AddressArgs),
     /// Sign a transaction or a message
     Sign(SignArgs),
+    /// Requests: what waits for whom, what became of it
+    #[command(subcommand)]
+    Request(RequestCommand),
+    /// Approve a request, after reading what it does
+    Approve(ApproveArgs),
+    /// Reject a request: it will not be signed, whoever else approves it
+    Reject(ApproveArgs),
+    /// Take an approval back, as long as the request has not begun to be signed
+    Withdraw(ApproveArgs),
+    /// Stop everything, as a guardian of the policy; lifting it takes the admins
+    Freeze(FreezeArgs),
+    /// The policy: what custodians sign, for whom
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Verify a signature made by a key
     Verify(VerifyArgs),
     /// Passkeys of people who approve
@@ -189,7 +205,8 @@ pub struct CreateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   quorate init --parties 3 --threshold 2 my-cluster
-  quorate init --parties 5 --threshold 3 --host nats.internal my-cluster")]
+  quorate init --parties 5 --threshold 3 --host nats.internal my-cluster
+  quorate init --admins 3 --approver ann --approver ben --policy policy.toml my-cluster")]
 pub struct InitArgs {
     /// How many custodians (n)
     #[arg(long, default_value_t = 3)]
@@ -209,6 +226,18 @@ pub struct InitArgs {
     /// API port
     #[arg(long, default_value_t = 7777)]
     pub api_port: u16,
+    /// How many admins there are, who sign policies
+    #[arg(long, default_value_t = 1)]
+    pub admins: u16,
+    /// How many of them a policy needs; more than half if not given
+    #[arg(long, value_name = "M")]
+    pub admin_quorum: Option<u16>,
+    /// Someone who may approve requests, in the group `approvers`; repeat for more
+    #[arg(long, value_name = "NAME")]
+    pub approver: Vec<PersonId>,
+    /// The first policy's text, see `quorate policy init`; a plain one if not given
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// The new directory
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
@@ -294,6 +323,12 @@ pub struct SignArgs {
     /// Why, for the custodians
     #[arg(long, default_value = "")]
     pub purpose: String,
+    /// How long custodians may take to be allowed to sign it: for approvals and time locks, at most 7d
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub valid_for: humantime::Duration,
+    /// If it must wait for approvals or time, say so and do not wait
+    #[arg(long)]
+    pub no_wait: bool,
     /// Sign without asking; without it, a terminal is asked and anything else is refused
     #[arg(long, short = 'y')]
     pub yes: bool,

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use args::{Cli, Command, CommitteeCommand, KeyCommand, PasskeyCommand, RunAgent, RunOrchestrator};
 use clap::Parser as _;
 use quorate_service::log_to_stderr;
+use quorate_types::Verdict;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -52,6 +53,16 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Key(KeyCommand::Show { name }) => commands::key::show(&client, &name, json).await,
         Command::Address(args) => commands::address::run(&client, args, json).await,
         Command::Sign(args) => commands::sign::run(&client, args, json).await,
+        Command::Request(command) => commands::request::run(&client, command, json).await,
+        Command::Approve(args) => {
+            commands::approve::run(&client, args, Verdict::Approve, json).await
+        }
+        Command::Reject(args) => commands::approve::run(&client, args, Verdict::Reject, json).await,
+        Command::Withdraw(args) => {
+            commands::approve::run(&client, args, Verdict::Withdraw, json).await
+        }
+        Command::Freeze(args) => commands::approve::freeze(&client, args, json).await,
+        Command::Policy(command) => commands::policy::run(&client, command, json).await,
         Command::Verify(args) => commands::verify::run(&client, args, json).await,
         Command::Passkey(PasskeyCommand::Register(args)) => {
             commands::passkey::register(&args, json).await

@@ -8,19 +8,24 @@ use quorate_api::{Client, Tls};
 use quorate_party_agent::passphrase;
 use quorate_service::{Configuration, now_ms};
 use quorate_storage::{SealedBox, read_private};
-use quorate_types::canonical::Canonical as _;
+use quorate_types::canonical::Canonical;
 use quorate_types::node::KeyListing;
-use quorate_types::{Action, Intent, KeyName, KeyRecord, OperatorId, SignedIntent, ValidRoster};
+use quorate_types::{
+    Action, Intent, IntentHash, KeyId, KeyName, KeyRecord, OperatorId, PersonId, Proof,
+    SignedIntent, ValidBundle, ValidRoster, VerifiedIntent,
+};
 use rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// `client.toml`. Relative paths are relative to the file's own directory. Unknown fields are refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientConfig {
-    /// Name in the roster.
-    pub operator: OperatorId,
+    /// Name: of an operator in the roster, or of an admin or a person in the policy.
+    #[serde(alias = "operator")]
+    pub name: PersonId,
     /// The orchestrator's API.
     pub endpoint: String,
     /// A file whose content, if it exists, is used instead: `quorate up` writes it, because it takes free ports.
@@ -72,11 +77,11 @@ impl Configuration for ClientConfig {
     }
 }
 
-/// How long an intent is good for, in milliseconds.
-const LIFETIME_MS: u64 = 600_000;
+/// How long an intent is good for unless it is said otherwise.
+pub const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// What an operator key's seal is bound to.
-pub fn key_purpose(id: &OperatorId) -> String {
+pub fn key_purpose(id: &PersonId) -> String {
     format!("key of operator {id}")
 }
 
@@ -131,6 +136,11 @@ impl Viewer {
         })
     }
 
+    /// This person's name.
+    pub const fn name(&self) -> &PersonId {
+        &self.config.name
+    }
+
     /// All keys whose every attestation is there and good; others are not shown as usable.
     pub async fn keys(&self) -> anyhow::Result<Vec<KeyListing>> {
         let mut keys = self.api.keys().await?;
@@ -162,6 +172,49 @@ impl Viewer {
         }
     }
 
+    /// A key by id, if every custodian has signed it.
+    pub async fn key_by_id(&self, id: KeyId) -> anyhow::Result<KeyRecord> {
+        let keys = self.keys().await?;
+        let found = keys.into_iter().find(|k| k.record.id == id && k.active);
+        found
+            .map(|k| k.record)
+            .with_context(|| format!("no key {} that every custodian attests", id.short()))
+    }
+
+    /// The policy's whole history, every version checked against the one before, from the roster's admins on.
+    pub async fn policies(&self) -> anyhow::Result<Vec<ValidBundle>> {
+        let latest = self.api.policy(0).await?;
+        let mut chain: Vec<ValidBundle> = Vec::new();
+        for version in 1..=latest.bundle.version {
+            let signed = match version == latest.bundle.version {
+                true => latest.clone(),
+                false => self.api.policy(version).await?,
+            };
+            let valid = signed.follow(&self.roster, chain.last()).with_context(|| {
+                format!("policy version {version}, as the orchestrator hands it out")
+            })?;
+            chain.push(valid);
+        }
+        Ok(chain)
+    }
+
+    /// The policy in force.
+    pub async fn policy(&self) -> anyhow::Result<ValidBundle> {
+        let mut chain = self.policies().await?;
+        chain.pop().context("there is no policy yet")
+    }
+
+    /// A request as its operator signed it; one that expired can still be looked at.
+    pub async fn request(&self, intent: IntentHash) -> anyhow::Result<VerifiedIntent> {
+        let signed = self.api.request(intent).await?;
+        let looked_at = now_ms().min(signed.intent.expires_at.saturating_sub(1));
+        let verified = signed.verify(&self.roster, looked_at)?;
+        if verified.hash() != intent {
+            bail!("the orchestrator hands out another request than the one asked for");
+        }
+        Ok(verified)
+    }
+
     /// Checks a key that was just made.
     pub fn check_new(&self, key: &KeyListing) -> anyhow::Result<()> {
         if self.fully_attested(key) {
@@ -181,33 +234,57 @@ impl Operator {
         let json = read_private(&config.key, 1 << 16)?;
         let sealed: SealedBox =
             serde_json::from_slice(&json).with_context(|| config.key.display().to_string())?;
-        let prompt = format!("Passphrase of operator {}: ", config.operator);
+        let prompt = format!("Passphrase of {}: ", config.name);
         let secret = passphrase::obtain(
             config.passphrase_file.as_deref(),
             "QUORATE_OPERATOR_PASSPHRASE",
             &prompt,
         )?;
-        let bytes = sealed.open(&secret, &key_purpose(&config.operator))?;
+        let bytes = sealed.open(&secret, &key_purpose(&config.name))?;
         let bytes =
             <&[u8; 32]>::try_from(bytes.as_slice()).context("the operator key is not 32 bytes")?;
         let key = SigningKey::from_bytes(bytes);
         Ok(Self { viewer, key })
     }
 
-    /// Signs an intent for an action, good for ten minutes.
-    pub fn sign(&self, action: Action) -> SignedIntent {
+    /// This person's name.
+    pub const fn name(&self) -> &PersonId {
+        self.viewer.name()
+    }
+
+    /// Signs anything that has a domain of its own.
+    pub fn sign_object<T: Canonical>(&self, object: &T) -> [u8; 64] {
+        self.key.sign(&object.signing_bytes()).to_bytes()
+    }
+
+    /// The proof that this person said something.
+    pub fn proof<T: Canonical>(&self, object: &T) -> Proof {
+        Proof::Ed25519 {
+            key: self.key.verifying_key().to_bytes(),
+            signature: self.sign_object(object),
+        }
+    }
+
+    /// Signs an intent for an action, good for [`LIFETIME`].
+    pub fn sign(&self, action: Action) -> anyhow::Result<SignedIntent> {
+        self.sign_for(action, LIFETIME)
+    }
+
+    /// Signs an intent for an action.
+    pub fn sign_for(&self, action: Action, lifetime: Duration) -> anyhow::Result<SignedIntent> {
         let mut nonce = [0u8; 16];
         OsRng.fill_bytes(&mut nonce);
         let issued_at = now_ms();
+        let lifetime = u64::try_from(lifetime.as_millis())?;
         let intent = Intent {
             roster: self.viewer.roster.hash(),
-            operator: self.viewer.config.operator.clone(),
+            operator: OperatorId::new(self.viewer.config.name.as_str())?,
             nonce,
             issued_at,
-            expires_at: issued_at + LIFETIME_MS,
+            expires_at: issued_at + lifetime.min(Intent::MAX_LIFETIME_MS),
             action,
         };
-        let signature = self.key.sign(&intent.signing_bytes()).to_bytes();
-        SignedIntent { intent, signature }
+        let signature = self.sign_object(&intent);
+        Ok(SignedIntent { intent, signature })
     }
 }

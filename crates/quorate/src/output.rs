@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use quorate_api::{ClientError, Problem};
+use quorate_api::{ClientError, Delivery, Problem};
 use quorate_storage::write_private;
 use serde::Serialize;
 
@@ -91,6 +91,13 @@ fn hint(code: &str) -> Option<&'static str> {
         }
         "party-offline" => "`quorate status` shows who answers",
         "key-unknown" => "`quorate key list` shows the keys there are",
+        "policy-pending" => {
+            "`quorate request list` shows what waits for whom; approvers: quorate approve <request>"
+        }
+        "policy-denied" => {
+            "`quorate policy explain` shows the rules; `quorate policy simulate` tries a transaction"
+        }
+        "policy-none" => "an admin publishes one: quorate policy init, sign, publish",
         "before-restore" => "sign it again a minute after the custodian came back",
         "key-name-taken" => "choose another --name; `quorate key list` shows those in use",
         "intent-expired" | "intent-invalid" => "check this machine's clock, then try again",
@@ -99,4 +106,14 @@ fn hint(code: &str) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+/// How an order went at each custodian.
+pub fn deliveries(deliveries: &[Delivery], done: &str) {
+    for Delivery { party, problem } in deliveries {
+        match problem {
+            None => println!("{party}: {done}"),
+            Some(problem) => println!("{party}: NOT {done}: {problem}"),
+        }
+    }
 }

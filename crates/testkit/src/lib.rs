@@ -11,6 +11,7 @@
 pub mod committee;
 pub mod keys;
 pub mod malicious;
+pub mod policy;
 pub mod primes;
 pub mod sim;
 pub mod verify;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use quorate_api::{IntentView, Problem};
+use quorate_api::Problem;
+use quorate_types::PartyId;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, Refusal, RunResult};
-use quorate_types::{PartyId, VerifiedIntent};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::case::Case;
 use crate::nodes::{NodeError, Nodes};
 
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,47 +39,49 @@ pub enum PartyEnd {
 pub struct Attempts<'a> {
     /// The agents.
     pub nodes: &'a Nodes,
-    /// The intent.
-    pub intent: &'a VerifiedIntent,
-    /// Where progress is shown.
-    pub view: &'a watch::Sender<IntentView>,
+    /// The intent, and where its progress is shown.
+    pub(super) case: &'a Case,
 }
 
 impl Attempts<'_> {
-    /// One try. Answers in the participants' order. `decides` says of a party's end whether the others' still matter: when they do
+    /// One try. Answers in the order of participants and witnesses. `decides` says of a party's end whether the others' still matter: when they do
     /// not, they are waited for a moment only.
     pub async fn run(
         &self,
-        attempt: u32,
         participants: &[PartyId],
+        witnesses: &[PartyId],
         decides: impl Fn(&PartyEnd) -> bool,
     ) -> Vec<(PartyId, PartyEnd)> {
-        self.view.send_modify(|view| {
+        let attempt = self.case.attempt();
+        self.case.view.send_modify(|view| {
             view.attempts = attempt + 1;
             view.participants = participants.to_vec();
         });
-        let ends = match self.prepare(attempt, participants).await {
-            Ok(nonces) => self.begin(attempt, participants, &nonces, decides).await,
+        let everyone = [participants, witnesses].concat();
+        let request = NodeRequest::Prepare {
+            intent: self.case.intent.signed().clone(),
+            approvals: self.case.approvals(),
+            witnesses: witnesses.to_vec(),
+            attempt,
+            participants: participants.to_vec(),
+        };
+        let ends = match self.prepare(&request, &everyone).await {
+            Ok(nonces) => {
+                self.case.begun();
+                self.begin(attempt, &everyone, &nonces, decides).await
+            }
             Err(ends) => ends,
         };
-        participants.iter().cloned().zip(ends).collect()
+        everyone.into_iter().zip(ends).collect()
     }
 
     /// Everyone's nonce; or, if someone gives none, how it stands with each.
     async fn prepare(
         &self,
-        attempt: u32,
-        participants: &[PartyId],
+        request: &NodeRequest,
+        everyone: &[PartyId],
     ) -> Result<Vec<[u8; 32]>, Vec<PartyEnd>> {
-        let request = NodeRequest::Prepare {
-            intent: self.intent.signed().clone(),
-            attempt,
-            participants: participants.to_vec(),
-        };
-        let replies = self
-            .nodes
-            .ask_all(participants, &request, PREPARE_TIMEOUT)
-            .await;
+        let replies = self.nodes.ask_all(everyone, request, PREPARE_TIMEOUT).await;
         let nonces: Option<Vec<_>> = replies
             .iter()
             .map(|reply| match reply {
@@ -103,7 +105,7 @@ impl Attempts<'_> {
         decides: impl Fn(&PartyEnd) -> bool,
     ) -> Vec<PartyEnd> {
         let begin = NodeRequest::Begin {
-            intent: self.intent.hash(),
+            intent: self.case.intent.hash(),
             attempt,
             nonces: nonces.to_vec(),
             wait_ms: WAIT_MS,
@@ -134,7 +136,7 @@ impl Attempts<'_> {
     /// Begins at one agent and waits for its end; the caller bounds how long.
     async fn follow(&self, party: &PartyId, begin: &NodeRequest, attempt: u32) -> PartyEnd {
         let wait = NodeRequest::Await {
-            intent: self.intent.hash(),
+            intent: self.case.intent.hash(),
             attempt,
             wait_ms: WAIT_MS,
         };
@@ -204,18 +206,19 @@ pub fn problem_of(ends: &[(PartyId, PartyEnd)]) -> Problem {
         match end {
             PartyEnd::Finished(_) => {}
             PartyEnd::Refused(refusal) => {
-                codes.push((0, 422, refusal.code.clone()));
+                codes.push((rank(&refusal.code), 422, refusal.code.clone()));
                 say(&mut details, party, format!("refused: {}", refusal.reason));
+                problem.refusals.push(refusal.clone());
             }
             PartyEnd::Silent(error) => {
-                codes.push((1, 503, "party-offline".to_owned()));
+                codes.push((2, 503, "party-offline".to_owned()));
                 say(&mut details, party, format!("no answer ({error})"));
                 problem.missing.push(party.clone());
             }
             PartyEnd::Failed(failure) if failure.code == "not-begun" => {}
             // Whom an agent blames is what that agent says, no more; the detail names who says it.
             PartyEnd::Failed(failure) => {
-                let rank = if failure.code == "peer-aborted" { 3 } else { 2 };
+                let rank = if failure.code == "peer-aborted" { 4 } else { 3 };
                 codes.push((rank, 502, failure.code.clone()));
                 say(&mut details, party, failure.reason.clone());
                 problem.culprits.extend(failure.culprits.iter().cloned());
@@ -237,6 +240,14 @@ pub fn problem_of(ends: &[(PartyId, PartyEnd)]) -> Problem {
         .collect();
     problem.detail = details.join("; ");
     problem
+}
+
+/// What a policy forbids says more than what it waits for or what passes.
+fn rank(code: &str) -> u8 {
+    match code {
+        "policy-pending" | "busy" => 1,
+        _ => 0,
+    }
 }
 
 /// What several parties say alike is said once.

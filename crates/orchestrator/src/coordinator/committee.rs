@@ -18,7 +18,7 @@ pub(super) async fn run(
 ) -> Result<ResultView, Problem> {
     let parties = roster.party_ids();
     let ends = attempts
-        .run(0, &parties, |end| !matches!(end, PartyEnd::Finished(_)))
+        .run(&parties, &[], |end| !matches!(end, PartyEnd::Finished(_)))
         .await;
     let (record, attestations) = agreed(roster, &ends)?;
     activate(attempts, &parties, &record, &attestations).await;
@@ -94,7 +94,7 @@ async fn activate(
             Err(error) => format!("{party} was not told to activate: {error}"),
         };
         tracing::warn!("{note}");
-        attempts.view.send_modify(|view| view.notes.push(note));
+        attempts.case.view.send_modify(|view| view.notes.push(note));
     }
 }
 

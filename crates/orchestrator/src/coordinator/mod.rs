@@ -1,34 +1,44 @@
 //! Carries intents from submission to result.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quorate_api::{ClusterStatus, IntentState, IntentView, PartyStatus, Problem};
+use quorate_api::{ClusterStatus, Delivery, IntentState, IntentView, PartyStatus, Problem};
 use quorate_messaging::Transport;
 use quorate_service::now_ms;
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest};
-use quorate_types::{Action, IntentHash, PartyId, SignedIntent, ValidRoster, VerifiedIntent};
-use tokio::sync::watch;
+use quorate_types::{
+    Action, IntentHash, PartyId, SignedApproval, SignedBundle, SignedFreeze, SignedIntent,
+    ValidRoster,
+};
 
 use crate::keys;
 use crate::nodes::Nodes;
 
 mod attempt;
+mod case;
 mod committee;
+mod policies;
 mod signing;
+mod waiting;
 
 use attempt::Attempts;
+use case::Case;
 
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Intents remembered; the oldest ended ones go first.
 const MAX_INTENTS: usize = 10_000;
+/// Intents in one listing.
+const MAX_LISTED: usize = 100;
 
 /// See the module.
 pub struct Coordinator {
     roster: Arc<ValidRoster>,
     nodes: Nodes,
-    intents: Mutex<HashMap<IntentHash, watch::Sender<IntentView>>>,
+    intents: Mutex<HashMap<IntentHash, Arc<Case>>>,
+    numbers: AtomicU64,
 }
 
 impl Coordinator {
@@ -39,10 +49,11 @@ impl Coordinator {
             roster,
             nodes: Nodes::new(transport),
             intents: Mutex::new(HashMap::new()),
+            numbers: AtomicU64::new(0),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IntentHash, watch::Sender<IntentView>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IntentHash, Arc<Case>>> {
         self.intents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,6 +87,8 @@ impl Coordinator {
             .map(party_status)
             .collect::<Vec<_>>();
         committee::heal(&self.nodes, &parties).await;
+        let statuses: Vec<_> = parties.iter().filter_map(|p| p.status.clone()).collect();
+        policies::heal(&self.nodes, &statuses).await;
         ClusterStatus {
             cluster: self.roster.roster().cluster.clone(),
             threshold: self.roster.threshold(),
@@ -100,53 +113,136 @@ impl Coordinator {
         let hash = intent.hash();
         let mut intents = self.lock();
         if let Some(known) = intents.get(&hash) {
-            return Ok(known.borrow().clone());
+            return Ok(known.view.borrow().clone());
         }
         make_room(&mut intents)?;
-        let view = IntentView {
-            intent: hash,
-            state: IntentState::Running,
-            attempts: 0,
-            participants: Vec::new(),
-            result: None,
-            problem: None,
-            notes: Vec::new(),
-        };
-        let sender = watch::Sender::new(view.clone());
-        intents.insert(hash, sender.clone());
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let case = Arc::new(Case::new(intent, number));
+        let view = case.view.borrow().clone();
+        intents.insert(hash, Arc::clone(&case));
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.run(intent, &sender).await });
+        tokio::spawn(async move { this.run(&case).await });
         Ok(view)
+    }
+
+    fn case(&self, intent: IntentHash) -> Option<Arc<Case>> {
+        self.lock().get(&intent).cloned()
+    }
+
+    /// The latest intents, the newest first.
+    #[must_use]
+    pub fn latest(&self) -> Vec<IntentView> {
+        let mut cases: Vec<Arc<Case>> = self.lock().values().cloned().collect();
+        cases.sort_by_key(|case| std::cmp::Reverse(case.number));
+        cases.truncate(MAX_LISTED);
+        cases
+            .iter()
+            .map(|case| case.view.borrow().clone())
+            .collect()
+    }
+
+    /// The signed intent itself.
+    #[must_use]
+    pub fn request(&self, intent: IntentHash) -> Option<SignedIntent> {
+        Some(self.case(intent)?.intent.signed().clone())
+    }
+
+    /// Takes what a person says of an intent, and tells every custodian: a rejection is to reach them although nothing is asked of
+    /// them any more.
+    ///
+    /// # Errors
+    /// An unknown intent, or a word that no custodian accepts.
+    pub async fn say(&self, said: SignedApproval) -> Result<IntentView, Problem> {
+        let case = self.case(said.approval.intent).ok_or_else(|| {
+            Problem::new(
+                404,
+                "intent-unknown",
+                "Unknown intent",
+                "this orchestrator does not know the intent",
+            )
+        })?;
+        let request = NodeRequest::Say(said.clone());
+        let told = policies::deliver(&self.nodes, &self.roster.party_ids(), &request).await;
+        if told.iter().all(|d| d.problem.is_some()) {
+            let problem = told.into_iter().find_map(|d| d.problem).unwrap_or_default();
+            return Err(Problem::new(
+                422,
+                "approval-refused",
+                "No custodian accepts it",
+                problem,
+            ));
+        }
+        case.add(said)?;
+        Ok(case.view.borrow().clone())
+    }
+
+    /// Has every custodian bring a bundle into force.
+    pub async fn publish(&self, bundle: SignedBundle) -> Vec<Delivery> {
+        let parties = self.roster.party_ids();
+        policies::deliver(
+            &self.nodes,
+            &parties,
+            &NodeRequest::Publish(Box::new(bundle)),
+        )
+        .await
+    }
+
+    /// A version of the policy; 0 is the one in force.
+    ///
+    /// # Errors
+    /// Nobody has it.
+    pub async fn policy(&self, version: u64) -> Result<SignedBundle, Problem> {
+        policies::find(&self.nodes, &self.roster.party_ids(), version).await
+    }
+
+    /// Has every custodian stop.
+    pub async fn freeze(&self, order: SignedFreeze) -> Vec<Delivery> {
+        let parties = self.roster.party_ids();
+        policies::deliver(&self.nodes, &parties, &NodeRequest::Freeze(order)).await
     }
 
     /// Where an intent is, waiting up to `wait` for its end.
     pub async fn view(&self, intent: IntentHash, wait: Duration) -> Option<IntentView> {
-        let mut receiver = self.lock().get(&intent)?.subscribe();
-        let ended = receiver.wait_for(|view| view.state != IntentState::Running);
-        let _ = tokio::time::timeout(wait, ended).await;
+        let mut receiver = self.case(intent)?.view.subscribe();
+        let known = receiver.borrow().clone();
+        // Its end, or for one that waits anything new.
+        let changed = receiver.wait_for(|view| match view.state {
+            IntentState::Running => false,
+            IntentState::Pending => *view != known,
+            IntentState::Done | IntentState::Failed => true,
+        });
+        let _ = tokio::time::timeout(wait, changed).await;
         Some(receiver.borrow().clone())
     }
 
-    async fn run(&self, intent: VerifiedIntent, state: &watch::Sender<IntentView>) {
-        tracing::info!(intent = %intent.hash(), action = intent.intent().action.name(), "started");
+    async fn run(&self, case: &Case) {
+        tracing::info!(intent = %case.intent.hash(), action = case.intent.intent().action.name(), "started");
         let attempts = Attempts {
             nodes: &self.nodes,
-            intent: &intent,
-            view: state,
+            case,
         };
-        let result = match &intent.intent().action {
-            Action::SetUpCommittee | Action::CreateKey { .. } => {
-                committee::run(&attempts, &self.roster).await
+        let result = loop {
+            let result = match &case.intent.intent().action {
+                Action::SetUpCommittee | Action::CreateKey { .. } => {
+                    committee::run(&attempts, &self.roster).await
+                }
+                Action::Sign { .. } => signing::run(&attempts, &self.roster).await,
+            };
+            match result {
+                Err(problem) if problem.code == "policy-pending" => {}
+                ended => break ended,
             }
-            Action::Sign { .. } => signing::run(&attempts, &self.roster).await,
+            if let Err(problem) = waiting::until_allowed(&self.nodes, &self.roster, case).await {
+                break Err(problem);
+            }
         };
-        state.send_modify(|view| match result {
+        case.view.send_modify(|view| match result {
             Ok(result) => {
                 view.state = IntentState::Done;
                 view.result = Some(result);
             }
             Err(problem) => {
-                tracing::warn!(intent = %intent.hash(), code = problem.code, detail = %problem.detail, "failed");
+                tracing::warn!(intent = %case.intent.hash(), code = problem.code, detail = %problem.detail, "failed");
                 view.state = IntentState::Failed;
                 view.problem = Some(problem);
             }
@@ -154,11 +250,14 @@ impl Coordinator {
     }
 }
 
-fn make_room(intents: &mut HashMap<IntentHash, watch::Sender<IntentView>>) -> Result<(), Problem> {
+fn make_room(intents: &mut HashMap<IntentHash, Arc<Case>>) -> Result<(), Problem> {
     if intents.len() < MAX_INTENTS {
         return Ok(());
     }
-    intents.retain(|_, view| view.borrow().state == IntentState::Running);
+    intents.retain(|_, case| {
+        let state = case.view.borrow().state;
+        matches!(state, IntentState::Running | IntentState::Pending)
+    });
     if intents.len() < MAX_INTENTS {
         return Ok(());
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use quorate_api::{Problem, ResultView};
 use quorate_chain::{SigningItem, analyse_for};
-use quorate_types::node::{KeyListing, NodeReply, NodeRequest, RunResult, Standing};
+use quorate_types::node::{KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing};
 use quorate_types::{Action, PartyId, PublicKey, Signature, ValidRoster, VerifiedIntent};
 
 use super::attempt::{Attempts, PartyEnd, problem_of};
+use super::{policies, waiting};
 use crate::keys;
-use crate::nodes::NodeError;
 
 const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Different quorums tried before giving up.
@@ -27,24 +27,29 @@ pub(super) async fn run(
     roster: &ValidRoster,
 ) -> Result<ResultView, Problem> {
     let key = find_key(attempts, roster).await?;
-    let expected = Expected::of(attempts.intent, &key)?;
+    let expected = Expected::of(&attempts.case.intent, &key)?;
     let mut doubts = Doubts::default();
+    let mut needed = key.record.threshold.t();
     let mut last: Option<Problem> = None;
     for attempt in 0..MAX_TRIES {
-        let quorum = match pick(attempts, &key, &doubts).await {
-            Ok(quorum) => quorum,
+        let (quorum, witnesses) = match pick(attempts, &key, needed, &doubts).await {
+            Ok(picked) => picked,
             Err(problem) => return Err(last.unwrap_or(problem)),
         };
         let decides =
             |end: &PartyEnd| expected.good(end).is_some() || matches!(end, PartyEnd::Failed(_));
-        let ends = attempts.run(attempt, &quorum, decides).await;
+        let ends = attempts.run(&quorum, &witnesses, decides).await;
         if let Some(signatures) = ends.iter().find_map(|(_, end)| expected.good(end)) {
             return Ok(ResultView::Signatures(signatures));
         }
         let problem = problem_of(&ends);
+        if wants_witnesses(&ends) {
+            let opinion = waiting::ask(attempts.nodes, roster, attempts.case).await;
+            needed = needed.max(opinion.acknowledgements);
+        }
         doubts.learn(&ends);
         let note = format!("attempt {attempt}: {}", problem.detail);
-        attempts.view.send_modify(|view| view.notes.push(note));
+        attempts.case.view.send_modify(|view| view.notes.push(note));
         last = Some(problem);
     }
     Err(last.unwrap_or_else(|| {
@@ -55,6 +60,22 @@ pub(super) async fn run(
             "every try failed",
         )
     }))
+}
+
+/// Whether somebody wants more custodians to acknowledge what is spent.
+fn wants_witnesses(ends: &[(PartyId, PartyEnd)]) -> bool {
+    ends.iter().any(|(_, end)| {
+        matches!(end, PartyEnd::Refused(r) if matches!(r.code.as_str(), "limit-acknowledgements" | "spending-forgotten"))
+    })
+}
+
+/// A refusal that may be another one in a moment.
+fn passes(code: &str) -> bool {
+    code.starts_with("spending-")
+        || matches!(
+            code,
+            "limit-acknowledgements" | "busy" | "policy-changed" | "confirming"
+        )
 }
 
 /// What failed tries say about custodians. An accusation is only what its maker says, so nobody is shut out for one: the next quorum is
@@ -71,6 +92,7 @@ impl Doubts {
         for (party, end) in ends {
             *self.against.entry(party.clone()).or_default() += 1;
             match end {
+                PartyEnd::Refused(refusal) if passes(&refusal.code) => {}
                 PartyEnd::Silent(_) | PartyEnd::Refused(_) => {
                     self.out.insert(party.clone());
                 }
@@ -90,7 +112,7 @@ impl Doubts {
 }
 
 async fn find_key(attempts: &Attempts<'_>, roster: &ValidRoster) -> Result<KeyListing, Problem> {
-    let Action::Sign { key, .. } = &attempts.intent.intent().action else {
+    let Action::Sign { key, .. } = &attempts.case.intent.intent().action else {
         return Err(Problem::new(
             400,
             "unreadable",
@@ -146,23 +168,37 @@ impl Expected {
     }
 }
 
-/// An agent that is still confirming settles within a moment; a sealed or quarantined one waits for people.
-fn may_take_part(reply: &Result<NodeReply, NodeError>) -> bool {
-    match reply {
-        Ok(NodeReply::Status(status)) => !matches!(
+/// Of those that can take part: an agent that is still confirming settles within a moment; a sealed or quarantined one waits for people.
+async fn statuses(attempts: &Attempts<'_>, candidates: &[PartyId]) -> Vec<NodeStatus> {
+    let replies = attempts
+        .nodes
+        .ask_all(candidates, &NodeRequest::Status, PING_TIMEOUT)
+        .await;
+    let may_take_part = |status: &NodeStatus| {
+        !matches!(
             status.standing,
             Standing::Sealed { .. } | Standing::Quarantined { .. }
-        ),
-        _ => false,
-    }
+        )
+    };
+    let of_party = candidates
+        .iter()
+        .zip(replies)
+        .filter_map(|(party, reply)| match reply {
+            // An agent's answer is another's only if it lies, and then it is not asked.
+            Ok(NodeReply::Status(status)) if status.party == *party => Some(status),
+            _ => None,
+        });
+    of_party.filter(may_take_part).collect()
 }
 
-/// The t of the committee that answer and have least against them, in committee order.
+/// The t of the committee that answer and have least against them, in committee order, and so many more that `needed` acknowledge. All of them
+/// under the same policy: who missed a version gets it first.
 async fn pick(
     attempts: &Attempts<'_>,
     key: &KeyListing,
+    needed: u16,
     doubts: &Doubts,
-) -> Result<Vec<PartyId>, Problem> {
+) -> Result<(Vec<PartyId>, Vec<PartyId>), Problem> {
     let candidates: Vec<PartyId> = key
         .record
         .committee
@@ -170,31 +206,28 @@ async fn pick(
         .filter(|p| !doubts.out.contains(p))
         .cloned()
         .collect();
-    let replies = attempts
-        .nodes
-        .ask_all(&candidates, &NodeRequest::Status, PING_TIMEOUT)
-        .await;
-    let mut healthy: Vec<PartyId> = candidates
+    let mut statuses = statuses(attempts, &candidates).await;
+    if policies::heal(attempts.nodes, &statuses).await {
+        statuses = self::statuses(attempts, &candidates).await;
+    }
+    let version = statuses.iter().map(|s| s.policy_version).max();
+    let current = statuses
         .into_iter()
-        .zip(replies)
-        .filter(|(_, reply)| may_take_part(reply))
-        .map(|(party, _)| party)
-        .collect();
+        .filter(|s| Some(s.policy_version) == version);
+    let mut healthy: Vec<PartyId> = current.map(|s| s.party).collect();
     let t = usize::from(key.record.threshold.t());
     // Stable: committee order among those with as much against them.
     healthy.sort_by_key(|party| doubts.against(party));
-    match healthy.get(..t) {
-        Some(quorum) => {
-            let chosen = |party: &&PartyId| quorum.contains(party);
-            Ok(key
-                .record
-                .committee
-                .iter()
-                .filter(chosen)
-                .cloned()
-                .collect())
+    let all = usize::from(needed).max(t);
+    match (healthy.get(..t), healthy.get(t..all)) {
+        (Some(quorum), Some(witnesses)) => {
+            let in_order = |some: &[PartyId]| {
+                let committee = key.record.committee.iter();
+                committee.filter(|p| some.contains(p)).cloned().collect()
+            };
+            Ok((in_order(quorum), in_order(witnesses)))
         }
-        None => {
+        _ => {
             let offline: Vec<PartyId> = key
                 .record
                 .committee
@@ -204,7 +237,7 @@ async fn pick(
                 .collect();
             let names: Vec<_> = offline.iter().map(PartyId::as_str).collect();
             let detail = format!(
-                "{} of {} custodians can take part and {t} are needed; not available: {}",
+                "{} of {} custodians can take part and {all} are needed; not available: {}",
                 healthy.len(),
                 key.record.committee.len(),
                 names.join(", ")

@@ -86,6 +86,7 @@ impl World {
         let roster = serde_json::to_vec(&roster(&keys)).unwrap();
         std::fs::write(home.join("roster.json"), roster).unwrap();
         let config = AgentConfig {
+            policy: None,
             party: party_id(1),
             roster: "roster.json".into(),
             data: "data".into(),

@@ -18,8 +18,8 @@ use quorate_storage::{EncryptedFileStore, Ledger, Passphrase};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, RunResult, Standing};
 use quorate_types::{
-    Action, CeremonyKind, Curve, Intent, KeyName, OperatorEntry, OperatorId, PartyEntry, PartyId,
-    Roster, SessionId, SignedIntent, Threshold, ValidRoster,
+    Action, CeremonyKind, Curve, Hash32, Intent, KeyName, OperatorEntry, OperatorId, PartyEntry,
+    PartyId, Roster, SessionId, SignedBundle, SignedIntent, Threshold, ValidRoster,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -33,6 +33,7 @@ pub struct Committee {
     pub hub: InProcessHub,
     pub keys: Vec<Arc<PartyKeys>>,
     pub operator: SigningKey,
+    policy: String,
     _dir: TempDir,
 }
 
@@ -80,6 +81,11 @@ impl Committee {
 
     /// `t` of as many as there are keys.
     pub async fn with_keys(t: u16, keys: Vec<PartyKeys>, real: usize) -> Self {
+        Self::under(quorate_testkit::policy::PERMISSIVE, t, keys, real).await
+    }
+
+    /// The same under a policy of one's own.
+    pub async fn under(policy: &str, t: u16, keys: Vec<PartyKeys>, real: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let n = u16::try_from(keys.len()).unwrap();
         let keys: Vec<_> = keys.into_iter().map(Arc::new).collect();
@@ -108,6 +114,7 @@ impl Committee {
             hub: InProcessHub::new(),
             keys,
             operator,
+            policy: policy.to_owned(),
             _dir: dir,
         };
         for number in 1..=real {
@@ -194,7 +201,9 @@ impl Committee {
                 keygen: 8,
                 aux: 20,
                 sign: 20,
+                spend: 10,
             },
+            policy: Some(self.genesis()),
             // No peer is asked: nothing here was ever restored.
             standing: watch::channel(Standing::Serving { not_before: 0 }).1,
         })
@@ -229,6 +238,20 @@ impl Committee {
             scheme: curve.default_scheme(),
             raw_signing: true,
         })
+    }
+
+    /// The hash of the first policy.
+    pub fn policy_hash(&self) -> Hash32 {
+        self.genesis().bundle.canonical_hash()
+    }
+
+    pub fn genesis(&self) -> SignedBundle {
+        quorate_testkit::policy::bundle(
+            &self.roster,
+            None,
+            &self.policy,
+            &[("admin", &self.operator)],
+        )
     }
 
     /// Every party of the roster.
@@ -338,6 +361,8 @@ fn rand_nonce() -> [u8; 16] {
 pub fn prepare(intent: &SignedIntent, attempt: u32, participants: &[PartyId]) -> NodeRequest {
     NodeRequest::Prepare {
         intent: intent.clone(),
+        approvals: Vec::new(),
+        witnesses: Vec::new(),
         attempt,
         participants: participants.to_vec(),
     }

@@ -307,17 +307,27 @@ fn built_in(
         policy
             .when
             .push(format!("context.dangers.contains({})", literal(danger)?));
-        let lifting = lifted
-            .iter()
-            .filter(|(dangers, _)| dangers.iter().any(|d| d == danger));
+        let lifting = lifted.iter();
+        let lifting = lifting.filter(|(dangers, _)| dangers.iter().any(|d| d == danger));
         policy.unless = lifting.map(|(_, condition)| condition.clone()).collect();
-        push(bundle, id(&format!("no-{danger}"))?, &policy)?;
+        forbid_unless_lifted(bundle, id(&format!("no-{danger}"))?, &policy)?;
     }
     let mut policy = Policy::forbid("it moves an asset that the policy does not know".to_owned());
     policy.when.push("!context.knownAsset".to_owned());
     policy.unless = unknown_assets.to_vec();
-    push(bundle, id("no-unknown-asset")?, &policy)
+    forbid_unless_lifted(bundle, id("no-unknown-asset")?, &policy)
 }
+
+/// What is allowed always is not forbidden at all: a rule that can never speak does not validate.
+fn forbid_unless_lifted(bundle: &mut Bundle, id: RuleId, policy: &Policy) -> Result<(), String> {
+    if policy.unless.iter().any(|condition| condition == ALWAYS) {
+        return Ok(());
+    }
+    push(bundle, id, policy)
+}
+
+/// The condition of a rule that nothing narrows.
+const ALWAYS: &str = "true";
 
 fn allow_danger(
     bundle: &Bundle,
@@ -331,11 +341,11 @@ fn allow_danger(
             REFUSED.join(", ")
         ));
     }
-    let mut parts = vec![condition(bundle, when)?];
-    if !calls.is_empty() {
-        parts.push(only_calls(calls)?);
+    let narrowed = condition(bundle, when)?;
+    if calls.is_empty() {
+        return Ok((dangers.to_vec(), narrowed));
     }
-    Ok((dangers.to_vec(), all(&parts)))
+    Ok((dangers.to_vec(), all(&[narrowed, only_calls(calls)?])))
 }
 
 /// Nothing but these is called, and something is.
@@ -435,7 +445,7 @@ fn condition(bundle: &Bundle, when: &When) -> Result<String, String> {
         parts.push(format!("[{}].contains(action)", actions.join(", ")));
     }
     Ok(if parts.is_empty() {
-        "true".to_owned()
+        ALWAYS.to_owned()
     } else {
         all(&parts)
     })
@@ -494,7 +504,7 @@ fn narrowed(bundle: &Bundle, when: &When, mut policy: Policy) -> Result<Policy, 
         ..when.clone()
     };
     let condition = condition(bundle, &without)?;
-    if condition != "true" {
+    if condition != ALWAYS {
         policy.when.insert(0, condition);
     }
     Ok(policy)

@@ -50,10 +50,13 @@ fn already(status: &ClusterStatus) -> Option<CommitteeRecord> {
 pub async fn run(operator: &Operator, quiet: bool) -> anyhow::Result<CommitteeRecord> {
     wait_for_primes(operator, quiet).await?;
     let spinner = output::spinner("custodians prove their Paillier keys to each other", quiet);
-    let intent = operator.sign(Action::SetUpCommittee);
+    let intent = operator.sign(Action::SetUpCommittee)?;
     let view = operator.viewer.api.run(&intent).await;
     spinner.finish_and_clear();
-    match view?.result {
+    match super::request::finished(operator, view?, quiet)
+        .await?
+        .result
+    {
         Some(ResultView::Committee(record)) => Ok(record),
         _ => bail!("the orchestrator reports something other than a committee setup"),
     }

@@ -1,11 +1,22 @@
 //! `quorate init`.
 
+use std::path::Path;
+
+use anyhow::Context as _;
 use quorate_types::Threshold;
 use serde_json::json;
 
 use crate::args::InitArgs;
 use crate::output;
 use crate::provision::{self, Spec};
+
+/// A policy's text from a file.
+fn policy_text(file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    file.map(|file| {
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+    })
+    .transpose()
+}
 
 /// Writes a new cluster's directory.
 pub fn run(args: &InitArgs, json: bool) -> anyhow::Result<()> {
@@ -15,6 +26,12 @@ pub fn run(args: &InitArgs, json: bool) -> anyhow::Result<()> {
         host: args.host.clone(),
         nats_port: args.nats_port,
         api_port: args.api_port,
+        admins: (
+            args.admins,
+            args.admin_quorum.unwrap_or(args.admins / 2 + 1),
+        ),
+        approvers: args.approver.clone(),
+        policy: policy_text(args.policy.as_deref())?,
     };
     provision::create(&args.dir, &spec, |what| {
         if !json {
@@ -33,6 +50,8 @@ pub fn run(args: &InitArgs, json: bool) -> anyhow::Result<()> {
   {dir}/nats                 for the NATS server:   nats-server -c nats.conf  (in that directory)
   {dir}/orchestrator         for the orchestrator:  quorate orchestrator run --config orchestrator.toml
   {dir}/operator             for the operator:      quorate --client client.toml status
+  {dir}/admins/admin-N       give each to its admin: they sign policies; {dir}/policy has the first one
+  {dir}/people               one directory for each approver, if there are any
   {dir}/ca                   keep offline: whoever has ca.key can admit anyone to NATS
 
 Each custodian runs:  quorate agent run --config agent.toml

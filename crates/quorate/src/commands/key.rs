@@ -38,8 +38,9 @@ pub async fn run(
         curve,
         scheme,
         raw_signing,
-    });
-    match operator.viewer.api.run(&intent).await?.result {
+    })?;
+    let view = operator.viewer.api.run(&intent).await?;
+    match super::request::finished(operator, view, true).await?.result {
         Some(ResultView::Key(listing)) => {
             operator.viewer.check_new(&listing)?;
             Ok(*listing)

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod agent;
+pub mod approve;
 pub mod backup;
 pub mod committee;
 pub mod drill;
@@ -9,7 +10,9 @@ pub mod init;
 pub mod key;
 pub mod passkey;
 pub mod payload;
+pub mod policy;
 pub mod recover;
+pub mod request;
 pub mod restore;
 pub mod sign;
 pub mod status;

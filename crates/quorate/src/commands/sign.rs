@@ -1,18 +1,19 @@
 //! `quorate sign`.
 
-use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quorate_api::{IntentView, ResultView};
+use quorate_api::{ClientError, IntentState, IntentView, ResultView};
 use quorate_chain::{Assembled, assemble};
 use quorate_types::{Action, Network, Signature};
 use serde_json::json;
 
 use crate::args::{ClientArgs, PayloadArgs, SignArgs};
 use crate::commands::payload::{self, Understood};
-use crate::operator::Operator;
+use crate::commands::request;
+use crate::operator::{self, Operator};
 use crate::output;
 
 /// A signed payload, checked on this machine.
@@ -37,14 +38,51 @@ pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Res
     if !args.yes && !output::confirmed("Sign this?", "sign")? {
         bail!("not signed");
     }
-    let waiting = output::spinner("custodians sign", json);
-    let signed = sign(&operator, &understood, &args.payload, &args.purpose).await;
-    waiting.finish_and_clear();
-    let signed = signed?;
+    let how = How {
+        purpose: &args.purpose,
+        valid_for: args.valid_for.into(),
+        wait: !args.no_wait,
+        quiet: json,
+    };
+    let signed = sign(&operator, &understood, &args.payload, &how).await?;
     for note in signed.view.notes.iter().filter(|_| !json) {
         eprintln!("note: {note}");
     }
     report(&args, &understood, &signed, json)
+}
+
+/// How a payload is to be signed.
+pub struct How<'a> {
+    /// Why, for the custodians.
+    pub purpose: &'a str,
+    /// How long the request may wait.
+    pub valid_for: Duration,
+    /// Whether to wait while it waits for approvals or time.
+    pub wait: bool,
+    /// Say nothing on the way.
+    pub quiet: bool,
+}
+
+impl Default for How<'_> {
+    fn default() -> Self {
+        Self {
+            purpose: "",
+            valid_for: operator::LIFETIME,
+            wait: true,
+            quiet: true,
+        }
+    }
+}
+
+/// The action of signing a payload.
+pub fn action(understood: &Understood, args: &PayloadArgs, purpose: &str) -> Action {
+    Action::Sign {
+        key: understood.record.id,
+        path: args.path.clone(),
+        network: args.chain,
+        payload: understood.payload.clone(),
+        purpose: purpose.to_owned(),
+    }
 }
 
 /// Has a payload signed. Every signature is verified here before anything is returned.
@@ -52,25 +90,26 @@ pub async fn sign(
     operator: &Operator,
     understood: &Understood,
     args: &PayloadArgs,
-    purpose: &str,
+    how: &How<'_>,
 ) -> anyhow::Result<Signed> {
+    let intent = operator.sign_for(action(understood, args, how.purpose), how.valid_for)?;
+    let working = output::spinner("custodians sign", how.quiet);
+    let view = operator.viewer.api.run(&intent).await;
+    working.finish_and_clear();
+    let view = view?;
+    if view.state == IntentState::Pending && !how.wait {
+        return Err(ClientError::Problem(Box::new(request::as_problem(&view))).into());
+    }
+    let view = request::finished(operator, view, how.quiet).await?;
+    let Some(ResultView::Signatures(signatures)) = view.result.clone() else {
+        bail!("the orchestrator reports something other than signatures");
+    };
     let Understood {
         record,
         child,
         payload,
         ..
     } = understood;
-    let intent = operator.sign(Action::Sign {
-        key: record.id,
-        path: args.path.clone(),
-        network: args.chain,
-        payload: payload.clone(),
-        purpose: purpose.to_owned(),
-    });
-    let view = operator.viewer.api.run(&intent).await?;
-    let Some(ResultView::Signatures(signatures)) = view.result.clone() else {
-        bail!("the orchestrator reports something other than signatures");
-    };
     let assembled = assemble(payload, args.chain, record.scheme, child, &signatures)
         .context("the signatures that came back are not good")?;
     Ok(Signed {
@@ -97,7 +136,7 @@ fn report(
 ) -> anyhow::Result<()> {
     let text = text_of(args.payload.chain, &signed.assembled);
     if let Some(file) = &args.out {
-        write_out(file, &text)?;
+        request::write_out(file, &text)?;
     }
     if json {
         return output::json(&json!({
@@ -129,9 +168,4 @@ fn report(
         None => println!("{text}"),
     }
     Ok(())
-}
-
-fn write_out(file: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(file, format!("{text}\n"))
-        .with_context(|| format!("cannot write {}", file.display()))
 }

@@ -67,13 +67,8 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
 }
 
 fn create(args: &UpArgs) -> anyhow::Result<()> {
-    let spec = Spec {
-        threshold: Threshold::new(args.threshold, args.parties)?,
-        name: "quorate".to_owned(),
-        host: "127.0.0.1".to_owned(),
-        nats_port: 4222,
-        api_port: 7777,
-    };
+    let threshold = Threshold::new(args.threshold, args.parties)?;
+    let spec = Spec::local(threshold, "quorate");
     println!("new {} cluster in {}", spec.threshold, args.dir.display());
     provision::create(&args.dir, &spec, |what| println!("  writing {what}"))
 }

@@ -58,13 +58,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 }
 
 fn create_cluster(dir: &ClusterDir) -> anyhow::Result<()> {
-    let spec = Spec {
-        threshold: Threshold::new(2, 3)?,
-        name: "demo".to_owned(),
-        host: "127.0.0.1".to_owned(),
-        nats_port: 4222,
-        api_port: 7777,
-    };
+    let spec = Spec::local(Threshold::new(2, 3)?, "demo");
     provision::create(dir.path(), &spec, |_| {})
 }
 
@@ -190,7 +184,11 @@ impl Demo {
             record.name
         );
         let started = Instant::now();
-        let signed = sign::sign(&self.operator, &understood, &args, what)
+        let how = sign::How {
+            purpose: what,
+            ..Default::default()
+        };
+        let signed = sign::sign(&self.operator, &understood, &args, &how)
             .await
             .context(what.to_owned())?;
         let took = started.elapsed();

@@ -7,16 +7,20 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer as _, SigningKey};
 use quorate_messaging::{NatsServerSpec, PartyKeys, nats_server_config};
 use quorate_orchestrator::OrchestratorConfig;
 use quorate_party_agent::config::{NatsConfig, Timeouts};
 use quorate_party_agent::{AgentConfig, boot};
+use quorate_policy::{Header, check_rules, compile};
+use quorate_service::now_ms;
 use quorate_storage::{
     EncryptedFileStore, Passphrase, SealedBox, create_private_dir, write_private,
 };
+use quorate_types::canonical::Canonical as _;
 use quorate_types::{
-    OperatorEntry, OperatorId, PartyEntry, PartyId, Roster, Threshold, ValidRoster,
+    Admin, AdminSignature, Admins, Hash32, OperatorEntry, OperatorId, PartyEntry, PartyId,
+    PersonId, Roster, SignedBundle, Threshold, ValidRoster,
 };
 use rand_core::OsRng;
 
@@ -35,6 +39,50 @@ pub struct Spec {
     pub nats_port: u16,
     /// API port.
     pub api_port: u16,
+    /// Who signs policies: so many admins, and how many of them are needed.
+    pub admins: (u16, u16),
+    /// People who may approve, each with a key of their own.
+    pub approvers: Vec<PersonId>,
+    /// The first policy's text; a plain one where there is none.
+    pub policy: Option<String>,
+}
+
+impl Spec {
+    /// A cluster on this machine with one operator and one admin.
+    pub fn local(threshold: Threshold, name: &str) -> Self {
+        Self {
+            threshold,
+            name: name.to_owned(),
+            host: "127.0.0.1".to_owned(),
+            nats_port: 4222,
+            api_port: 7777,
+            admins: (1, 1),
+            approvers: Vec::new(),
+            policy: None,
+        }
+    }
+}
+
+/// A human's or program's new key, and where its files go.
+struct Signer {
+    id: PersonId,
+    /// Below the cluster's directory.
+    dir: PathBuf,
+    key: SigningKey,
+}
+
+impl Signer {
+    fn new(parent: &str, id: PersonId) -> Self {
+        Self {
+            dir: Path::new(parent).join(id.as_str()),
+            key: SigningKey::generate(&mut OsRng),
+            id,
+        }
+    }
+
+    fn public(&self) -> [u8; 32] {
+        self.key.verifying_key().to_bytes()
+    }
 }
 
 /// The largest message NATS carries, in bytes.
@@ -60,8 +108,16 @@ pub fn create(dir: &Path, spec: &Spec, mut progress: impl FnMut(&str)) -> anyhow
     ca.write("ca.crt", authority.certificate_pem().as_bytes())?;
     ca.write("ca.key", authority.key_pem().as_bytes())?;
 
-    let operator = SigningKey::generate(&mut OsRng);
     let operator_id = OperatorId::new("operator")?;
+    let operator = Signer {
+        dir: "operator".into(),
+        ..Signer::new("", operator_id.person())
+    };
+    let admins = (1..=spec.admins.0)
+        .map(|n| Ok(Signer::new("admins", PersonId::new(&format!("admin-{n}"))?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let people = spec.approvers.iter().cloned();
+    let people: Vec<_> = people.map(|id| Signer::new("people", id)).collect();
     let mut parties = Vec::new();
     let mut stores = Vec::new();
     for number in 1..=spec.threshold.n() {
@@ -83,18 +139,92 @@ pub fn create(dir: &Path, spec: &Spec, mut progress: impl FnMut(&str)) -> anyhow
         parties,
         operators: vec![OperatorEntry {
             id: operator_id.clone(),
-            key: operator.verifying_key().to_bytes(),
+            key: operator.public(),
         }],
+        admins: Admins {
+            quorum: spec.admins.1,
+            members: admins
+                .iter()
+                .map(|admin| Admin {
+                    id: admin.id.clone(),
+                    key: admin.public(),
+                })
+                .collect(),
+        },
     };
     let roster_json = serde_json::to_vec_pretty(&roster)?;
     let roster = ValidRoster::try_from(roster)?;
+    progress("the first policy");
+    let policy = first_policy(dir, spec, &roster, &admins, &people)?;
     for (custodian, id) in &stores {
-        write_custodian(custodian, id, spec, &authority, &roster_json)?;
+        let shared = Shared {
+            roster: &roster_json,
+            policy: &policy,
+        };
+        write_custodian(custodian, id, spec, &authority, &shared)?;
     }
-    progress("NATS, orchestrator and operator");
+    progress("NATS, orchestrator, operator, admins and approvers");
     write_nats(dir, spec, &authority, &roster)?;
     write_orchestrator(dir, spec, &authority, &roster_json)?;
-    write_operator(dir, spec, &authority, &roster_json, &operator_id, &operator)
+    for signer in [operator].iter().chain(&admins).chain(&people) {
+        write_signer(dir, spec, &authority, &roster_json, signer)?;
+    }
+    Ok(())
+}
+
+/// The plain policy that a new cluster gets.
+pub const START: &str = include_str!("../../policies/start.toml");
+
+/// Compiles, signs and writes the first policy; returns the bundle's JSON.
+fn first_policy(
+    dir: &Path,
+    spec: &Spec,
+    roster: &ValidRoster,
+    admins: &[Signer],
+    people: &[Signer],
+) -> anyhow::Result<Vec<u8>> {
+    let mut text = spec.policy.clone().unwrap_or_else(|| START.to_owned());
+    if !people.is_empty() {
+        text.push_str("\n# --- people, and the keys they were given\n");
+    }
+    for person in people {
+        text.push_str(&format!(
+            "[people.{}]\ngroups = [\"approvers\"]\nguardian = true\ned25519 = [\"{}\"]\n",
+            person.id,
+            hex::encode(person.public())
+        ));
+    }
+    let header = Header {
+        roster: roster.hash(),
+        version: 1,
+        previous: Hash32::from_bytes([0; 32]),
+        issued_at: now_ms(),
+        admins: roster.roster().admins.clone(),
+        lifts: Vec::new(),
+    };
+    let bundle = compile(&text, header).context("the policy")?;
+    check_rules(&bundle).context("the policy")?;
+    let message = bundle.signing_bytes();
+    let signatures = admins.iter().map(|admin| AdminSignature {
+        admin: admin.id.clone(),
+        signature: admin.key.sign(&message).to_bytes(),
+    });
+    let signed = SignedBundle {
+        signatures: signatures.collect(),
+        bundle,
+    };
+    signed.clone().follow(roster, None).context("the policy")?;
+    let json = serde_json::to_vec_pretty(&signed)?;
+    let files = Files::new(&dir.join("policy"))?;
+    files.write("policy.toml", text.as_bytes())?;
+    files.write("bundle-1.json", &json)?;
+    Ok(json)
+}
+
+/// What every custodian gets.
+struct Shared<'a> {
+    roster: &'a [u8],
+    policy: &'a [u8],
 }
 
 /// A new private directory being filled.
@@ -140,14 +270,16 @@ fn write_custodian(
     id: &PartyId,
     spec: &Spec,
     authority: &Authority,
-    roster: &[u8],
+    shared: &Shared<'_>,
 ) -> anyhow::Result<()> {
     let files = Files::new(dir)?;
-    files.write("roster.json", roster)?;
+    files.write("roster.json", shared.roster)?;
+    files.write("policy.json", shared.policy)?;
     files.write_tls(authority, &authority.client(id.as_str())?)?;
     let config = AgentConfig {
         party: id.clone(),
         roster: "roster.json".into(),
+        policy: Some("policy.json".into()),
         data: "data".into(),
         passphrase_file: Some("passphrase".into()),
         hsm: None,
@@ -217,15 +349,15 @@ fn write_orchestrator(
     files.write("orchestrator.toml", toml::to_string(&config)?.as_bytes())
 }
 
-fn write_operator(
+fn write_signer(
     dir: &Path,
     spec: &Spec,
     authority: &Authority,
     roster: &[u8],
-    id: &OperatorId,
-    key: &SigningKey,
+    signer: &Signer,
 ) -> anyhow::Result<()> {
-    let files = Files::new(&dir.join("operator"))?;
+    let Signer { id, key, .. } = signer;
+    let files = Files::new(&dir.join(&signer.dir))?;
     files.write("roster.json", roster)?;
     files.write_tls(authority, &authority.client(&format!("client-{id}"))?)?;
     let passphrase = files.write_passphrase()?;
@@ -234,13 +366,14 @@ fn write_operator(
         &crate::operator::key_purpose(id),
         &key.to_bytes(),
     )?;
-    files.write("operator-key.json", &serde_json::to_vec_pretty(&sealed)?)?;
+    files.write("key.json", &serde_json::to_vec_pretty(&sealed)?)?;
+    let up = signer.dir.iter().map(|_| "..").collect::<PathBuf>();
     let config = ClientConfig {
-        operator: id.clone(),
+        name: id.clone(),
         endpoint: format!("https://{}:{}", spec.host, spec.api_port),
-        endpoint_file: Some("endpoint".into()),
+        endpoint_file: Some(up.join("operator/endpoint")),
         roster: "roster.json".into(),
-        key: "operator-key.json".into(),
+        key: "key.json".into(),
         passphrase_file: Some("passphrase".into()),
         tls: crate::operator::ClientTls {
             ca: "tls/ca.crt".into(),

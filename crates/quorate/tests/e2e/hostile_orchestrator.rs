@@ -265,6 +265,8 @@ fn t16_unreadable_requests_are_refused_and_the_agent_goes_on() {
     let good = NodeRequest::Status.canonical_bytes();
     let intent = hostile.signed(scene.transfer(5));
     let prepare = NodeRequest::Prepare {
+        approvals: Vec::new(),
+        witnesses: Vec::new(),
         intent,
         attempt: 0,
         participants: vec![party(1), party(2)],

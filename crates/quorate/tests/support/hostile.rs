@@ -127,6 +127,8 @@ impl Hostile {
     ) -> NodeReply {
         let request = NodeRequest::Prepare {
             intent: intent.clone(),
+            approvals: Vec::new(),
+            witnesses: Vec::new(),
             attempt,
             participants: participants.iter().map(|number| party(*number)).collect(),
         };
@@ -204,7 +206,7 @@ impl Hostile {
         SessionDescriptor {
             kind,
             intent,
-            policy: self.roster.hash(),
+            policy: self.status(1).policy.unwrap(),
             key: Some(key),
             epoch: 0,
             participants: participants.iter().map(|number| party(*number)).collect(),
@@ -258,8 +260,7 @@ pub fn missing(reply: NodeReply) -> Vec<PartyId> {
 fn operator_key(cluster: &Cluster) -> SigningKey {
     let home = cluster.root().join("operator");
     let sealed: SealedBox =
-        serde_json::from_slice(&read_private(&home.join("operator-key.json"), 1 << 16).unwrap())
-            .unwrap();
+        serde_json::from_slice(&read_private(&home.join("key.json"), 1 << 16).unwrap()).unwrap();
     let secret = passphrase::obtain(Some(&home.join("passphrase")), "NONE", "").unwrap();
     let bytes = sealed.open(&secret, "key of operator operator").unwrap();
     SigningKey::from_bytes(bytes.as_slice().try_into().unwrap())

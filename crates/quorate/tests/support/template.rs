@@ -14,6 +14,9 @@ use quorate_types::PartyId;
 
 use super::{Cluster, Ran, Setup, quorate};
 
+/// Who may approve in every test's cluster.
+pub const PEOPLE: [&str; 3] = ["ann", "ben", "cas"];
+
 type Templates = Mutex<BTreeMap<(u16, u16, bool), Arc<OnceLock<PathBuf>>>>;
 
 /// A provisioned cluster, with primes in stock, or with its committee set up.
@@ -54,6 +57,8 @@ fn directory() -> &'static Path {
 
 fn provision(t: u16, n: u16) -> PathBuf {
     let dir = directory().join(format!("{t}-of-{n}"));
+    let policy = directory().join(format!("{t}-of-{n}.toml"));
+    std::fs::write(&policy, quorate_testkit::policy::PERMISSIVE).unwrap();
     let mut init = quorate();
     init.args([
         "init",
@@ -61,7 +66,11 @@ fn provision(t: u16, n: u16) -> PathBuf {
         &t.to_string(),
         "--parties",
         &n.to_string(),
+        "--admins",
+        "3",
     ])
+    .args(PEOPLE.map(|name| ["--approver", name]).as_flattened())
+    .args(["--policy", policy.to_str().unwrap()])
     .arg(&dir);
     Ran::of(&mut init, Duration::from_secs(60)).ok();
     for index in 0..n {

@@ -1,0 +1,233 @@
+//! `quorate policy`.
+
+mod explain;
+mod simulate;
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use quorate_policy::{Header, check_rules, compile};
+use quorate_service::now_ms;
+use quorate_types::canonical::Canonical as _;
+use quorate_types::{AdminSignature, Bundle, Hash32, SignedBundle, ValidBundle, ValidRoster};
+use serde_json::json;
+
+use crate::args::{ClientArgs, PolicyCommand, PolicyFileArgs, PolicyInitArgs, PolicySignArgs};
+use crate::operator::{Operator, Viewer};
+use crate::{output, provision};
+
+/// `quorate policy ...`.
+pub async fn run(client: &ClientArgs, command: PolicyCommand, json: bool) -> anyhow::Result<()> {
+    match command {
+        PolicyCommand::Init(args) => init(&args),
+        PolicyCommand::Check(args) => check(client, &args, json),
+        PolicyCommand::Explain(args) => explain::explain(client, &args, json).await,
+        PolicyCommand::Simulate(args) => simulate::run(client, &args, json).await,
+        PolicyCommand::Diff(args) => explain::diff(client, &args, json).await,
+        PolicyCommand::Sign(args) => sign(client, &args, json).await,
+        PolicyCommand::Publish(args) => publish(client, &args, json).await,
+        PolicyCommand::History => explain::history(client, json).await,
+    }
+}
+
+fn init(args: &PolicyInitArgs) -> anyhow::Result<()> {
+    match &args.out {
+        Some(file) => {
+            if file.exists() {
+                bail!("{} exists already and is not overwritten", file.display());
+            }
+            std::fs::write(file, provision::START)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+            println!(
+                "written to {}; next: quorate policy check {0}",
+                file.display()
+            );
+        }
+        None => print!("{}", provision::START),
+    }
+    Ok(())
+}
+
+/// A text or a bundle from a file.
+pub enum Draft {
+    /// A text, compiled.
+    Text(Bundle),
+    /// A bundle with the signatures it has.
+    Signed(SignedBundle),
+}
+
+impl Draft {
+    pub const fn bundle(&self) -> &Bundle {
+        match self {
+            Self::Text(bundle) => bundle,
+            Self::Signed(signed) => &signed.bundle,
+        }
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// Reads a draft: a text is compiled as the version after `previous`, or as the first. A bundle whose rules are not what its text comes to is
+/// refused: what is read is what is signed.
+pub fn draft(
+    file: &Path,
+    roster: &ValidRoster,
+    previous: Option<&ValidBundle>,
+    lifts: Vec<Hash32>,
+) -> anyhow::Result<Draft> {
+    let text = read(file)?;
+    let named = || file.display().to_string();
+    if file.extension().is_some_and(|e| e == "json") {
+        let signed: SignedBundle = serde_json::from_str(&text).with_context(named)?;
+        let b = &signed.bundle;
+        let header = Header {
+            roster: b.roster,
+            version: b.version,
+            previous: b.previous,
+            issued_at: b.issued_at,
+            admins: b.admins.clone(),
+            lifts: b.lifts.clone(),
+        };
+        if compile(&b.source, header).with_context(named)? != *b {
+            bail!(
+                "{}: the rules in the bundle are not what its text comes to; do not sign it",
+                file.display()
+            );
+        }
+        checked(&signed.bundle, roster).with_context(named)?;
+        return Ok(Draft::Signed(signed));
+    }
+    let header = Header {
+        roster: roster.hash(),
+        version: previous.map_or(0, |p| p.bundle().version) + 1,
+        previous: previous.map_or_else(|| Hash32::from_bytes([0; 32]), ValidBundle::hash),
+        issued_at: now_ms(),
+        admins: previous.map_or_else(
+            || roster.roster().admins.clone(),
+            |p| p.bundle().admins.clone(),
+        ),
+        lifts,
+    };
+    let bundle = compile(&text, header).with_context(named)?;
+    checked(&bundle, roster).with_context(named)?;
+    Ok(Draft::Text(bundle))
+}
+
+fn checked(bundle: &Bundle, roster: &ValidRoster) -> anyhow::Result<()> {
+    bundle.check(roster)?;
+    check_rules(bundle)?;
+    Ok(())
+}
+
+fn check(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> anyhow::Result<()> {
+    let roster = Viewer::load(&client.client)?.roster;
+    let draft = draft(&args.file, &roster, None, Vec::new())?;
+    let bundle = draft.bundle();
+    if json {
+        return output::json(bundle);
+    }
+    println!(
+        "{} is a policy: {} rules, {} rolling counters, {} people, {} assets, {} addresses",
+        args.file.display(),
+        bundle.rules.len(),
+        bundle.counters.len(),
+        bundle.people.len(),
+        bundle.assets.len(),
+        bundle.book.len()
+    );
+    for warning in explain::warnings(bundle, &roster) {
+        println!("note: {warning}");
+    }
+    println!(
+        "next: quorate policy explain {0}; quorate policy sign {0} --out bundle.json",
+        args.file.display()
+    );
+    Ok(())
+}
+
+async fn sign(client: &ClientArgs, args: &PolicySignArgs, json: bool) -> anyhow::Result<()> {
+    let operator = Operator::load(&client.client)?;
+    let roster = &operator.viewer.roster;
+    let in_force = operator.viewer.policy().await?;
+    let draft = draft(&args.file, roster, Some(&in_force), args.unfreeze.clone())?;
+    let mut signed = match draft {
+        Draft::Text(bundle) => SignedBundle {
+            bundle,
+            signatures: Vec::new(),
+        },
+        Draft::Signed(signed) => signed,
+    };
+    if signed.bundle.previous != in_force.hash() {
+        bail!(
+            "{} was made for after another version than the one in force ({}); make it again from its text",
+            args.file.display(),
+            in_force.bundle().version
+        );
+    }
+    let admins = &in_force.bundle().admins;
+    let me = operator.name();
+    if !admins.members.iter().any(|a| a.id == *me) {
+        bail!(
+            "{me} is not an admin of the policy in force; name an admin's configuration with --client"
+        );
+    }
+    if !json {
+        for line in explain::changes(in_force.bundle(), &signed.bundle) {
+            eprintln!("  {line}");
+        }
+    }
+    if !args.yes && !output::confirmed("Sign this policy?", "sign")? {
+        bail!("not signed");
+    }
+    signed.signatures.retain(|s| s.admin != *me);
+    signed.signatures.push(AdminSignature {
+        admin: me.clone(),
+        signature: operator.sign_object(&signed.bundle),
+    });
+    let message = signed.bundle.signing_bytes();
+    let have = admins.signers(&message, &signed.signatures).len();
+    std::fs::write(&args.out, serde_json::to_vec_pretty(&signed)?)
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    if json {
+        return output::json(
+            &json!({ "version": signed.bundle.version, "signatures": have, "needed": admins.quorum }),
+        );
+    }
+    let out = args.out.display();
+    println!(
+        "version {} with {have} of {} signatures in {out}",
+        signed.bundle.version, admins.quorum
+    );
+    if have >= usize::from(admins.quorum) {
+        println!("next: quorate policy publish {out}");
+    }
+    Ok(())
+}
+
+async fn publish(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> anyhow::Result<()> {
+    let viewer = Viewer::load(&client.client)?;
+    let in_force = viewer.policy().await?;
+    let Draft::Signed(signed) = draft(&args.file, &viewer.roster, Some(&in_force), Vec::new())?
+    else {
+        bail!(
+            "{} is a text; sign it first: quorate policy sign",
+            args.file.display()
+        );
+    };
+    let version = signed.bundle.version;
+    if in_force.signed().bundle != signed.bundle {
+        // What no custodian would accept is not sent.
+        signed.clone().follow(&viewer.roster, Some(&in_force))?;
+    }
+    let deliveries = viewer.api.publish(&signed).await?;
+    if json {
+        return output::json(&deliveries);
+    }
+    output::deliveries(&deliveries, &format!("version {version} in force"));
+    if deliveries.iter().any(|d| d.problem.is_some()) {
+        println!("those that were not reached get it as soon as they take part again");
+    }
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! `quorate policy simulate`: what a policy would say. Nobody is asked and nothing is sent: approvals are made with throw-away keys for a copy of the policy in
+//! which people have those, so the very engine of the custodians judges them.
+
+use anyhow::{Context as _, bail};
+use ed25519_dalek::{Signer as _, SigningKey};
+use quorate_api::{IntentState, IntentView};
+use quorate_policy::{
+    Act, Book, Decision, Engine, Evidence, History, KeyFacts, Request, Spend, sighashes,
+};
+use quorate_service::now_ms;
+use quorate_types::canonical::Canonical as _;
+use quorate_types::{
+    Action, AdminSignature, Admins, Approval, Bundle, Credential, Hash32, IntentHash, OperatorId,
+    PersonId, Proof, SignedApproval, SignedBundle, ValidRoster, Verdict,
+};
+use rand_core::OsRng;
+use serde_json::{Value, json};
+
+use super::draft;
+use crate::args::{ClientArgs, SimulateArgs};
+use crate::commands::payload;
+use crate::commands::request::Decoded;
+use crate::operator::Viewer;
+use crate::output;
+
+/// A policy with stand-ins for everybody's keys.
+struct Rehearsal {
+    engine: Engine,
+    history: History,
+    book: Book,
+    roster: ValidRoster,
+    stand_in: SigningKey,
+}
+
+/// What is judged.
+struct Case<'a> {
+    intent: IntentHash,
+    operator: &'a OperatorId,
+    act: Act<'a>,
+    approved_by: &'a [PersonId],
+    proposed_at: u64,
+    now: u64,
+}
+
+impl Rehearsal {
+    fn new(roster: &ValidRoster, bundle: &Bundle) -> anyhow::Result<Self> {
+        let stand_in = SigningKey::generate(&mut OsRng);
+        let admin = PersonId::new("rehearsal")?;
+        let mut roster = roster.roster().clone();
+        roster.admins = Admins::single(admin.clone(), stand_in.verifying_key().to_bytes());
+        let roster = ValidRoster::try_from(roster)?;
+        let mut bundle = bundle.clone();
+        bundle.roster = roster.hash();
+        bundle.version = 1;
+        bundle.previous = Hash32::from_bytes([0; 32]);
+        for person in &mut bundle.people {
+            let key = Self::key_of(&stand_in, &person.id)
+                .verifying_key()
+                .to_bytes();
+            person.credentials.push(Credential::Ed25519 { key });
+        }
+        let signature = stand_in.sign(&bundle.signing_bytes()).to_bytes();
+        let signatures = vec![AdminSignature { admin, signature }];
+        let valid = SignedBundle { bundle, signatures }.follow(&roster, None)?;
+        Ok(Self {
+            history: History::new(valid.bundle()),
+            book: Book::new(&valid.bundle().book),
+            engine: Engine::new(valid)?,
+            roster,
+            stand_in,
+        })
+    }
+
+    /// A key for a person that nobody else has.
+    fn key_of(stand_in: &SigningKey, person: &PersonId) -> SigningKey {
+        let seed = quorate_types::canonical::tagged_hash(
+            "quorate/rehearsal/v1",
+            &[&stand_in.to_bytes(), person.as_str().as_bytes()],
+        );
+        SigningKey::from_bytes(seed.as_bytes())
+    }
+
+    fn approvals(&self, case: &Case<'_>) -> Vec<SignedApproval> {
+        let sighashes = match case.act {
+            Act::Sign { sighashes, .. } => sighashes.to_vec(),
+            Act::SetUpCommittee | Act::CreateKey(_) => Vec::new(),
+        };
+        let approve = |person: &PersonId| {
+            let approval = Approval {
+                roster: self.roster.hash(),
+                intent: case.intent,
+                sighashes: sighashes.clone(),
+                verdict: Verdict::Approve,
+                policy: self.engine.bundle().hash(),
+                policy_version: 1,
+                display: Hash32::from_bytes([0; 32]),
+                person: person.clone(),
+                nonce: [0; 16],
+                issued_at: case.now,
+                expires_at: case.now + 1000,
+            };
+            let key = Self::key_of(&self.stand_in, person);
+            let proof = Proof::Ed25519 {
+                key: key.verifying_key().to_bytes(),
+                signature: key.sign(&approval.signing_bytes()).to_bytes(),
+            };
+            SignedApproval { approval, proof }
+        };
+        case.approved_by.iter().map(approve).collect()
+    }
+
+    fn judge(&self, case: &Case<'_>) -> anyhow::Result<(Decision, Option<Spend>)> {
+        let operator = self.roster.operator(case.operator);
+        let operator =
+            operator.with_context(|| format!("operator {} is not in the roster", case.operator))?;
+        let request = Request {
+            intent: case.intent,
+            operator: case.operator,
+            operator_key: &operator.key,
+            act: case.act,
+            proposed_at: case.proposed_at,
+            now: case.now,
+        };
+        let evidence = Evidence {
+            approvals: &self.approvals(case),
+            display: Hash32::from_bytes([0; 32]),
+            frozen: &[],
+            book: &self.book,
+        };
+        let (decision, _) = self.engine.decide(&request, &evidence, &self.history);
+        Ok((decision, request.spend()))
+    }
+}
+
+pub async fn run(client: &ClientArgs, args: &SimulateArgs, json: bool) -> anyhow::Result<()> {
+    let viewer = Viewer::load(&client.client)?;
+    let bundle = match &args.file {
+        Some(file) => draft(file, &viewer.roster, None, Vec::new())?
+            .bundle()
+            .clone(),
+        None => viewer.policy().await?.bundle().clone(),
+    };
+    let mut rehearsal = Rehearsal::new(&viewer.roster, &bundle)?;
+    if args.past {
+        return past(&viewer, &mut rehearsal, json).await;
+    }
+    let Some(payload_args) = args.payload() else {
+        bail!("name a transaction with --tx, --key and --chain, or --past");
+    };
+    let understood = payload::understand(&viewer, &payload_args).await?;
+    let hashes = sighashes(&understood.analysis.items);
+    let now = now_ms();
+    let waited = u64::try_from(args.waited.as_millis())?;
+    let case = Case {
+        intent: IntentHash::from_bytes([0; 32]),
+        operator: &args.operator,
+        act: Act::Sign {
+            id: understood.record.id,
+            key: KeyFacts {
+                name: &understood.record.name,
+                scheme: understood.record.scheme,
+                curve: understood.record.public_key.curve(),
+            },
+            network: args.chain,
+            payload: &understood.payload,
+            effects: &understood.analysis.effects,
+            sighashes: &hashes,
+        },
+        approved_by: &args.approved_by,
+        proposed_at: now.saturating_sub(waited),
+        now,
+    };
+    let (decision, _) = rehearsal.judge(&case)?;
+    if json {
+        return output::json(
+            &json!({ "decision": in_json(&decision), "effects": understood.analysis.effects }),
+        );
+    }
+    for line in understood.analysis.facts.summary_lines() {
+        println!("  {line}");
+    }
+    for line in in_words(&decision) {
+        println!("{line}");
+    }
+    println!("(nothing that was spent before is counted)");
+    Ok(())
+}
+
+/// Judges what the orchestrator remembers in the order in which it was proposed; what was signed counts for what came later.
+async fn past(viewer: &Viewer, rehearsal: &mut Rehearsal, json: bool) -> anyhow::Result<()> {
+    let mut views = viewer.api.intents().await?;
+    views.reverse();
+    let mut rows = Vec::new();
+    for view in &views {
+        let decoded = Decoded::fetch(viewer, view.intent).await?;
+        let decision = past_one(rehearsal, view, &decoded)?;
+        rows.push(
+            json!({ "request": view.intent, "state": view.state, "decision": in_json(&decision) }),
+        );
+        if !json {
+            let line = decoded.shown.lines().get(1).cloned().unwrap_or_default();
+            println!("{}  {line}", view.intent.short());
+            for line in in_words(&decision) {
+                println!("          {line}");
+            }
+        }
+    }
+    if json { output::json(&rows) } else { Ok(()) }
+}
+
+fn past_one(
+    rehearsal: &mut Rehearsal,
+    view: &IntentView,
+    decoded: &Decoded,
+) -> anyhow::Result<Decision> {
+    let intent = decoded.intent.intent();
+    let approving = |s: &&quorate_api::Said| s.verdict == Verdict::Approve;
+    let approved_by: Vec<PersonId> = view
+        .said
+        .iter()
+        .filter(approving)
+        .map(|s| s.person.clone())
+        .collect();
+    let last_word = view.said.iter().map(|s| s.at).max().unwrap_or(0);
+    let hashes = decoded
+        .signing
+        .as_ref()
+        .map(|s| sighashes(&s.analysis.items))
+        .unwrap_or_default();
+    let act = match (&intent.action, &decoded.signing) {
+        (
+            Action::Sign {
+                network, payload, ..
+            },
+            Some(signing),
+        ) => Act::Sign {
+            id: signing.record.id,
+            key: KeyFacts {
+                name: &signing.record.name,
+                scheme: signing.record.scheme,
+                curve: signing.record.public_key.curve(),
+            },
+            network: *network,
+            payload,
+            effects: &signing.analysis.effects,
+            sighashes: &hashes,
+        },
+        (
+            Action::CreateKey {
+                name,
+                curve,
+                scheme,
+                ..
+            },
+            _,
+        ) => Act::CreateKey(KeyFacts {
+            name,
+            scheme: *scheme,
+            curve: *curve,
+        }),
+        _ => Act::SetUpCommittee,
+    };
+    let case = Case {
+        intent: view.intent,
+        operator: &intent.operator,
+        act,
+        approved_by: &approved_by,
+        proposed_at: intent.issued_at,
+        now: intent.issued_at.max(last_word),
+    };
+    let (decision, spend) = rehearsal.judge(&case)?;
+    if let (IntentState::Done, Some(spend)) = (view.state, spend) {
+        rehearsal.history.insert(spend);
+    }
+    Ok(decision)
+}
+
+fn in_words(decision: &Decision) -> Vec<String> {
+    match decision {
+        Decision::Allow(_) => vec!["ALLOWED".to_owned()],
+        Decision::Pending(missing) => missing
+            .iter()
+            .map(|m| format!("WAITS    {} [{}]", m.text, m.rule))
+            .collect(),
+        Decision::Deny(reasons) => reasons
+            .iter()
+            .map(|r| format!("REFUSED  {} [{}]", r.text, r.rule))
+            .collect(),
+    }
+}
+
+fn in_json(decision: &Decision) -> Value {
+    match decision {
+        Decision::Allow(_) => json!({ "allowed": true }),
+        Decision::Pending(missing) => json!({ "pending": missing }),
+        Decision::Deny(reasons) => json!({ "denied": reasons }),
+    }
+}

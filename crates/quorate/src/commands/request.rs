@@ -1,0 +1,281 @@
+//! `quorate request`: what waits, what became of it.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use quorate_api::{IntentState, IntentView, Problem, ResultView};
+use quorate_chain::{Analysis, Assembled, analyse_for, assemble};
+use quorate_policy::Shown;
+use quorate_types::{Action, IntentHash, KeyRecord, Network, PublicKey, Verdict, VerifiedIntent};
+use serde_json::json;
+
+use crate::args::{ClientArgs, RequestCommand, ShowArgs, whole_hash};
+use crate::commands::sign::text_of;
+use crate::operator::{Operator, Viewer};
+use crate::output;
+
+/// A request, read and understood on this machine.
+pub struct Decoded {
+    pub intent: VerifiedIntent,
+    /// For a signing.
+    pub signing: Option<Signing>,
+    /// What an approver reads.
+    pub shown: Shown,
+}
+
+/// What would be signed.
+pub struct Signing {
+    pub record: KeyRecord,
+    pub child: PublicKey,
+    pub network: Option<Network>,
+    pub analysis: Analysis,
+}
+
+impl Decoded {
+    /// Fetches a request, checks its operator's signature, and decodes it for its key.
+    pub async fn fetch(viewer: &Viewer, hash: IntentHash) -> anyhow::Result<Self> {
+        let intent = viewer.request(hash).await?;
+        let Action::Sign {
+            key,
+            path,
+            network,
+            payload,
+            ..
+        } = &intent.intent().action
+        else {
+            let shown = Shown::other(intent.intent());
+            return Ok(Self {
+                intent,
+                signing: None,
+                shown,
+            });
+        };
+        let record = viewer.key_by_id(*key).await?;
+        let (child, analysis) = analyse_for(payload, *network, &record, path)?;
+        let shown = Shown::signing(intent.intent(), &record, &analysis);
+        let network = *network;
+        Ok(Self {
+            signing: Some(Signing {
+                record,
+                child,
+                network,
+                analysis,
+            }),
+            intent,
+            shown,
+        })
+    }
+
+    /// The finished transaction, verified here.
+    pub fn assembled(&self, view: &IntentView) -> anyhow::Result<Option<Assembled>> {
+        let (Some(ResultView::Signatures(signatures)), Some(signing)) =
+            (&view.result, &self.signing)
+        else {
+            return Ok(None);
+        };
+        let Action::Sign { payload, .. } = &self.intent.intent().action else {
+            return Ok(None);
+        };
+        let Signing {
+            record,
+            child,
+            network,
+            ..
+        } = signing;
+        assemble(payload, *network, record.scheme, child, signatures)
+            .map(Some)
+            .context("the signatures that came back are not good")
+    }
+}
+
+/// `quorate request ...`.
+pub async fn run(client: &ClientArgs, command: RequestCommand, json: bool) -> anyhow::Result<()> {
+    let viewer = Viewer::load(&client.client)?;
+    match command {
+        RequestCommand::List => list(&viewer, json).await,
+        RequestCommand::Show(args) => show(&viewer, &args, json).await,
+    }
+}
+
+/// A request by its hash, or by so much of its beginning that it is the only one.
+pub async fn find(viewer: &Viewer, text: &str) -> anyhow::Result<IntentHash> {
+    if let Some(hash) = whole_hash(text) {
+        return Ok(hash);
+    }
+    let latest = viewer.api.intents().await?;
+    let mut found = latest
+        .iter()
+        .map(|v| v.intent)
+        .filter(|hash| hash.to_string().starts_with(text));
+    match (found.next(), found.next()) {
+        (Some(hash), None) if !text.is_empty() => Ok(hash),
+        (None, _) => {
+            bail!("no request begins with {text:?}; `quorate request list` shows the latest")
+        }
+        _ => bail!("more than one request begins with {text:?}; give more digits"),
+    }
+}
+
+async fn list(viewer: &Viewer, json: bool) -> anyhow::Result<()> {
+    let views = viewer.api.intents().await?;
+    if json {
+        return output::json(&views);
+    }
+    if views.is_empty() {
+        println!("no requests");
+    }
+    for view in views {
+        let hash = view.intent.to_string();
+        let short = hash.get(..12).unwrap_or(&hash);
+        println!(
+            "{short}  {:8} {}",
+            state(&view),
+            first_line(viewer, &view).await
+        );
+        for line in waiting_lines(&view) {
+            println!("              {line}");
+        }
+    }
+    Ok(())
+}
+
+async fn first_line(viewer: &Viewer, view: &IntentView) -> String {
+    match Decoded::fetch(viewer, view.intent).await {
+        Ok(decoded) => decoded.shown.lines().get(1).cloned().unwrap_or_default(),
+        Err(error) => format!("cannot be decoded here: {error:#}"),
+    }
+}
+
+const fn state(view: &IntentView) -> &'static str {
+    match view.state {
+        IntentState::Running => "running",
+        IntentState::Pending => "pending",
+        IntentState::Done => "done",
+        IntentState::Failed => "failed",
+    }
+}
+
+/// What is missing, each thing once, with the custodians that say so.
+pub fn waiting_lines(view: &IntentView) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for refusal in &view.waiting {
+        let who = refusal
+            .signed
+            .as_ref()
+            .map_or("a custodian".to_owned(), |s| s.party.to_string());
+        match lines.iter_mut().find(|(text, _)| *text == refusal.reason) {
+            Some((_, names)) => names.push(who),
+            None => lines.push((refusal.reason.clone(), vec![who])),
+        }
+    }
+    let lines = lines.into_iter();
+    lines
+        .map(|(text, names)| format!("{} ({})", text, names.join(", ")))
+        .collect()
+}
+
+fn said_lines(view: &IntentView) -> Vec<String> {
+    let said = view.said.iter();
+    said.map(|s| {
+        let verb = match s.verdict {
+            Verdict::Approve => "approves",
+            Verdict::Reject => "rejects",
+            Verdict::Withdraw => "withdraws",
+        };
+        format!("{} {verb} ({})", s.person, output::time(s.at))
+    })
+    .collect()
+}
+
+async fn show(viewer: &Viewer, args: &ShowArgs, json: bool) -> anyhow::Result<()> {
+    let hash = find(viewer, &args.request).await?;
+    let mut view = viewer.api.poll_now(hash).await?;
+    if args.wait {
+        let waiting = output::spinner("waiting for the request's end", json);
+        let ended = viewer.api.finish(view).await;
+        waiting.finish_and_clear();
+        view = ended?;
+    }
+    let decoded = Decoded::fetch(viewer, hash).await?;
+    let signed = decoded.assembled(&view)?;
+    let network = decoded.signing.as_ref().and_then(|s| s.network);
+    let text = signed.as_ref().map(|signed| text_of(network, signed));
+    if let (Some(file), Some(text)) = (&args.out, &text) {
+        write_out(file, text)?;
+    }
+    if json {
+        return output::json(&json!({
+            "request": view,
+            "shown": decoded.shown.lines(),
+            "facts": decoded.signing.as_ref().map(|s| &s.analysis.facts),
+            "effects": decoded.signing.as_ref().map(|s| &s.analysis.effects),
+            "id": signed.as_ref().map(|s| &s.id),
+            "signed": text,
+        }));
+    }
+    println!("{hash}  {}", state(&view));
+    let expires = output::time(decoded.intent.intent().expires_at);
+    for line in decoded
+        .shown
+        .lines()
+        .iter()
+        .chain(&said_lines(&view))
+        .chain(&waiting_lines(&view))
+    {
+        println!("  {line}");
+    }
+    println!("  expires {expires}");
+    if let Some(problem) = &view.problem {
+        println!("  {}", problem.detail);
+    }
+    match (&args.out, text) {
+        (Some(file), Some(_)) => println!("written to {}", file.display()),
+        (None, Some(text)) => println!("{text}"),
+        (_, None) => {}
+    }
+    Ok(())
+}
+
+/// Writes a signed transaction.
+pub fn write_out(file: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(file, format!("{text}\n"))
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Waits for a request that waits for approvals or time, and says so; one that is pending in the end is an error.
+pub async fn finished(
+    operator: &Operator,
+    view: IntentView,
+    quiet: bool,
+) -> anyhow::Result<IntentView> {
+    if view.state != IntentState::Pending {
+        return Ok(view);
+    }
+    if !quiet {
+        eprintln!("request {} waits:", view.intent);
+        for line in waiting_lines(&view) {
+            eprintln!("  {line}");
+        }
+        eprintln!(
+            "approvers:  quorate --client <their client.toml> approve {}",
+            view.intent.short()
+        );
+        eprintln!(
+            "later:      quorate request show {} --wait",
+            view.intent.short()
+        );
+    }
+    let waiting = output::spinner("waiting; Ctrl-C leaves the request as it is", quiet);
+    let ended = operator.viewer.api.finish(view).await;
+    waiting.finish_and_clear();
+    Ok(ended?)
+}
+
+/// A pending request as a problem, for callers that do not wait.
+pub fn as_problem(view: &IntentView) -> Problem {
+    let lines = waiting_lines(view);
+    let detail = format!("request {} waits: {}", view.intent, lines.join("; "));
+    let mut problem = Problem::new(202, "policy-pending", "The request waits", detail);
+    problem.refusals.clone_from(&view.waiting);
+    problem
+}
