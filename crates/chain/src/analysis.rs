@@ -2,7 +2,7 @@
 
 use quorate_types::{DerivationPath, KeyRecord, Network, Payload, PublicKey, Scheme};
 
-use crate::address::check_key;
+use crate::address::{check_key, evm_address};
 use crate::hd::derive_child;
 use crate::{ChainError, Effects, Facts, evm, psbt, raw, solana};
 
@@ -149,7 +149,8 @@ fn dispatch(
     match (payload, network) {
         (Payload::EvmTransaction(bytes), Some(Network::Evm { chain_id })) => {
             let tx = evm::UnsignedTx::parse(bytes, chain_id)?;
-            Ok((Facts::Evm(tx.facts()), vec![tx.signing_message()]))
+            let facts = tx.facts(evm_address(child)?);
+            Ok((Facts::Evm(facts), vec![tx.signing_message()]))
         }
         (Payload::Message(bytes), Some(Network::Evm { chain_id })) => {
             let (facts, message) = evm::message::analyse(bytes, chain_id);

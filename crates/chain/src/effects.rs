@@ -9,7 +9,10 @@ use alloy_primitives::U256;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::amount::decimal;
-use crate::facts::{BitcoinFacts, EvmFacts, Facts, SolanaFacts, SolanaInstruction};
+use crate::facts::{
+    BitcoinFacts, EvmCall, EvmFacts, EvmMessageFacts, Facts, SolanaFacts, SolanaInstruction,
+    TypedDataFacts,
+};
 
 /// What is moved.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,14 +59,29 @@ pub struct Movement {
     pub amount: U256,
 }
 
+/// How much of a call is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reading {
+    /// Completely: what it does is among the effects.
+    Decoded,
+    /// Its method is not known here, so that nothing of what it does is among the effects.
+    UnknownMethod,
+    /// Its method is known, but its arguments are not written, or do not fit together, as its standard says; or it is nested too
+    /// deeply. No honest tool makes such a call: a policy that allows unknown methods by name should not allow this.
+    Malformed,
+}
+
 /// A call of foreign code.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Call {
     /// EVM: the contract, EIP-55. Solana: the program, base58.
     pub contract: String,
     /// EVM: the selector, `0x` and 8 digits, or `0x` for a call without one. Solana: the leading tag of the instruction data as the program defines it, `0x`
-    /// and hexadecimal digits, or `0x`.
+    /// and hexadecimal digits, or `0x`; of unknown programs the first 8 bytes, as far as there are any.
     pub method: String,
+    /// How much of it is understood. Whatever is not `Decoded` comes with [`Danger::Undecodable`].
+    pub reading: Reading,
 }
 
 /// What makes a payload dangerous whatever it moves.
@@ -86,8 +104,6 @@ pub enum Danger {
     AuthorityChange,
     /// The signature is valid on every chain.
     AnyChain,
-    /// A signature hash that leaves parts of the transaction open.
-    OpenSighash,
 }
 
 impl Danger {
@@ -103,12 +119,11 @@ impl Danger {
             Self::ApprovalForAll => "approval-for-all",
             Self::AuthorityChange => "authority-change",
             Self::AnyChain => "any-chain",
-            Self::OpenSighash => "open-sighash",
         }
     }
 
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Undecodable,
         Self::Delegatecall,
         Self::SetCode,
@@ -117,7 +132,6 @@ impl Danger {
         Self::ApprovalForAll,
         Self::AuthorityChange,
         Self::AnyChain,
-        Self::OpenSighash,
     ];
 }
 
@@ -151,7 +165,9 @@ impl Facts {
             Self::Evm(facts) => evm(facts),
             Self::Bitcoin(facts) => bitcoin(facts),
             Self::Solana(facts) => solana(facts),
-            Self::EvmMessage(_) | Self::TypedData(_) | Self::Raw(_) => Effects {
+            Self::EvmMessage(facts) => evm_message(facts),
+            Self::TypedData(facts) => typed_data(facts),
+            Self::Raw(_) => Effects {
                 dangers: BTreeSet::from([Danger::Undecodable]),
                 ..Effects::default()
             },
@@ -173,34 +189,71 @@ fn evm(facts: &EvmFacts) -> Effects {
         fee: facts.max_fee,
         ..Effects::default()
     };
-    let Some(to) = &facts.to else {
+    if let Some(created) = &facts.created {
         effects.dangers.insert(Danger::ContractCreation);
-        return effects;
-    };
-    if !facts.value.is_zero() || facts.data_len == 0 {
-        effects
-            .movements
-            .push(transfer(AssetRef::Native, to, facts.value));
+        if !facts.value.is_zero() {
+            effects
+                .movements
+                .push(transfer(AssetRef::Native, created, facts.value));
+        }
     }
-    if facts.data_len > 0 {
-        effects.calls.insert(Call {
-            contract: to.clone(),
-            method: facts.selector.clone().unwrap_or_else(|| "0x".to_owned()),
-        });
-        match &facts.erc20_transfer {
-            Some(t) => effects.movements.push(transfer(
-                AssetRef::Token {
-                    contract: t.token.clone(),
-                },
-                &t.recipient,
-                t.amount,
-            )),
-            None => {
-                effects.dangers.insert(Danger::Undecodable);
-            }
+    if !facts.authorizations.is_empty() {
+        effects.dangers.insert(Danger::SetCode);
+    }
+    if facts.authorizations.iter().any(|a| a.chain_id.is_zero()) {
+        effects.dangers.insert(Danger::AnyChain);
+    }
+    if let Some(call) = &facts.call {
+        effects.add_call(call);
+    }
+    effects
+}
+
+/// An EIP-191 message names no chain. It is text for people and contracts to read, unless it is not text or has the length of a
+/// hash: Safe and ERC-4337 accounts take EIP-191 signatures of 32-byte transaction hashes.
+fn evm_message(facts: &EvmMessageFacts) -> Effects {
+    let mut dangers = BTreeSet::from([Danger::AnyChain]);
+    if facts.text.is_none() || facts.len == 32 {
+        dangers.insert(Danger::Undecodable);
+    }
+    Effects {
+        dangers,
+        ..Effects::default()
+    }
+}
+
+fn typed_data(facts: &TypedDataFacts) -> Effects {
+    let mut effects = Effects::default();
+    if facts.domain_chain_id.is_none() {
+        effects.dangers.insert(Danger::AnyChain);
+    }
+    match &facts.meaning {
+        Some(meaning) => {
+            effects.movements.extend(meaning.movements.iter().cloned());
+            effects.dangers.extend(&meaning.dangers);
+            meaning.inner.iter().for_each(|call| effects.add_call(call));
+        }
+        None => {
+            effects.dangers.insert(Danger::Undecodable);
         }
     }
     effects
+}
+
+impl Effects {
+    /// A call and, depth first, those inside it.
+    fn add_call(&mut self, call: &EvmCall) {
+        if call.data_len > 0 || call.delegated {
+            self.calls.insert(Call {
+                contract: call.contract.clone(),
+                method: call.method.clone(),
+                reading: call.reading,
+            });
+        }
+        self.movements.extend(call.movements.iter().cloned());
+        self.dangers.extend(&call.dangers);
+        call.inner.iter().for_each(|inner| self.add_call(inner));
+    }
 }
 
 fn bitcoin(facts: &BitcoinFacts) -> Effects {

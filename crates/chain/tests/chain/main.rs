@@ -15,7 +15,11 @@ mod derivation;
 #[cfg(test)]
 mod evm;
 #[cfg(test)]
+mod evm_calls;
+#[cfg(test)]
 mod evm_json;
+#[cfg(test)]
+mod evm_types;
 #[cfg(test)]
 mod mutations;
 #[cfg(test)]
@@ -26,5 +30,7 @@ mod round_trips;
 mod solana;
 #[cfg(test)]
 mod typed_data;
+#[cfg(test)]
+mod typed_effects;
 #[cfg(test)]
 mod verification;
