@@ -18,7 +18,7 @@ pub use self::evm::{
     TypedMeaning,
 };
 pub use self::evm_call::EvmCall;
-pub use self::solana::{SolanaFacts, SolanaInstruction};
+pub use self::solana::{SolanaFacts, SolanaInstruction, TokenCall};
 
 /// What a payload does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,12 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use super::amount::{decimal, scaled};
+use super::quote;
+use crate::effects::Reading;
+
+/// The program of a token instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCall {
+    /// SPL token, token-2022 or the associated-token-account program, base58.
+    pub program: String,
+    /// The tag of the instruction, `0x` and hexadecimal digits.
+    pub method: String,
+}
 
 /// One instruction. Keys are base58.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum SolanaInstruction {
-    /// `Transfer` of the system program.
+    /// `Transfer` or `TransferWithSeed` of the system program.
     SystemTransfer {
         /// Who pays.
         from: String,
@@ -18,10 +29,65 @@ pub enum SolanaInstruction {
         #[serde(with = "decimal")]
         lamports: u64,
     },
+    /// `CreateAccount` or `CreateAccountWithSeed` of the system program.
+    CreateAccount {
+        /// Who pays.
+        from: String,
+        /// The account that comes into being.
+        account: String,
+        /// Lamports it is given.
+        #[serde(with = "decimal")]
+        lamports: u64,
+        /// Bytes.
+        space: u64,
+        /// The program that may change it from then on.
+        owner: String,
+    },
+    /// `Assign`, `AssignWithSeed` or `AllocateWithSeed` of the system program: the account is handed to a program.
+    Assign {
+        /// Which.
+        account: String,
+        /// The program that may change it from then on.
+        owner: String,
+    },
+    /// `Allocate` of the system program.
+    Allocate {
+        /// Which.
+        account: String,
+        /// Bytes.
+        space: u64,
+    },
     /// `AdvanceNonceAccount` of the system program.
     AdvanceNonce {
-        /// The nonce account; `None` when it is in a lookup table.
-        account: Option<String>,
+        /// The nonce account.
+        account: String,
+    },
+    /// `WithdrawNonceAccount` of the system program.
+    WithdrawNonce {
+        /// The nonce account.
+        account: String,
+        /// Who receives.
+        to: String,
+        /// Lamports.
+        #[serde(with = "decimal")]
+        lamports: u64,
+    },
+    /// `InitializeNonceAccount` or `AuthorizeNonceAccount` of the system program.
+    NonceAuthority {
+        /// The nonce account.
+        account: String,
+        /// Who may advance it and withdraw from it from then on.
+        authority: String,
+    },
+    /// `UpgradeNonceAccount` of the system program.
+    UpgradeNonce {
+        /// The nonce account.
+        account: String,
+    },
+    /// `RequestHeapFrame` of the compute-budget program.
+    HeapFrame {
+        /// Bytes.
+        bytes: u32,
     },
     /// `SetComputeUnitLimit` of the compute-budget program.
     ComputeUnitLimit {
@@ -34,6 +100,125 @@ pub enum SolanaInstruction {
         #[serde(with = "decimal")]
         micro_lamports: u64,
     },
+    /// `SetLoadedAccountsDataSizeLimit` of the compute-budget program.
+    LoadedAccountsLimit {
+        /// Bytes.
+        bytes: u32,
+    },
+    /// `Transfer`, `TransferChecked` or `TransferCheckedWithFee` of SPL token or token-2022.
+    TokenTransfer {
+        /// Program and tag.
+        call: TokenCall,
+        /// The token; a plain `Transfer` does not name it.
+        mint: Option<String>,
+        /// The token account it leaves.
+        source: String,
+        /// The token account that receives; whose it is, the message does not say.
+        destination: String,
+        /// Owner or delegate of the source.
+        authority: String,
+        /// In the token's smallest unit.
+        #[serde(with = "decimal")]
+        amount: u64,
+        /// Decimals of the token, where they are named.
+        decimals: Option<u8>,
+        /// What the token's own transfer fee takes of the amount, where it is named.
+        fee: Option<u64>,
+    },
+    /// `Approve` or `ApproveChecked`.
+    TokenApprove {
+        /// Program and tag.
+        call: TokenCall,
+        /// The token; a plain `Approve` does not name it.
+        mint: Option<String>,
+        /// The token account.
+        source: String,
+        /// Who may take from it.
+        delegate: String,
+        /// In the token's smallest unit.
+        #[serde(with = "decimal")]
+        amount: u64,
+    },
+    /// `Revoke`: no delegate may take from it any more.
+    TokenRevoke {
+        /// Program and tag.
+        call: TokenCall,
+        /// The token account.
+        source: String,
+    },
+    /// `SetAuthority`.
+    TokenSetAuthority {
+        /// Program and tag.
+        call: TokenCall,
+        /// The mint or token account.
+        account: String,
+        /// Which authority: 0 mint, 1 freeze, 2 owner, 3 close; others of token-2022's extensions.
+        role: u8,
+        /// Who has it from then on; `None` is nobody.
+        authority: Option<String>,
+    },
+    /// `MintTo` or `MintToChecked`.
+    TokenMint {
+        /// Program and tag.
+        call: TokenCall,
+        /// The token.
+        mint: String,
+        /// The token account that receives.
+        account: String,
+        /// In the token's smallest unit.
+        #[serde(with = "decimal")]
+        amount: u64,
+    },
+    /// `Burn` or `BurnChecked`.
+    TokenBurn {
+        /// Program and tag.
+        call: TokenCall,
+        /// The token.
+        mint: String,
+        /// The token account it is taken from.
+        account: String,
+        /// In the token's smallest unit.
+        #[serde(with = "decimal")]
+        amount: u64,
+    },
+    /// `CloseAccount`: whatever lamports the account holds go to the destination.
+    TokenClose {
+        /// Program and tag.
+        call: TokenCall,
+        /// The token account.
+        account: String,
+        /// Who receives its lamports.
+        destination: String,
+    },
+    /// `SyncNative`: the account of wrapped SOL counts the lamports it holds.
+    TokenSyncNative {
+        /// Program and tag.
+        call: TokenCall,
+        /// The token account.
+        account: String,
+    },
+    /// `Create` or `CreateIdempotent` of the associated-token-account program.
+    CreateTokenAccount {
+        /// Program and tag.
+        call: TokenCall,
+        /// Who pays its rent.
+        payer: String,
+        /// The token account.
+        account: String,
+        /// Whose it is.
+        wallet: String,
+        /// The token.
+        mint: String,
+        /// Which token program.
+        token_program: String,
+    },
+    /// A memo.
+    Memo {
+        /// The text.
+        text: String,
+        /// Who signs it.
+        signers: Vec<String>,
+    },
     /// Anything else.
     Other {
         /// The program called.
@@ -42,8 +227,12 @@ pub enum SolanaInstruction {
         accounts: usize,
         /// Bytes of data.
         data_len: usize,
+        /// The tag at the beginning of the data, `0x` and hexadecimal digits.
+        method: String,
         /// The data in hexadecimal.
         data: String,
+        /// Why it is not decoded.
+        reading: Reading,
     },
 }
 
@@ -52,6 +241,8 @@ pub enum SolanaInstruction {
 pub struct SolanaFacts {
     /// `legacy` or `0`.
     pub version: String,
+    /// Whose key signs, base58.
+    pub signer: String,
     /// Who pays the fee, base58.
     pub fee_payer: String,
     /// Base58; a nonce when `durable_nonce` is set.
@@ -68,6 +259,9 @@ pub struct SolanaFacts {
     /// highest limit there is).
     #[serde(with = "decimal")]
     pub max_fee: u64,
+    /// The most the rent of token accounts it creates can be in lamports, at mainnet's 6960 lamports per byte.
+    #[serde(with = "decimal")]
+    pub max_rent: u64,
 }
 
 impl SolanaFacts {
@@ -78,6 +272,12 @@ impl SolanaFacts {
             sol(self.max_fee),
             self.fee_payer
         ));
+        if self.max_rent > 0 {
+            lines.push(format!(
+                "rent of new token accounts at most {} SOL",
+                sol(self.max_rent)
+            ));
+        }
         if self.unresolved_lookups {
             lines.push("uses accounts from lookup tables that were not resolved".to_owned());
         }
@@ -96,19 +296,30 @@ impl SolanaFacts {
 }
 
 fn instruction_line(instruction: &SolanaInstruction) -> String {
+    type I = SolanaInstruction;
     match instruction {
-        SolanaInstruction::SystemTransfer { from, to, lamports } => {
-            format!("send {} SOL from {from} to {to}", sol(*lamports))
-        }
-        SolanaInstruction::AdvanceNonce { account } => format!(
-            "advance nonce account {}",
-            account.as_deref().unwrap_or("from a lookup table")
-        ),
-        SolanaInstruction::ComputeUnitLimit { units } => format!("limit compute units to {units}"),
-        SolanaInstruction::ComputeUnitPrice { micro_lamports } => {
+        I::SystemTransfer { .. }
+        | I::CreateAccount { .. }
+        | I::Assign { .. }
+        | I::Allocate { .. }
+        | I::AdvanceNonce { .. }
+        | I::WithdrawNonce { .. }
+        | I::NonceAuthority { .. }
+        | I::UpgradeNonce { .. } => system_line(instruction),
+        I::HeapFrame { bytes } => format!("ask for a heap of {bytes} bytes"),
+        I::ComputeUnitLimit { units } => format!("limit compute units to {units}"),
+        I::ComputeUnitPrice { micro_lamports } => {
             format!("pay {micro_lamports} micro-lamports per compute unit")
         }
-        SolanaInstruction::Other {
+        I::LoadedAccountsLimit { bytes } => format!("limit loaded accounts to {bytes} bytes"),
+        I::Memo { text, .. } => format!("memo {}", quote(text)),
+        I::CreateTokenAccount {
+            account,
+            wallet,
+            mint,
+            ..
+        } => format!("create token account {account} of {wallet} for token {mint}"),
+        I::Other {
             program,
             accounts,
             data_len,
@@ -116,7 +327,105 @@ fn instruction_line(instruction: &SolanaInstruction) -> String {
         } => format!(
             "call program {program} with {accounts} accounts and {data_len} bytes of data that were not decoded"
         ),
+        token => token_line(token).unwrap_or_default(),
     }
+}
+
+fn system_line(instruction: &SolanaInstruction) -> String {
+    type I = SolanaInstruction;
+    match instruction {
+        I::SystemTransfer { from, to, lamports } => {
+            format!("send {} SOL from {from} to {to}", sol(*lamports))
+        }
+        I::CreateAccount {
+            from,
+            account,
+            lamports,
+            space,
+            owner,
+        } => format!(
+            "create account {account} of {space} bytes for program {owner} with {} SOL from {from}",
+            sol(*lamports)
+        ),
+        I::Assign { account, owner } => format!("HAND account {account} to program {owner}"),
+        I::Allocate { account, space } => format!("allocate {space} bytes to account {account}"),
+        I::AdvanceNonce { account } => format!("advance nonce account {account}"),
+        I::WithdrawNonce {
+            account,
+            to,
+            lamports,
+        } => format!(
+            "send {} SOL from nonce account {account} to {to}",
+            sol(*lamports)
+        ),
+        I::NonceAuthority { account, authority } => {
+            format!("HAND nonce account {account} to {authority}")
+        }
+        I::UpgradeNonce { account } => format!("upgrade nonce account {account}"),
+        _ => String::new(),
+    }
+}
+
+fn token_line(instruction: &SolanaInstruction) -> Option<String> {
+    type I = SolanaInstruction;
+    Some(match instruction {
+        I::TokenTransfer {
+            mint,
+            source,
+            destination,
+            amount,
+            ..
+        } => format!(
+            "send {amount} smallest units of {} from {source} to token account {destination}",
+            token_name(mint.as_ref())
+        ),
+        I::TokenApprove {
+            mint,
+            source,
+            delegate,
+            amount,
+            ..
+        } => format!(
+            "let {delegate} take {amount} smallest units of {} from {source}",
+            token_name(mint.as_ref())
+        ),
+        I::TokenRevoke { source, .. } => format!("let nobody take from {source} any more"),
+        I::TokenSetAuthority {
+            account,
+            role,
+            authority,
+            ..
+        } => format!(
+            "HAND authority {role} of {account} to {}",
+            authority.as_deref().unwrap_or("nobody")
+        ),
+        I::TokenMint {
+            mint,
+            account,
+            amount,
+            ..
+        } => format!("mint {amount} smallest units of token {mint} to {account}"),
+        I::TokenBurn {
+            mint,
+            account,
+            amount,
+            ..
+        } => format!("burn {amount} smallest units of token {mint} from {account}"),
+        I::TokenClose {
+            account,
+            destination,
+            ..
+        } => format!("close token account {account}; ALL its lamports go to {destination}"),
+        I::TokenSyncNative { account, .. } => format!("count the lamports of {account}"),
+        _ => return None,
+    })
+}
+
+fn token_name(mint: Option<&String>) -> String {
+    mint.map_or_else(
+        || "a token that is NOT named".to_owned(),
+        |mint| format!("token {mint}"),
+    )
 }
 
 fn sol(lamports: u64) -> String {

@@ -29,6 +29,8 @@ mod round_trips;
 #[cfg(test)]
 mod solana;
 #[cfg(test)]
+mod solana_programs;
+#[cfg(test)]
 mod typed_data;
 #[cfg(test)]
 mod typed_effects;

@@ -102,7 +102,7 @@ fn permit2_names_the_token_in_the_message() {
     };
     let read = single(PERMIT2, "5");
     let expected = movement(token(TOKEN), MovementKind::Approval, EVE, U256::from(5));
-    assert_eq!(read.movements, [expected.clone()]);
+    assert_eq!(read.movements, std::slice::from_ref(&expected));
     assert!(read.dangers.is_empty());
     let max = (U256::MAX >> 96usize).to_string();
     assert!(

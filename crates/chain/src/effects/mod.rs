@@ -2,17 +2,18 @@
 //!
 //! Where a payload is not understood completely, its effects say so ([`Danger::Undecodable`]) and must be read as "at least this".
 
+mod bitcoin;
+mod evm;
+mod solana;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use alloy_primitives::U256;
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Facts;
 use crate::facts::amount::decimal;
-use crate::facts::{
-    BitcoinFacts, EvmCall, EvmFacts, EvmMessageFacts, Facts, SolanaFacts, SolanaInstruction,
-    TypedDataFacts,
-};
 
 /// What is moved.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,7 +23,8 @@ pub enum AssetRef {
     Native,
     /// A fungible token, counted in its smallest unit.
     Token {
-        /// EVM: the contract, EIP-55. Solana: the mint, base58.
+        /// EVM: the contract, EIP-55. Solana: the mint, base58, or `unknown:` and the token account that it leaves, where the
+        /// message does not name the mint.
         contract: String,
     },
     /// One non-fungible token; the amount is how many of the id.
@@ -52,9 +54,10 @@ pub struct Movement {
     /// How.
     pub kind: MovementKind,
     /// To whom: the decoded recipient, not only the contract called. EVM: EIP-55. Bitcoin: the address, or `script:` and the output
-    /// script in hexadecimal. Solana: base58.
+    /// script in hexadecimal. Solana: base58, for tokens the token account and not its owner, or `burn:` and the mint.
     pub destination: String,
-    /// In the asset's smallest unit.
+    /// In the asset's smallest unit. The highest of its type (2^256 - 1, on Solana 2^64 - 1) also stands for an amount that the
+    /// payload does not say: all there is.
     #[serde(with = "decimal")]
     pub amount: U256,
 }
@@ -67,6 +70,9 @@ pub enum Reading {
     Decoded,
     /// Its method is not known here, so that nothing of what it does is among the effects.
     UnknownMethod,
+    /// Known and well formed, but the payload does not say everything it does: a Solana token without its mint, accounts from a
+    /// lookup table. Its movements, where there are any, are among the effects.
+    Incomplete,
     /// Its method is known, but its arguments are not written, or do not fit together, as its standard says; or it is nested too
     /// deeply. No honest tool makes such a call: a policy that allows unknown methods by name should not allow this.
     Malformed,
@@ -162,11 +168,11 @@ impl Facts {
     #[must_use]
     pub fn effects(&self) -> Effects {
         match self {
-            Self::Evm(facts) => evm(facts),
-            Self::Bitcoin(facts) => bitcoin(facts),
-            Self::Solana(facts) => solana(facts),
-            Self::EvmMessage(facts) => evm_message(facts),
-            Self::TypedData(facts) => typed_data(facts),
+            Self::Evm(facts) => evm::transaction(facts),
+            Self::Bitcoin(facts) => bitcoin::transaction(facts),
+            Self::Solana(facts) => solana::message(facts),
+            Self::EvmMessage(facts) => evm::message(facts),
+            Self::TypedData(facts) => evm::typed_data(facts),
             Self::Raw(_) => Effects {
                 dangers: BTreeSet::from([Danger::Undecodable]),
                 ..Effects::default()
@@ -175,123 +181,13 @@ impl Facts {
     }
 }
 
-fn transfer(asset: AssetRef, destination: &str, amount: U256) -> Movement {
-    Movement {
-        asset,
-        kind: MovementKind::Transfer,
-        destination: destination.to_owned(),
-        amount,
-    }
-}
-
-fn evm(facts: &EvmFacts) -> Effects {
-    let mut effects = Effects {
-        fee: facts.max_fee,
-        ..Effects::default()
-    };
-    if let Some(created) = &facts.created {
-        effects.dangers.insert(Danger::ContractCreation);
-        if !facts.value.is_zero() {
-            effects
-                .movements
-                .push(transfer(AssetRef::Native, created, facts.value));
+impl Movement {
+    fn transfer(asset: AssetRef, destination: &str, amount: impl Into<U256>) -> Self {
+        Self {
+            asset,
+            kind: MovementKind::Transfer,
+            destination: destination.to_owned(),
+            amount: amount.into(),
         }
     }
-    if !facts.authorizations.is_empty() {
-        effects.dangers.insert(Danger::SetCode);
-    }
-    if facts.authorizations.iter().any(|a| a.chain_id.is_zero()) {
-        effects.dangers.insert(Danger::AnyChain);
-    }
-    if let Some(call) = &facts.call {
-        effects.add_call(call);
-    }
-    effects
-}
-
-/// An EIP-191 message names no chain. It is text for people and contracts to read, unless it is not text or has the length of a
-/// hash: Safe and ERC-4337 accounts take EIP-191 signatures of 32-byte transaction hashes.
-fn evm_message(facts: &EvmMessageFacts) -> Effects {
-    let mut dangers = BTreeSet::from([Danger::AnyChain]);
-    if facts.text.is_none() || facts.len == 32 {
-        dangers.insert(Danger::Undecodable);
-    }
-    Effects {
-        dangers,
-        ..Effects::default()
-    }
-}
-
-fn typed_data(facts: &TypedDataFacts) -> Effects {
-    let mut effects = Effects::default();
-    if facts.domain_chain_id.is_none() {
-        effects.dangers.insert(Danger::AnyChain);
-    }
-    match &facts.meaning {
-        Some(meaning) => {
-            effects.movements.extend(meaning.movements.iter().cloned());
-            effects.dangers.extend(&meaning.dangers);
-            meaning.inner.iter().for_each(|call| effects.add_call(call));
-        }
-        None => {
-            effects.dangers.insert(Danger::Undecodable);
-        }
-    }
-    effects
-}
-
-impl Effects {
-    /// A call and, depth first, those inside it.
-    fn add_call(&mut self, call: &EvmCall) {
-        if call.data_len > 0 || call.delegated {
-            self.calls.insert(Call {
-                contract: call.contract.clone(),
-                method: call.method.clone(),
-                reading: call.reading,
-            });
-        }
-        self.movements.extend(call.movements.iter().cloned());
-        self.dangers.extend(&call.dangers);
-        call.inner.iter().for_each(|inner| self.add_call(inner));
-    }
-}
-
-fn bitcoin(facts: &BitcoinFacts) -> Effects {
-    let foreign = facts.outputs.iter().filter(|o| !o.change);
-    Effects {
-        movements: foreign
-            .map(|o| {
-                let script = || format!("script:{}", o.script);
-                let to = o.address.clone().unwrap_or_else(script);
-                transfer(AssetRef::Native, &to, U256::from(o.amount))
-            })
-            .collect(),
-        fee: U256::from(facts.fee),
-        fee_rate: Some(facts.fee_rate),
-        ..Effects::default()
-    }
-}
-
-fn solana(facts: &SolanaFacts) -> Effects {
-    let mut effects = Effects {
-        fee: U256::from(facts.max_fee),
-        ..Effects::default()
-    };
-    for instruction in &facts.instructions {
-        match instruction {
-            SolanaInstruction::SystemTransfer { to, lamports, .. } => effects
-                .movements
-                .push(transfer(AssetRef::Native, to, U256::from(*lamports))),
-            SolanaInstruction::Other { .. } => {
-                effects.dangers.insert(Danger::Undecodable);
-            }
-            SolanaInstruction::AdvanceNonce { .. }
-            | SolanaInstruction::ComputeUnitLimit { .. }
-            | SolanaInstruction::ComputeUnitPrice { .. } => {}
-        }
-    }
-    if facts.unresolved_lookups {
-        effects.dangers.insert(Danger::Undecodable);
-    }
-    effects
 }
