@@ -25,6 +25,10 @@ mod mutations;
 #[cfg(test)]
 mod psbt;
 #[cfg(test)]
+mod psbt_change;
+#[cfg(test)]
+mod psbt_version2;
+#[cfg(test)]
 mod round_trips;
 #[cfg(test)]
 mod solana;

@@ -16,7 +16,7 @@ use crate::common::{ETHEREUM, LocalKey, analyse_psbt, foreign_script, only_messa
 /// Fixed, so that a failure and its printed minimal input repeat on every run.
 const SEED: u64 = 0x0071_756f_7261_7465;
 
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 256,
         failure_persistence: None,
