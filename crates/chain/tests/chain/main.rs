@@ -11,6 +11,8 @@ mod common;
 #[cfg(test)]
 mod consensus;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod derivation;
 #[cfg(test)]
 mod evm;
@@ -22,6 +24,8 @@ mod evm_json;
 mod evm_types;
 #[cfg(test)]
 mod mutations;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod psbt;
 #[cfg(test)]
