@@ -14,7 +14,12 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let message = SigningMessage::Ed25519(bytes.to_vec());
     assert_eq!(*analysis.items[0].message(), message);
-    assert_exact(Payload::SolanaMessage, bytes, Network::Solana, Scheme::Eddsa);
+    assert_exact(
+        Payload::SolanaMessage,
+        bytes,
+        Network::Solana,
+        Scheme::Eddsa,
+    );
     let other: VersionedMessage = bincode::deserialize(bytes).expect("accepted");
     assert_eq!(other.serialize(), bytes);
     let Facts::Solana(facts) = &analysis.facts else {

@@ -20,6 +20,9 @@ fuzz_target!(|text: &str| {
         panic!("not typed data");
     };
     let dangers = &analysis.effects.dangers;
-    assert_eq!(facts.domain_chain_id.is_none(), dangers.contains(&Danger::AnyChain));
+    assert_eq!(
+        facts.domain_chain_id.is_none(),
+        dangers.contains(&Danger::AnyChain)
+    );
     assert!(facts.meaning.is_some() || dangers.contains(&Danger::Undecodable));
 });

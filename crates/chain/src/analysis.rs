@@ -175,8 +175,8 @@ fn dispatch(
     match (payload, network) {
         (Payload::EvmTransaction(bytes), Some(Network::Evm { chain_id })) => {
             let tx = evm::UnsignedTx::parse(bytes, chain_id)?;
-            let facts = tx.facts(evm_address(child)?);
-            Ok((Facts::Evm(facts), vec![tx.signing_message()]))
+            let facts = Facts::Evm(tx.facts(evm_address(child)?));
+            Ok((facts, vec![tx.signing_message()]))
         }
         (Payload::Message(bytes), Some(Network::Evm { chain_id })) => {
             let (facts, message) = evm::message::analyse(bytes, chain_id);
@@ -192,10 +192,8 @@ fn dispatch(
         }
         (Payload::SolanaMessage(bytes), Some(Network::Solana)) => {
             let message = solana::CheckedMessage::parse(bytes, child)?;
-            Ok((
-                Facts::Solana(message.facts()),
-                vec![message.signing_message()],
-            ))
+            let facts = Facts::Solana(message.facts());
+            Ok((facts, vec![message.signing_message()]))
         }
         (Payload::Raw(bytes), None) => {
             let (facts, message) = raw::analyse(bytes, scheme, child)?;

@@ -1,6 +1,16 @@
 //! What a payload would do, in words that are the same on every chain: what policies are written about.
 //!
 //! Where a payload is not understood completely, its effects say so ([`Danger::Undecodable`]) and must be read as "at least this".
+//!
+//! What a reader of effects has to know:
+//!
+//! - A function is read as its standard defines it. The contract called can be another one that does something else, so
+//!   [`Effects::calls`] matter even where no movement and no danger is left over.
+//! - [`Danger::Undecodable`] may be excused by naming contract and method only when each call that is not decoded is
+//!   [`Reading::UnknownMethod`]. A malformed call of a known method hides its movements; nothing excuses that.
+//! - Coins that a call passes on are counted where they go first and where they go then.
+//! - Whose tokens a call moves is not looked at: `transferFrom` of somebody else's counts like a transfer.
+//! - Text that is signed (EIP-191) moves nothing here; what a contract makes of it, nobody can say. It is an action of its own.
 
 mod bitcoin;
 mod evm;

@@ -67,6 +67,13 @@ impl Effects {
                 let asset = self.token_of(call, mint.as_ref(), source);
                 self.approves(asset, delegate, *amount);
             }
+            other => self.add_token_supply_instruction(other, signer),
+        }
+    }
+
+    /// Tokens that come into being leave whoever may make them; tokens that vanish leave their account.
+    fn add_token_supply_instruction(&mut self, instruction: &SolanaInstruction, signer: &str) {
+        match instruction {
             I::TokenMint {
                 call,
                 mint,
