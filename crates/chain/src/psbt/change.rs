@@ -9,6 +9,10 @@ use super::CheckedPsbt;
 use crate::address::{bitcoin_script, secp256k1_key};
 use crate::hd::derive_child;
 
+/// Most outputs of one PSBT whose key origins are followed, each up to [`DerivationPath::MAX_DEPTH`] steps. A wallet gives change to one or
+/// two; those beyond count as foreign.
+pub(super) const MAX_DERIVATIONS: usize = 100;
+
 /// What children are derived from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Root<'a> {
@@ -18,14 +22,16 @@ pub(crate) struct Root<'a> {
 
 impl CheckedPsbt {
     /// The path at which our root has the output's script. The PSBT's key origin only says where to look: what counts is the script
-    /// that is derived here. One derivation per output at most.
+    /// that is derived here. One derivation per output at most, and no more than are left.
     pub(super) fn derived_path(
         &self,
         root: Root<'_>,
         origins: &Output,
         script: &Script,
+        left: &mut usize,
     ) -> Option<DerivationPath> {
         let path = root.hint(origins)?;
+        *left = left.checked_sub(1)?;
         let ours = root.script(self.scheme, &path)?;
         (*ours == *script).then_some(path)
     }

@@ -4,6 +4,7 @@ use bitcoin::absolute::LockTime;
 use bitcoin::{Transaction, TxOut, Weight};
 use quorate_types::{BitcoinNetwork, DerivationPath, Scheme};
 
+use super::change::MAX_DERIVATIONS;
 use super::{CheckedPsbt, Root};
 use crate::address::script_address;
 use crate::facts::{BitcoinFacts, BitcoinInput, BitcoinOutput};
@@ -19,12 +20,14 @@ impl CheckedPsbt {
     /// With the root key, outputs to its other children are recognised as change.
     pub(crate) fn facts(&self, network: BitcoinNetwork, root: Option<Root<'_>>) -> BitcoinFacts {
         let tx = &self.psbt.unsigned_tx;
+        let mut left = MAX_DERIVATIONS;
         let outputs: Vec<_> = tx
             .output
             .iter()
             .zip(&self.psbt.outputs)
             .map(|(output, origins)| {
-                let derived = |root| self.derived_path(root, origins, &output.script_pubkey);
+                let script = &output.script_pubkey;
+                let derived = |root| self.derived_path(root, origins, script, &mut left);
                 self.output(output, network, root.and_then(derived))
             })
             .collect();

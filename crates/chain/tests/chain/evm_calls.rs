@@ -601,6 +601,23 @@ fn t20_nesting_and_counts_are_bounded() {
     );
 }
 
+/// Thirty thousand calls that all share one tail of thirty thousand words: gigabytes for who believes the offsets.
+#[test]
+fn t20_offsets_that_explode_are_refused_quickly() {
+    let count = 15_000u64;
+    let word = |n: u64| U256::from(n).to_be_bytes::<32>();
+    let tail = 32 * count;
+    let head = [32, count]
+        .into_iter()
+        .chain(std::iter::repeat_n(tail, 15_000));
+    let shared = std::iter::once(32 * (count - 1)).chain(std::iter::repeat_n(0, 14_999));
+    let words: Vec<u8> = head.chain(shared).flat_map(word).collect();
+    let selector = &keccak256("multicall(bytes[])")[..4];
+    let started = std::time::Instant::now();
+    assert_malformed(&[selector, &words].concat());
+    assert!(started.elapsed().as_secs() < 5);
+}
+
 #[test]
 fn people_see_the_tree() {
     let batch = multi_send(&[packed(0, TOKEN, 0, &transfer(FRIEND, 5))]);

@@ -191,3 +191,22 @@ fn version_2_outputs_carry_origins_too() {
     let (_, read) = analyse_for(&payload, Some(BITCOIN), &record, &path).unwrap();
     assert_eq!(read, analysed(scheme, &psbt));
 }
+
+/// As many outputs as a payload holds, each with the deepest path there is.
+#[test]
+fn t13_derivations_are_bounded() {
+    let scheme = Scheme::Bip340;
+    let path = "m/1/2/3/4/5/6/7/8/9/10";
+    let outputs = vec![(script_at(scheme, path), 1); 7_000];
+    let mut psbt = psbt_from(scheme, &script_at(scheme, SIGNING), &[100_000], &outputs);
+    let key = child(path);
+    for output in 0..outputs.len() {
+        tell(scheme, &mut psbt, output, &key, origin(path));
+    }
+    let started = std::time::Instant::now();
+    let read = analysed(scheme, &psbt);
+    assert!(started.elapsed().as_secs() < 5);
+    let change = facts(&read).outputs.iter().filter(|output| output.change);
+    assert_eq!(change.count(), 100);
+    assert_eq!(read.effects.movements.len(), 6_900);
+}
