@@ -2,8 +2,9 @@
 
 use quorate_types::{DerivationPath, KeyRecord, Network, Payload, PublicKey, Scheme};
 
-use crate::address::check_key;
+use crate::address::{check_key, evm_address};
 use crate::hd::derive_child;
+use crate::psbt::Root;
 use crate::{ChainError, Effects, Facts, evm, psbt, raw, solana};
 
 /// Which key a BIP-340 signature is for.
@@ -82,6 +83,18 @@ pub fn analyse(
     child: &PublicKey,
     raw_signing: bool,
 ) -> Result<Analysis, ChainError> {
+    analyse_below(payload, network, scheme, child, raw_signing, None)
+}
+
+/// [`analyse`]; with the root key, what goes to its other children is known as our own.
+fn analyse_below(
+    payload: &Payload,
+    network: Option<Network>,
+    scheme: Scheme,
+    child: &PublicKey,
+    raw_signing: bool,
+    root: Option<Root<'_>>,
+) -> Result<Analysis, ChainError> {
     let len = payload.as_bytes().len();
     if len > Payload::MAX_LEN {
         return Err(ChainError::PayloadTooLong {
@@ -91,7 +104,7 @@ pub fn analyse(
     }
     check_combination(payload, network, raw_signing)?;
     check_key(network, scheme, child)?;
-    let (facts, messages) = dispatch(payload, network, scheme, child)?;
+    let (facts, messages) = dispatch(payload, network, scheme, child, root)?;
     let items = (0..)
         .zip(messages)
         .map(|(index, message)| SigningItem { index, message })
@@ -103,7 +116,8 @@ pub fn analyse(
     })
 }
 
-/// [`analyse`] for the child of a key at a path, which it returns as well.
+/// [`analyse`] for the child of a key at a path, which it returns as well. Bitcoin outputs that pay other children of the key are
+/// recognised as change where the PSBT names their path.
 ///
 /// # Errors
 /// As [`analyse`].
@@ -113,8 +127,19 @@ pub fn analyse_for(
     record: &KeyRecord,
     path: &DerivationPath,
 ) -> Result<(PublicKey, Analysis), ChainError> {
-    let child = derive_child(&record.public_key, record.chain_code.as_bytes(), path)?;
-    let analysis = analyse(payload, network, record.scheme, &child, record.raw_signing)?;
+    let root = Root {
+        key: &record.public_key,
+        chain_code: record.chain_code.as_bytes(),
+    };
+    let child = derive_child(root.key, root.chain_code, path)?;
+    let analysis = analyse_below(
+        payload,
+        network,
+        record.scheme,
+        &child,
+        record.raw_signing,
+        Some(root),
+    )?;
     Ok((child, analysis))
 }
 
@@ -145,11 +170,13 @@ fn dispatch(
     network: Option<Network>,
     scheme: Scheme,
     child: &PublicKey,
+    root: Option<Root<'_>>,
 ) -> Result<(Facts, Vec<SigningMessage>), ChainError> {
     match (payload, network) {
         (Payload::EvmTransaction(bytes), Some(Network::Evm { chain_id })) => {
             let tx = evm::UnsignedTx::parse(bytes, chain_id)?;
-            Ok((Facts::Evm(tx.facts()), vec![tx.signing_message()]))
+            let facts = Facts::Evm(tx.facts(evm_address(child)?));
+            Ok((facts, vec![tx.signing_message()]))
         }
         (Payload::Message(bytes), Some(Network::Evm { chain_id })) => {
             let (facts, message) = evm::message::analyse(bytes, chain_id);
@@ -161,14 +188,12 @@ fn dispatch(
         }
         (Payload::BitcoinPsbt(bytes), Some(Network::Bitcoin(network))) => {
             let psbt = psbt::CheckedPsbt::parse(bytes, scheme, child)?;
-            Ok((Facts::Bitcoin(psbt.facts(network)), psbt.messages()?))
+            Ok((Facts::Bitcoin(psbt.facts(network, root)), psbt.messages()?))
         }
         (Payload::SolanaMessage(bytes), Some(Network::Solana)) => {
             let message = solana::CheckedMessage::parse(bytes, child)?;
-            Ok((
-                Facts::Solana(message.facts()),
-                vec![message.signing_message()],
-            ))
+            let facts = Facts::Solana(message.facts());
+            Ok((facts, vec![message.signing_message()]))
         }
         (Payload::Raw(bytes), None) => {
             let (facts, message) = raw::analyse(bytes, scheme, child)?;

@@ -6,10 +6,10 @@
 //!
 //! | payload | parsed as | signed |
 //! |---|---|---|
-//! | `EvmTransaction` | EIP-155 legacy, EIP-2930, EIP-1559 | Keccak-256 of the bytes |
+//! | `EvmTransaction` | EIP-155 legacy, EIP-2930, EIP-1559, EIP-4844, EIP-7702 | Keccak-256 of the bytes |
 //! | `Message` on an EVM chain | EIP-191 version `0x45` | Keccak-256 with the EIP-191 prefix |
 //! | `TypedData` | EIP-712 JSON | the EIP-712 hash of the parsed structure |
-//! | `BitcoinPsbt` | BIP-174 version 0 | BIP-143 (P2WPKH) or BIP-341 (P2TR key path) sighash per input |
+//! | `BitcoinPsbt` | PSBT version 0 (BIP-174) or 2 (BIP-370) | BIP-143 (P2WPKH) or BIP-341 (P2TR key path) sighash per input |
 //! | `SolanaMessage` | legacy or version 0 message | the bytes |
 //! | `Raw` | nothing | SHA-256 (ECDSA), tagged hash (BIP-340), the bytes (Ed25519) |
 
@@ -31,7 +31,7 @@ pub use address::{address, script_pubkey};
 pub use alloy_primitives::U256;
 pub use analysis::{Analysis, SigningItem, SigningMessage, TaprootTweak, analyse, analyse_for};
 pub use assembly::{Assembled, assemble};
-pub use effects::{AssetRef, Call, Danger, Effects, Movement, MovementKind};
+pub use effects::{AssetRef, Call, Danger, Effects, Movement, MovementKind, Reading};
 pub use error::ChainError;
 pub use facts::Facts;
 pub use raw::BIP340_RAW_TAG;

@@ -43,16 +43,24 @@ pub enum EvmError {
         /// Fields found.
         found: usize,
     },
-    /// EIP-4844.
-    #[error("blob transactions (EIP-4844, type 3) are not supported; use type 2")]
-    BlobTransaction,
-    /// EIP-7702.
+    /// EIP-4844 without blobs.
+    #[error("a blob transaction (EIP-4844) must have at least one blob; use type 2 without")]
+    NoBlobs,
+    /// EIP-4844 with a hash of another version.
+    #[error("blob {blob} has a versioned hash that does not begin with 0x01")]
+    BlobHashVersion {
+        /// Which blob, from 0.
+        blob: usize,
+    },
+    /// EIP-7702 without authorisations.
     #[error(
-        "set-code transactions (EIP-7702, type 4) are not supported: they hand the account to other code; use type 2"
+        "a set-code transaction (EIP-7702) must have at least one authorisation; use type 2 without"
     )]
-    SetCodeTransaction,
+    NoAuthorizations,
     /// An EIP-2718 type that does not exist here.
-    #[error("transaction type {0} is not supported; use legacy, 1 (EIP-2930) or 2 (EIP-1559)")]
+    #[error(
+        "transaction type {0} is not supported; use legacy, 1 (EIP-2930), 2 (EIP-1559), 3 (EIP-4844) or 4 (EIP-7702)"
+    )]
     UnknownType(u8),
     /// Made for another chain.
     #[error("the transaction is for chain id {found}, the intent for chain id {expected}")]
@@ -84,8 +92,9 @@ impl EvmError {
             Self::PreEip155 => "evm.pre_eip155",
             Self::AlreadySigned { .. } => "evm.already_signed",
             Self::FieldCount { .. } => "evm.field_count",
-            Self::BlobTransaction => "evm.blob_transaction",
-            Self::SetCodeTransaction => "evm.set_code_transaction",
+            Self::NoBlobs => "evm.no_blobs",
+            Self::BlobHashVersion { .. } => "evm.blob_hash_version",
+            Self::NoAuthorizations => "evm.no_authorizations",
             Self::UnknownType(_) => "evm.unknown_type",
             Self::WrongChainId { .. } => "evm.wrong_chain_id",
             Self::TipAboveCap { .. } => "evm.tip_above_cap",

@@ -1,5 +1,6 @@
 //! EVM transactions and messages.
 
+mod calls;
 mod error;
 mod facts;
 mod json;

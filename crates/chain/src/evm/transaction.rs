@@ -1,7 +1,8 @@
 //! Unsigned EVM transactions: bytes, and back to the same bytes.
 
 use alloy_consensus::transaction::{RlpEcdsaDecodableTx, RlpEcdsaEncodableTx};
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxLegacy};
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
+use alloy_eips::eip4844::VERSIONED_HASH_VERSION_KZG;
 use alloy_primitives::{Signature, U256, hex, keccak256};
 use alloy_rlp::Decodable as _;
 use quorate_types::EcdsaSignature;
@@ -14,6 +15,8 @@ use crate::{Assembled, ChainError, SigningMessage};
 const LEGACY: &str = "legacy transaction";
 const EIP2930: &str = "EIP-2930 transaction";
 const EIP1559: &str = "EIP-1559 transaction";
+const EIP4844: &str = "EIP-4844 transaction";
+const EIP7702: &str = "EIP-7702 transaction";
 
 /// Fields `v`, `r`, `s` that a signature adds to a typed transaction.
 const SIGNATURE_FIELDS: usize = 3;
@@ -27,6 +30,10 @@ pub(crate) enum UnsignedTx {
     Eip2930(TxEip2930),
     /// Type 2.
     Eip1559(TxEip1559),
+    /// Type 3, without the blobs themselves: whoever broadcasts it adds them (EIP-4844, networking).
+    Eip4844(TxEip4844),
+    /// Type 4.
+    Eip7702(TxEip7702),
 }
 
 impl UnsignedTx {
@@ -41,16 +48,41 @@ impl UnsignedTx {
             }
             .into());
         }
-        if let Self::Eip1559(tx) = &tx
-            && tx.max_priority_fee_per_gas > tx.max_fee_per_gas
-        {
-            return Err(EvmError::TipAboveCap {
-                tip: tx.max_priority_fee_per_gas,
-                cap: tx.max_fee_per_gas,
-            }
-            .into());
-        }
+        tx.check_prices()?;
+        tx.check_lists()?;
         Ok(tx)
+    }
+
+    fn check_prices(&self) -> Result<(), EvmError> {
+        let (tip, cap) = match self {
+            Self::Legacy(_) | Self::Eip2930(_) => return Ok(()),
+            Self::Eip1559(tx) => (tx.max_priority_fee_per_gas, tx.max_fee_per_gas),
+            Self::Eip4844(tx) => (tx.max_priority_fee_per_gas, tx.max_fee_per_gas),
+            Self::Eip7702(tx) => (tx.max_priority_fee_per_gas, tx.max_fee_per_gas),
+        };
+        if tip > cap {
+            return Err(EvmError::TipAboveCap { tip, cap });
+        }
+        Ok(())
+    }
+
+    /// EIP-4844 asks for at least one blob and hashes of version 1, EIP-7702 for at least one authorisation.
+    fn check_lists(&self) -> Result<(), EvmError> {
+        match self {
+            Self::Eip4844(tx) if tx.blob_versioned_hashes.is_empty() => Err(EvmError::NoBlobs),
+            Self::Eip4844(tx) => match tx
+                .blob_versioned_hashes
+                .iter()
+                .position(|hash| hash.first() != Some(&VERSIONED_HASH_VERSION_KZG))
+            {
+                Some(blob) => Err(EvmError::BlobHashVersion { blob }),
+                None => Ok(()),
+            },
+            Self::Eip7702(tx) if tx.authorization_list.is_empty() => {
+                Err(EvmError::NoAuthorizations)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Decodes the bytes, encodes the result and compares (I2).
@@ -59,8 +91,8 @@ impl UnsignedTx {
             [] => return Err(EvmError::Empty.into()),
             [1, rlp @ ..] => (Self::Eip2930(typed(EIP2930, rlp, 8)?), EIP2930),
             [2, rlp @ ..] => (Self::Eip1559(typed(EIP1559, rlp, 9)?), EIP1559),
-            [3, ..] => return Err(EvmError::BlobTransaction.into()),
-            [4, ..] => return Err(EvmError::SetCodeTransaction.into()),
+            [3, rlp @ ..] => (Self::Eip4844(typed(EIP4844, rlp, 11)?), EIP4844),
+            [4, rlp @ ..] => (Self::Eip7702(typed(EIP7702, rlp, 10)?), EIP7702),
             [0xc0..=0xff, ..] => (Self::Legacy(legacy(bytes)?), LEGACY),
             [other, ..] => return Err(EvmError::UnknownType(*other).into()),
         };
@@ -75,6 +107,8 @@ impl UnsignedTx {
             Self::Legacy(tx) => tx.encode_for_signing(&mut out),
             Self::Eip2930(tx) => tx.encode_for_signing(&mut out),
             Self::Eip1559(tx) => tx.encode_for_signing(&mut out),
+            Self::Eip4844(tx) => tx.encode_for_signing(&mut out),
+            Self::Eip7702(tx) => tx.encode_for_signing(&mut out),
         }
         out
     }
@@ -89,6 +123,8 @@ impl UnsignedTx {
             Self::Legacy(tx) => tx.chain_id.unwrap_or_default(),
             Self::Eip2930(tx) => tx.chain_id,
             Self::Eip1559(tx) => tx.chain_id,
+            Self::Eip4844(tx) => tx.chain_id,
+            Self::Eip7702(tx) => tx.chain_id,
         }
     }
 
@@ -104,6 +140,8 @@ impl UnsignedTx {
             Self::Legacy(tx) => tx.eip2718_encode(&signature, &mut bytes),
             Self::Eip2930(tx) => tx.eip2718_encode(&signature, &mut bytes),
             Self::Eip1559(tx) => tx.eip2718_encode(&signature, &mut bytes),
+            Self::Eip4844(tx) => tx.eip2718_encode(&signature, &mut bytes),
+            Self::Eip7702(tx) => tx.eip2718_encode(&signature, &mut bytes),
         }
         let id = hex::encode_prefixed(keccak256(&bytes));
         Assembled { bytes, id }

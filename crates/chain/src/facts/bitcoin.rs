@@ -1,5 +1,6 @@
 //! Facts of Bitcoin transactions.
 
+use quorate_types::DerivationPath;
 use serde::{Deserialize, Serialize};
 
 use super::amount::scaled;
@@ -24,8 +25,10 @@ pub struct BitcoinOutput {
     pub script: String,
     /// Satoshi.
     pub amount: u64,
-    /// Whether it pays the very script that the inputs come from.
+    /// Whether it comes back: it pays the very script that the inputs come from, or a script that was derived from our root key.
     pub change: bool,
+    /// The path at which our root key has this script, where the PSBT says where to look.
+    pub path: Option<DerivationPath>,
 }
 
 /// A Bitcoin transaction.
@@ -83,7 +86,10 @@ impl BitcoinFacts {
 fn output_line(output: &BitcoinOutput) -> String {
     let amount = btc(output.amount);
     match (&output.address, output.change) {
-        (Some(address), true) => format!("return {amount} BTC to our own {address}"),
+        (Some(address), true) => match &output.path {
+            Some(path) => format!("return {amount} BTC to our own {address} at {path}"),
+            None => format!("return {amount} BTC to our own {address}"),
+        },
         (Some(address), false) => format!("send {amount} BTC to {address}"),
         (None, _) => format!("send {amount} BTC to script {}", output.script),
     }

@@ -1,10 +1,14 @@
 //! Facts of EVM transactions and messages.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::U256;
 use serde::{Deserialize, Serialize};
 
 use super::amount::{decimal, scaled};
+use super::evm_call::{EvmCall, movement_line};
 use super::quote;
+use crate::effects::{Danger, Movement};
 
 /// How an EVM transaction is encoded and priced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,18 +20,24 @@ pub enum EvmTransactionType {
     Eip2930,
     /// EIP-1559, type 2.
     Eip1559,
+    /// EIP-4844, type 3.
+    Eip4844,
+    /// EIP-7702, type 4.
+    Eip7702,
 }
 
-/// `transfer(address,uint256)` of ERC-20, as far as the call data says.
+/// An authorisation of EIP-7702: the authority's account runs the code at `address` from then on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Erc20Transfer {
-    /// The contract called, EIP-55.
-    pub token: String,
-    /// Who receives, EIP-55.
-    pub recipient: String,
-    /// In the token's smallest unit.
+pub struct EvmAuthorization {
+    /// EIP-155 chain id; 0 is valid on every chain.
     #[serde(with = "decimal")]
-    pub amount: U256,
+    pub chain_id: U256,
+    /// Whose code, EIP-55; the zero address takes the code away.
+    pub address: String,
+    /// The authority's nonce.
+    pub nonce: u64,
+    /// Who signed it, EIP-55; `None` when the signature is not valid, and the authorisation without effect.
+    pub authority: Option<String>,
 }
 
 /// An EVM transaction.
@@ -39,8 +49,12 @@ pub struct EvmFacts {
     pub chain_id: u64,
     /// Sender's transaction count.
     pub nonce: u64,
+    /// Whose key signs, EIP-55.
+    pub sender: String,
     /// Recipient or contract, EIP-55; `None` creates a contract.
     pub to: Option<String>,
+    /// The address of the contract it creates, EIP-55.
+    pub created: Option<String>,
     /// Wei.
     #[serde(with = "decimal")]
     pub value: U256,
@@ -52,42 +66,54 @@ pub struct EvmFacts {
     pub data_hash: Option<String>,
     /// Gas units.
     pub gas_limit: u64,
-    /// Highest price per gas, wei: `gasPrice`, or `maxFeePerGas` of EIP-1559.
+    /// Highest price per gas, wei: `gasPrice`, or `maxFeePerGas` of types 2 to 4.
     #[serde(with = "decimal")]
     pub max_fee_per_gas: u128,
-    /// Highest tip per gas, wei, of EIP-1559; decimal string.
+    /// Highest tip per gas, wei, of types 2 to 4; decimal string.
     pub max_priority_fee_per_gas: Option<String>,
-    /// The most the transaction can cost beyond its value, wei: gas limit times highest price.
+    /// The most the transaction can cost beyond its value, wei: gas limit times highest price, and the same for
+    /// the gas of blobs.
     #[serde(with = "decimal")]
     pub max_fee: U256,
     /// How many addresses the EIP-2930 access list names.
     pub access_list_len: usize,
-    /// The ERC-20 transfer, when the call data is exactly one.
-    pub erc20_transfer: Option<Erc20Transfer>,
+    /// EIP-4844: how many blobs come with it.
+    pub blobs: usize,
+    /// EIP-4844: highest price per gas of blobs, wei; decimal string.
+    pub max_fee_per_blob_gas: Option<String>,
+    /// EIP-7702: accounts that are handed to code.
+    pub authorizations: Vec<EvmAuthorization>,
+    /// The call it makes, decoded as far as it is understood; `None` creates a contract.
+    pub call: Option<EvmCall>,
 }
 
 impl EvmFacts {
     pub(super) fn summary_lines(&self) -> Vec<String> {
         let unit = native_unit(self.chain_id);
         let mut lines = vec![self.act(&unit)];
-        if let Some(transfer) = &self.erc20_transfer {
+        if let Some(call) = self.call.as_ref().filter(|call| call.data_len > 0) {
+            lines.extend(call.lines());
+        }
+        if let Some(hash) = &self.data_hash {
             lines.push(format!(
-                "ERC-20 transfer of {} smallest units of token {} to {}",
-                transfer.amount, transfer.token, transfer.recipient
-            ));
-        } else if let Some(hash) = &self.data_hash {
-            let selector = self.selector.as_deref().unwrap_or("none");
-            lines.push(format!(
-                "{} bytes of data that were not decoded, selector {selector}, Keccak-256 {hash}",
+                "{} bytes of data, Keccak-256 {hash}",
                 self.data_len
             ));
         }
+        lines.extend(self.authorizations.iter().map(authorization_line));
         lines.push(format!(
             "fee at most {} {unit} (gas limit {}, {} gwei per gas)",
             ether(self.max_fee),
             self.gas_limit,
             scaled(&self.max_fee_per_gas.to_string(), 9)
         ));
+        if let Some(price) = &self.max_fee_per_blob_gas {
+            lines.push(format!(
+                "{} blobs at {} gwei per gas",
+                self.blobs,
+                scaled(price, 9)
+            ));
+        }
         lines.push(format!("chain id {}, nonce {}", self.chain_id, self.nonce));
         if self.access_list_len > 0 {
             lines.push(format!("access list of {} addresses", self.access_list_len));
@@ -98,11 +124,28 @@ impl EvmFacts {
     fn act(&self, unit: &str) -> String {
         let value = ether(self.value);
         match (&self.to, self.data_len) {
-            (None, len) => format!("create a contract with {value} {unit} and {len} bytes of code"),
+            (None, len) => format!(
+                "create contract {} with {value} {unit} and {len} bytes of code",
+                self.created.as_deref().unwrap_or("(unknown)")
+            ),
             (Some(to), 0) => format!("send {value} {unit} to {to}"),
             (Some(to), _) => format!("call contract {to} with {value} {unit}"),
         }
     }
+}
+
+fn authorization_line(authorization: &EvmAuthorization) -> String {
+    let chain = match authorization.chain_id {
+        id if id.is_zero() => "every chain".to_owned(),
+        id => format!("chain id {id}"),
+    };
+    let authority = authorization.authority.as_deref();
+    format!(
+        "HANDS account {} to the code of {} on {chain} (EIP-7702, nonce {})",
+        authority.unwrap_or("(invalid signature)"),
+        authorization.address,
+        authorization.nonce
+    )
 }
 
 /// An EIP-191 message (`eth_sign`, `personal_sign`).
@@ -142,6 +185,19 @@ pub struct TypedField {
     pub value: String,
 }
 
+/// What typed data of a known standard allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypedMeaning {
+    /// For people, for example `EIP-2612 permit`.
+    pub standard: String,
+    /// What it lets others take.
+    pub movements: Vec<Movement>,
+    /// What is dangerous about it.
+    pub dangers: BTreeSet<Danger>,
+    /// The calls it allows, in order.
+    pub inner: Vec<EvmCall>,
+}
+
 /// EIP-712 typed data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypedDataFacts {
@@ -159,6 +215,8 @@ pub struct TypedDataFacts {
     pub primary_type: String,
     /// The message's leaves in order.
     pub fields: Vec<TypedField>,
+    /// What it allows, where it is of a standard that is known here.
+    pub meaning: Option<TypedMeaning>,
     /// The EIP-712 hash, `0x` and 64 digits.
     pub hash: String,
 }
@@ -171,6 +229,10 @@ impl TypedDataFacts {
             self.primary_type,
             quote(name)
         )];
+        match &self.meaning {
+            Some(meaning) => lines.extend(meaning.lines()),
+            None => lines.push("what it allows is NOT understood".to_owned()),
+        }
         lines.extend(self.fields.iter().map(|f| {
             let value = if f.solidity_type == "string" {
                 quote(&f.value)
@@ -187,6 +249,20 @@ impl TypedDataFacts {
             Some(id) => format!("chain id {id}"),
             None => "names no chain: the signature is valid on every EVM chain".to_owned(),
         });
+        lines
+    }
+}
+
+impl TypedMeaning {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("this is an {}", self.standard)];
+        lines.extend(self.movements.iter().map(movement_line));
+        lines.extend(
+            self.dangers
+                .iter()
+                .map(|danger| format!("DANGER: {danger}")),
+        );
+        lines.extend(self.inner.iter().flat_map(EvmCall::lines));
         lines
     }
 }

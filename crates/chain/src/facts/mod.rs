@@ -5,6 +5,7 @@
 pub(crate) mod amount;
 mod bitcoin;
 mod evm;
+mod evm_call;
 mod solana;
 
 use std::fmt;
@@ -13,9 +14,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bitcoin::{BitcoinFacts, BitcoinInput, BitcoinOutput};
 pub use self::evm::{
-    Erc20Transfer, EvmFacts, EvmMessageFacts, EvmTransactionType, TypedDataFacts, TypedField,
+    EvmAuthorization, EvmFacts, EvmMessageFacts, EvmTransactionType, TypedDataFacts, TypedField,
+    TypedMeaning,
 };
-pub use self::solana::{SolanaFacts, SolanaInstruction};
+pub use self::evm_call::EvmCall;
+pub use self::solana::{SolanaFacts, SolanaInstruction, TokenCall};
 
 /// What a payload does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,11 +4,27 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PsbtError {
     /// Not a PSBT.
-    #[error("the bytes are not a BIP-174 PSBT: {0}")]
+    #[error("the bytes are not a PSBT (BIP-174, BIP-370): {0}")]
     Malformed(String),
-    /// BIP-370 or later.
-    #[error("PSBT version {0} is not supported; convert it to version 0 (BIP-174)")]
+    /// Neither BIP-174 nor BIP-370.
+    #[error("PSBT version {0} is not supported; use version 0 (BIP-174) or 2 (BIP-370)")]
     UnsupportedVersion(u32),
+    /// A version 2 PSBT that is still being put together.
+    #[error(
+        "the PSBT may still be given inputs or outputs (PSBT_GLOBAL_TX_MODIFIABLE); finish it and set the flags to 0"
+    )]
+    Modifiable,
+    /// A required lock time out of its range.
+    #[error(
+        "input {input} requires a lock time that is not one: heights are 1 to 499999999, times 500000000 and more"
+    )]
+    RequiredLockTime {
+        /// Which input.
+        input: usize,
+    },
+    /// Inputs that cannot be spent together (BIP-370).
+    #[error("some inputs require a height as lock time, others a time; spend them apart")]
+    LockTimeConflict,
     /// Nothing to sign, or nothing to pay.
     #[error("the PSBT has no {0}")]
     Empty(&'static str),
@@ -126,6 +142,9 @@ impl PsbtError {
         match self {
             Self::Malformed(_) => "psbt.malformed",
             Self::UnsupportedVersion(_) => "psbt.unsupported_version",
+            Self::Modifiable => "psbt.modifiable",
+            Self::RequiredLockTime { .. } => "psbt.required_lock_time",
+            Self::LockTimeConflict => "psbt.lock_time_conflict",
             Self::Empty(_) => "psbt.empty",
             Self::UnknownField { .. } => "psbt.unknown_field",
             Self::UnexpectedField { .. } => "psbt.unexpected_field",

@@ -2,9 +2,10 @@
 
 use bitcoin::absolute::LockTime;
 use bitcoin::{Transaction, TxOut, Weight};
-use quorate_types::{BitcoinNetwork, Scheme};
+use quorate_types::{BitcoinNetwork, DerivationPath, Scheme};
 
-use super::CheckedPsbt;
+use super::change::MAX_DERIVATIONS;
+use super::{CheckedPsbt, Root};
 use crate::address::script_address;
 use crate::facts::{BitcoinFacts, BitcoinInput, BitcoinOutput};
 
@@ -16,12 +17,19 @@ const P2TR_WITNESS: u64 = 1 + 1 + 65;
 const SEGWIT_MARKER: u64 = 2;
 
 impl CheckedPsbt {
-    pub(crate) fn facts(&self, network: BitcoinNetwork) -> BitcoinFacts {
+    /// With the root key, outputs to its other children are recognised as change.
+    pub(crate) fn facts(&self, network: BitcoinNetwork, root: Option<Root<'_>>) -> BitcoinFacts {
         let tx = &self.psbt.unsigned_tx;
+        let mut left = MAX_DERIVATIONS;
         let outputs: Vec<_> = tx
             .output
             .iter()
-            .map(|output| self.output(output, network))
+            .zip(&self.psbt.outputs)
+            .map(|(output, origins)| {
+                let script = &output.script_pubkey;
+                let derived = |root| self.derived_path(root, origins, script, &mut left);
+                self.output(output, network, root.and_then(derived))
+            })
             .collect();
         let sent = outputs
             .iter()
@@ -53,12 +61,18 @@ impl CheckedPsbt {
             .collect()
     }
 
-    fn output(&self, output: &TxOut, network: BitcoinNetwork) -> BitcoinOutput {
+    fn output(
+        &self,
+        output: &TxOut,
+        network: BitcoinNetwork,
+        path: Option<DerivationPath>,
+    ) -> BitcoinOutput {
         BitcoinOutput {
             address: script_address(&output.script_pubkey, network),
             script: output.script_pubkey.to_hex_string(),
             amount: output.value.to_sat(),
-            change: output.script_pubkey == self.script,
+            change: path.is_some() || output.script_pubkey == self.script,
+            path,
         }
     }
 

@@ -1,18 +1,24 @@
-//! Bitcoin transactions as BIP-174 PSBTs, version 0.
+//! Bitcoin transactions as PSBTs, version 0 (BIP-174) and version 2 (BIP-370).
 //!
 //! Two things in a PSBT may be present that no signature covers and no fact shows: key origins (BIP-32 derivations,
 //! extended keys, output scripts for wallets), and the witnesses inside a previous transaction, which its id leaves out.
-//! Nothing is decided by them: an output counts as change only when its script is the signing key's own.
+//! Nothing is decided by them: an output counts as change only when its script is the signing key's own, or the one of a
+//! child that is derived here. Key origins say which child to look at, and are not believed. In version 2 neither a
+//! fallback lock time that another lock time overrides, nor a required one below the highest, is in the transaction.
 
 mod assemble;
+mod change;
 mod error;
 mod facts;
+mod maps;
 mod parse;
 mod sighash;
+mod version2;
 
 use bitcoin::{Psbt, ScriptBuf, TxOut};
 use quorate_types::{PublicKey, Scheme};
 
+pub(crate) use change::Root;
 pub use error::PsbtError;
 
 /// A PSBT whose every input spends an output of the signing key and is ready to be signed.

@@ -6,7 +6,8 @@ use bitcoin::psbt::{Input, Output};
 use bitcoin::{Amount, OutPoint, Psbt, TxOut};
 use quorate_types::{PublicKey, Scheme};
 
-use super::{CheckedPsbt, PsbtError};
+use super::version2::deserialize_version2;
+use super::{CheckedPsbt, PsbtError, maps};
 use crate::ChainError;
 use crate::address::{bitcoin_script, secp256k1_key};
 use crate::error::same_bytes;
@@ -130,37 +131,14 @@ impl CheckedPsbt {
 }
 
 fn deserialize(bytes: &[u8]) -> Result<Psbt, ChainError> {
-    if let Some(version @ 1..) = declared_version(bytes) {
-        return Err(PsbtError::UnsupportedVersion(version).into());
+    match maps::version(bytes) {
+        Some(0) | None => {}
+        Some(2) => return deserialize_version2(bytes),
+        Some(version) => return Err(PsbtError::UnsupportedVersion(version).into()),
     }
     let psbt = Psbt::deserialize(bytes).map_err(|e| PsbtError::Malformed(e.to_string()))?;
     same_bytes("PSBT", bytes, &psbt.serialize())?;
     Ok(psbt)
-}
-
-/// `PSBT_GLOBAL_VERSION` (key `0xfb`), wherever it is in the global map. Version 2 has no unsigned transaction, so that a
-/// version 0 parser only says what it misses.
-fn declared_version(bytes: &[u8]) -> Option<u32> {
-    let mut rest = bytes.strip_prefix(b"psbt\xff")?;
-    loop {
-        let key = take_prefixed(&mut rest)?;
-        if key.is_empty() {
-            return None;
-        }
-        let value = take_prefixed(&mut rest)?;
-        if key == [0xfb] {
-            return value.try_into().ok().map(u32::from_le_bytes);
-        }
-    }
-}
-
-fn take_prefixed<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (len, used) =
-        bitcoin::consensus::encode::deserialize_partial::<bitcoin::VarInt>(rest).ok()?;
-    let after = rest.get(used..)?;
-    let (taken, left) = after.split_at_checked(usize::try_from(len.0).ok()?)?;
-    *rest = left;
-    Some(taken)
 }
 
 fn check_shape(psbt: &Psbt) -> Result<(), PsbtError> {

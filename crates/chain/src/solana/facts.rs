@@ -3,7 +3,7 @@
 use solana_message::VersionedMessage;
 
 use super::CheckedMessage;
-use super::instruction::{decode, verified_signatures};
+use super::instruction::{TOKEN_PROGRAM as PROGRAM, decode, verified_signatures};
 use crate::facts::{SolanaFacts, SolanaInstruction};
 
 /// Base fee per signature.
@@ -11,6 +11,14 @@ const LAMPORTS_PER_SIGNATURE: u64 = 5000;
 /// The most compute units a transaction may ask for.
 const MAX_COMPUTE_UNITS: u32 = 1_400_000;
 const MICRO: u128 = 1_000_000;
+/// Rent exemption per byte, two years of 3480.
+const LAMPORTS_PER_BYTE: u64 = 6960;
+/// Bytes that every account is charged for beyond its data.
+const ACCOUNT_OVERHEAD: u64 = 128;
+/// Data of an SPL token account.
+const TOKEN_ACCOUNT: u64 = 165;
+/// More than the extensions that a mint asks of its accounts come to.
+const TOKEN_2022_ACCOUNT: u64 = 1024;
 
 impl CheckedMessage {
     pub(crate) fn facts(&self) -> SolanaFacts {
@@ -31,6 +39,7 @@ impl CheckedMessage {
                 VersionedMessage::Legacy(_) => "legacy".to_owned(),
                 VersionedMessage::V0(_) => "0".to_owned(),
             },
+            signer: bs58::encode(self.ours).into_string(),
             fee_payer: keys.first().cloned().unwrap_or_default(),
             recent_blockhash: bs58::encode(self.message.recent_blockhash().as_ref()).into_string(),
             durable_nonce: matches!(
@@ -39,6 +48,7 @@ impl CheckedMessage {
             ),
             other_signers: self.other_signers(),
             max_fee: self.max_fee(&instructions, &keys),
+            max_rent: max_rent(&instructions),
             instructions,
             unresolved_lookups: self
                 .message
@@ -59,6 +69,29 @@ impl CheckedMessage {
             .saturating_mul(LAMPORTS_PER_SIGNATURE)
             .saturating_add(priority_fee(instructions))
     }
+}
+
+/// What the accounts that the associated-token-account program creates can cost. Their size is not in the message: 165 bytes with SPL
+/// token, more with the extensions that token-2022 mints can have.
+fn max_rent(instructions: &[SolanaInstruction]) -> u64 {
+    let rents = instructions.iter().map(|instruction| match instruction {
+        SolanaInstruction::CreateTokenAccount { token_program, .. } => {
+            if token_program == PROGRAM {
+                rent(TOKEN_ACCOUNT)
+            } else {
+                rent(TOKEN_2022_ACCOUNT)
+            }
+        }
+        _ => 0,
+    });
+    rents.fold(0, u64::saturating_add)
+}
+
+/// Rent exemption of an account of so many bytes.
+const fn rent(bytes: u64) -> u64 {
+    bytes
+        .saturating_add(ACCOUNT_OVERHEAD)
+        .saturating_mul(LAMPORTS_PER_BYTE)
 }
 
 /// Price times limit, rounded up. Without a limit the runtime's default is lower than the highest, which is taken here.

@@ -10,7 +10,8 @@ use bitcoin::{
 use ed25519_dalek::Signer as _;
 use quorate_chain::{Analysis, ChainError, SigningItem, SigningMessage, TaprootTweak, analyse};
 use quorate_types::{
-    BitcoinNetwork, Curve, EcdsaSignature, Network, Payload, PublicKey, Scheme, Signature,
+    BitcoinNetwork, Curve, EcdsaSignature, KeyId, KeyName, KeyRecord, Network, Payload, PublicKey,
+    Scheme, Signature, Threshold,
 };
 use secp256k1::{Keypair, Message, Secp256k1, SecretKey};
 
@@ -85,6 +86,23 @@ impl LocalKey {
     }
 }
 
+/// A key's record, as far as analysis looks at it.
+pub fn record(scheme: Scheme, public_key: PublicKey, chain_code: [u8; 32]) -> KeyRecord {
+    KeyRecord {
+        id: KeyId::from_bytes([1; 32]),
+        name: KeyName::new("key").unwrap(),
+        scheme,
+        chain_code: quorate_types::Hash32::from_bytes(chain_code),
+        epoch: 0,
+        threshold: Threshold::new(2, 2).unwrap(),
+        committee: Vec::new(),
+        public_shares: vec![public_key.clone(); 2],
+        public_key,
+        raw_signing: false,
+        created_at: 1,
+    }
+}
+
 pub fn evm(bytes: &[u8]) -> Result<Analysis, ChainError> {
     let payload = Payload::EvmTransaction(bytes.to_vec());
     analyse(
@@ -138,7 +156,17 @@ pub fn funding(script: &ScriptBuf, amounts: &[u64]) -> Transaction {
 
 /// A PSBT that spends every output of one funding transaction of `amounts`, paying `outputs`.
 pub fn psbt(scheme: Scheme, key: &LocalKey, amounts: &[u64], outputs: &[(ScriptBuf, u64)]) -> Psbt {
-    let previous = funding(&script(scheme, key), amounts);
+    psbt_from(scheme, &script(scheme, key), amounts, outputs)
+}
+
+/// The same for outputs of any script.
+pub fn psbt_from(
+    scheme: Scheme,
+    from: &ScriptBuf,
+    amounts: &[u64],
+    outputs: &[(ScriptBuf, u64)],
+) -> Psbt {
+    let previous = funding(from, amounts);
     let txid = previous.compute_txid();
     let unsigned = Transaction {
         version: Version::TWO,

@@ -63,6 +63,47 @@ fn what_json_does_not_say_plainly_is_refused() {
     for text in bad {
         assert_eq!(code(from_json(&text)), "evm.json", "{text}");
     }
-    let blob = with(r#""nonce": 0, "type": 3"#);
-    assert_eq!(code(from_json(&blob)), "evm.blob_transaction");
+    for kind in [3, 4] {
+        let priced = with(&format!(r#""nonce": 0, "type": {kind}"#));
+        assert_eq!(code(from_json(&priced)), "evm.json", "{priced}");
+    }
+}
+
+#[test]
+fn blob_and_set_code_transactions_from_json() {
+    let base = r#"{"type": 3, "chainId": 1, "nonce": 0, "gas": 21000, "maxFeePerGas": 2,
+        "maxPriorityFeePerGas": 1, "to": "0x3535353535353535353535353535353535353535",
+        "maxFeePerBlobGas": 5, "blobVersionedHashes":
+        ["0x0100000000000000000000000000000000000000000000000000000000000001"]}"#;
+    let blob = bytes(base);
+    assert_eq!(blob[0], 3);
+    assert!(evm(&blob).is_ok());
+    let list = r#"[{"chainId": 1, "address": "0x3535353535353535353535353535353535353535",
+        "nonce": "0x1", "yParity": 0, "r": "0x1", "s": "0x1"}]"#;
+    let set_code = r#"{"type": 4, "chainId": 1, "nonce": 0, "gas": 21000, "maxFeePerGas": 2,
+        "maxPriorityFeePerGas": 1, "to": "0x3535353535353535353535353535353535353535",
+        "authorizationList": LIST}"#;
+    let built = bytes(&set_code.replace("LIST", list));
+    assert_eq!(built[0], 4);
+    assert!(evm(&built).is_ok());
+    let refused = [
+        base.replace(r#""to": "0x3535353535353535353535353535353535353535","#, ""),
+        base.replace(r#""type": 3"#, r#""type": 2"#),
+        base.replace(r#""maxFeePerBlobGas": 5, "#, ""),
+        base.replace("0x01000000", "0x010000"),
+        set_code
+            .replace("LIST", list)
+            .replace("\"type\": 4", "\"type\": 2"),
+        set_code.replace(
+            "LIST",
+            &list.replace(r#""yParity": 0"#, r#""yParity": 256"#),
+        ),
+        set_code.replace(
+            "LIST",
+            &list.replace(r#""r": "0x1""#, r#""r": "0x1", "v": 1"#),
+        ),
+    ];
+    for text in refused {
+        assert_eq!(code(from_json(&text)), "evm.json", "{text}");
+    }
 }

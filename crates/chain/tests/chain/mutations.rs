@@ -6,6 +6,8 @@ use quorate_types::{Network, Payload, PublicKey, Scheme};
 
 use crate::common::{BITCOIN, ETHEREUM, LocalKey, usual_psbt};
 use crate::evm::{eip155, eip1559, unsigned};
+use crate::evm_types::{eip4844, eip7702, unsigned_blob, unsigned_set_code};
+use crate::psbt_version2::version2;
 use crate::solana::transfer;
 
 fn variants(bytes: &[u8]) -> Vec<Vec<u8>> {
@@ -51,7 +53,9 @@ fn check(
 #[test]
 fn t20_no_byte_of_an_evm_transaction_is_decoration() {
     let key = LocalKey::new(1).secp256k1();
-    for bytes in [eip155(), unsigned(&eip1559())] {
+    let blob = unsigned_blob(&eip4844());
+    let set_code = unsigned_set_code(&eip7702());
+    for bytes in [eip155(), unsigned(&eip1559()), blob, set_code] {
         let (refused, different) = check(
             Payload::EvmTransaction,
             &bytes,
@@ -67,15 +71,17 @@ fn t20_no_byte_of_an_evm_transaction_is_decoration() {
 fn t20_no_byte_of_a_psbt_is_decoration() {
     let key = LocalKey::new(0x21);
     for scheme in [Scheme::Ecdsa, Scheme::Bip340] {
-        let bytes = usual_psbt(scheme, &key).serialize();
-        let (refused, different) = check(
-            Payload::BitcoinPsbt,
-            &bytes,
-            BITCOIN,
-            scheme,
-            &key.secp256k1(),
-        );
-        assert!(refused > 50 && different > 50, "{refused} {different}");
+        let psbt = usual_psbt(scheme, &key);
+        for bytes in [psbt.serialize(), version2(&psbt).serialize()] {
+            let (refused, different) = check(
+                Payload::BitcoinPsbt,
+                &bytes,
+                BITCOIN,
+                scheme,
+                &key.secp256k1(),
+            );
+            assert!(refused > 50 && different > 50, "{refused} {different}");
+        }
     }
 }
 

@@ -155,11 +155,13 @@ fn i02_a_psbt_that_does_not_encode_to_the_same_bytes_is_refused() {
 }
 
 #[test]
-fn t20_psbt_version_2_is_refused() {
+fn t20_other_psbt_versions_are_refused() {
     // BIP-370: transaction version, input count, output count, PSBT version; no unsigned transaction.
-    let global = "70736274ff01020402000000010401010105010101fb040200000000";
-    let bytes = hex::decode(global).unwrap();
-    assert_eq!(bytes_refusal(bytes), "psbt.unsupported_version");
+    for version in [1, 3] {
+        let global = format!("70736274ff01020402000000010401010105010101fb04{version:02x}00000000");
+        let bytes = hex::decode(global).unwrap();
+        assert_eq!(bytes_refusal(bytes), "psbt.unsupported_version");
+    }
 }
 
 #[test]

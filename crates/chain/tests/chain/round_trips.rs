@@ -1,6 +1,6 @@
 //! decode(encode(x)) = x, for generated transactions.
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxLegacy};
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use proptest::collection::vec;
@@ -12,11 +12,12 @@ use solana_message::compiled_instruction::CompiledInstruction;
 use solana_message::{MessageHeader, VersionedMessage, legacy, v0};
 
 use crate::common::{ETHEREUM, LocalKey, analyse_psbt, foreign_script, only_message, psbt, script};
+use crate::evm_types::{authorization, blob_hash};
 
 /// Fixed, so that a failure and its printed minimal input repeat on every run.
 const SEED: u64 = 0x0071_756f_7261_7465;
 
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 256,
         failure_persistence: None,
@@ -142,6 +143,39 @@ proptest! {
             value: tx.value,
             access_list,
             input: tx.input,
+        });
+    }
+
+    #[test]
+    fn evm_eip4844(tx in legacy_tx(), to in any::<[u8; 20]>(), blobs in 1u8..7, price in any::<u128>()) {
+        check_evm(&TxEip4844 {
+            chain_id: 1,
+            nonce: tx.nonce,
+            gas_limit: tx.gas_limit,
+            max_fee_per_gas: tx.gas_price,
+            to: to.into(),
+            value: tx.value,
+            blob_versioned_hashes: (0..blobs).map(blob_hash).collect(),
+            max_fee_per_blob_gas: price,
+            input: tx.input,
+            ..TxEip4844::default()
+        });
+    }
+
+    #[test]
+    fn evm_eip7702(tx in legacy_tx(), to in any::<[u8; 20]>(), authorities in 1u8..4) {
+        check_evm(&TxEip7702 {
+            chain_id: 1,
+            nonce: tx.nonce,
+            gas_limit: tx.gas_limit,
+            max_fee_per_gas: tx.gas_price,
+            to: to.into(),
+            value: tx.value,
+            authorization_list: (1..=authorities)
+                .map(|byte| authorization(&LocalKey::new(byte), tx.nonce))
+                .collect(),
+            input: tx.input,
+            ..TxEip7702::default()
         });
     }
 

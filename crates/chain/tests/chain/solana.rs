@@ -1,5 +1,5 @@
 use quorate_chain::facts::{SolanaFacts, SolanaInstruction};
-use quorate_chain::{Analysis, ChainError, Facts, SigningMessage, analyse, assemble};
+use quorate_chain::{Analysis, ChainError, Facts, Reading, SigningMessage, analyse, assemble};
 use quorate_types::{Network, Payload, PublicKey, Scheme, Signature};
 use solana_message::compiled_instruction::CompiledInstruction;
 use solana_message::v0::{self, MessageAddressTableLookup};
@@ -165,7 +165,9 @@ fn t20_what_is_not_decoded_is_shown_as_such() {
         program: program.to_owned(),
         accounts: 0,
         data_len: 3,
+        method: "0x03".to_owned(),
         data: "030102".to_owned(),
+        reading: Reading::Malformed,
     };
     assert_eq!(facts.instructions[1], expected);
     let mut message = legacy_transfer(&KEY.ed25519());

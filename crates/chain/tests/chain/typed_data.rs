@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::common::{ETHEREUM, LocalKey, code, only_message};
 
 /// The example of EIP-712.
-fn mail() -> Value {
+pub fn mail() -> Value {
     json!({
         "types": {
             "EIP712Domain": [

@@ -5,6 +5,7 @@
 //! none missing, no declared type unused; and the facts are read from the very values that were hashed.
 
 mod error;
+mod known;
 mod schema;
 mod values;
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 pub use self::error::TypedDataError;
 use self::schema::Schema;
+pub(super) use self::values::text as value_text;
 use crate::facts::TypedDataFacts;
 use crate::{ChainError, SigningMessage, strict_json};
 
@@ -44,6 +46,7 @@ pub(crate) fn analyse(
         domain_salt: domain.salt.map(hex::encode_prefixed),
         primary_type: data.primary_type.clone(),
         fields: values::leaves(&message),
+        meaning: known::meaning(&data, &message),
         hash: hex::encode_prefixed(hash),
     };
     Ok((facts, SigningMessage::EcdsaPrehash(hash.0)))

@@ -37,7 +37,8 @@ fn collect(path: String, value: &DynSolValue, out: &mut Vec<TypedField>) {
     }
 }
 
-fn text(value: &DynSolValue) -> String {
+/// An elementary value: addresses EIP-55, integers decimal, bytes hexadecimal.
+pub(in crate::evm) fn text(value: &DynSolValue) -> String {
     match value {
         DynSolValue::Bool(b) => b.to_string(),
         DynSolValue::Int(i, _) => i.to_string(),

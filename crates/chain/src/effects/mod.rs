@@ -1,6 +1,20 @@
 //! What a payload would do, in words that are the same on every chain: what policies are written about.
 //!
 //! Where a payload is not understood completely, its effects say so ([`Danger::Undecodable`]) and must be read as "at least this".
+//!
+//! What a reader of effects has to know:
+//!
+//! - A function is read as its standard defines it. The contract called can be another one that does something else, so
+//!   [`Effects::calls`] matter even where no movement and no danger is left over.
+//! - [`Danger::Undecodable`] may be excused by naming contract and method only when each call that is not decoded is
+//!   [`Reading::UnknownMethod`]. A malformed call of a known method hides its movements; nothing excuses that.
+//! - Coins that a call passes on are counted where they go first and where they go then.
+//! - Whose tokens a call moves is not looked at: `transferFrom` of somebody else's counts like a transfer.
+//! - Text that is signed (EIP-191) moves nothing here; what a contract makes of it, nobody can say. It is an action of its own.
+
+mod bitcoin;
+mod evm;
+mod solana;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,8 +22,8 @@ use std::fmt;
 use alloy_primitives::U256;
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Facts;
 use crate::facts::amount::decimal;
-use crate::facts::{BitcoinFacts, EvmFacts, Facts, SolanaFacts, SolanaInstruction};
 
 /// What is moved.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,7 +33,8 @@ pub enum AssetRef {
     Native,
     /// A fungible token, counted in its smallest unit.
     Token {
-        /// EVM: the contract, EIP-55. Solana: the mint, base58.
+        /// EVM: the contract, EIP-55. Solana: the mint, base58, or `unknown:` and the token account that it leaves, where the
+        /// message does not name the mint.
         contract: String,
     },
     /// One non-fungible token; the amount is how many of the id.
@@ -49,11 +64,28 @@ pub struct Movement {
     /// How.
     pub kind: MovementKind,
     /// To whom: the decoded recipient, not only the contract called. EVM: EIP-55. Bitcoin: the address, or `script:` and the output
-    /// script in hexadecimal. Solana: base58.
+    /// script in hexadecimal. Solana: base58, for tokens the token account and not its owner, or `burn:` and the mint.
     pub destination: String,
-    /// In the asset's smallest unit.
+    /// In the asset's smallest unit. The highest of its type (2^256 - 1, on Solana 2^64 - 1) also stands for an amount that the
+    /// payload does not say: all there is.
     #[serde(with = "decimal")]
     pub amount: U256,
+}
+
+/// How much of a call is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reading {
+    /// Completely: what it does is among the effects.
+    Decoded,
+    /// Its method is not known here, so that nothing of what it does is among the effects.
+    UnknownMethod,
+    /// Known and well formed, but the payload does not say everything it does: a Solana token without its mint, accounts from a
+    /// lookup table. Its movements, where there are any, are among the effects.
+    Incomplete,
+    /// Its method is known, but its arguments are not written, or do not fit together, as its standard says; or it is nested too
+    /// deeply. No honest tool makes such a call: a policy that allows unknown methods by name should not allow this.
+    Malformed,
 }
 
 /// A call of foreign code.
@@ -62,8 +94,10 @@ pub struct Call {
     /// EVM: the contract, EIP-55. Solana: the program, base58.
     pub contract: String,
     /// EVM: the selector, `0x` and 8 digits, or `0x` for a call without one. Solana: the leading tag of the instruction data as the program defines it, `0x`
-    /// and hexadecimal digits, or `0x`.
+    /// and hexadecimal digits, or `0x`; of unknown programs the first 8 bytes, as far as there are any.
     pub method: String,
+    /// How much of it is understood. Whatever is not `Decoded` comes with [`Danger::Undecodable`].
+    pub reading: Reading,
 }
 
 /// What makes a payload dangerous whatever it moves.
@@ -86,8 +120,6 @@ pub enum Danger {
     AuthorityChange,
     /// The signature is valid on every chain.
     AnyChain,
-    /// A signature hash that leaves parts of the transaction open.
-    OpenSighash,
 }
 
 impl Danger {
@@ -103,12 +135,11 @@ impl Danger {
             Self::ApprovalForAll => "approval-for-all",
             Self::AuthorityChange => "authority-change",
             Self::AnyChain => "any-chain",
-            Self::OpenSighash => "open-sighash",
         }
     }
 
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Undecodable,
         Self::Delegatecall,
         Self::SetCode,
@@ -117,7 +148,6 @@ impl Danger {
         Self::ApprovalForAll,
         Self::AuthorityChange,
         Self::AnyChain,
-        Self::OpenSighash,
     ];
 }
 
@@ -148,10 +178,12 @@ impl Facts {
     #[must_use]
     pub fn effects(&self) -> Effects {
         match self {
-            Self::Evm(facts) => evm(facts),
-            Self::Bitcoin(facts) => bitcoin(facts),
-            Self::Solana(facts) => solana(facts),
-            Self::EvmMessage(_) | Self::TypedData(_) | Self::Raw(_) => Effects {
+            Self::Evm(facts) => evm::transaction(facts),
+            Self::Bitcoin(facts) => bitcoin::transaction(facts),
+            Self::Solana(facts) => solana::message(facts),
+            Self::EvmMessage(facts) => evm::message(facts),
+            Self::TypedData(facts) => evm::typed_data(facts),
+            Self::Raw(_) => Effects {
                 dangers: BTreeSet::from([Danger::Undecodable]),
                 ..Effects::default()
             },
@@ -159,86 +191,13 @@ impl Facts {
     }
 }
 
-fn transfer(asset: AssetRef, destination: &str, amount: U256) -> Movement {
-    Movement {
-        asset,
-        kind: MovementKind::Transfer,
-        destination: destination.to_owned(),
-        amount,
-    }
-}
-
-fn evm(facts: &EvmFacts) -> Effects {
-    let mut effects = Effects {
-        fee: facts.max_fee,
-        ..Effects::default()
-    };
-    let Some(to) = &facts.to else {
-        effects.dangers.insert(Danger::ContractCreation);
-        return effects;
-    };
-    if !facts.value.is_zero() || facts.data_len == 0 {
-        effects
-            .movements
-            .push(transfer(AssetRef::Native, to, facts.value));
-    }
-    if facts.data_len > 0 {
-        effects.calls.insert(Call {
-            contract: to.clone(),
-            method: facts.selector.clone().unwrap_or_else(|| "0x".to_owned()),
-        });
-        match &facts.erc20_transfer {
-            Some(t) => effects.movements.push(transfer(
-                AssetRef::Token {
-                    contract: t.token.clone(),
-                },
-                &t.recipient,
-                t.amount,
-            )),
-            None => {
-                effects.dangers.insert(Danger::Undecodable);
-            }
+impl Movement {
+    fn transfer(asset: AssetRef, destination: &str, amount: impl Into<U256>) -> Self {
+        Self {
+            asset,
+            kind: MovementKind::Transfer,
+            destination: destination.to_owned(),
+            amount: amount.into(),
         }
     }
-    effects
-}
-
-fn bitcoin(facts: &BitcoinFacts) -> Effects {
-    let foreign = facts.outputs.iter().filter(|o| !o.change);
-    Effects {
-        movements: foreign
-            .map(|o| {
-                let script = || format!("script:{}", o.script);
-                let to = o.address.clone().unwrap_or_else(script);
-                transfer(AssetRef::Native, &to, U256::from(o.amount))
-            })
-            .collect(),
-        fee: U256::from(facts.fee),
-        fee_rate: Some(facts.fee_rate),
-        ..Effects::default()
-    }
-}
-
-fn solana(facts: &SolanaFacts) -> Effects {
-    let mut effects = Effects {
-        fee: U256::from(facts.max_fee),
-        ..Effects::default()
-    };
-    for instruction in &facts.instructions {
-        match instruction {
-            SolanaInstruction::SystemTransfer { to, lamports, .. } => effects
-                .movements
-                .push(transfer(AssetRef::Native, to, U256::from(*lamports))),
-            SolanaInstruction::Other { .. } => {
-                effects.dangers.insert(Danger::Undecodable);
-            }
-            SolanaInstruction::AdvanceNonce { .. }
-            | SolanaInstruction::ComputeUnitLimit { .. }
-            | SolanaInstruction::ComputeUnitPrice { .. } => {}
-        }
-    }
-    if facts.unresolved_lookups {
-        effects.dangers.insert(Danger::Undecodable);
-    }
-    effects
 }
