@@ -8,6 +8,7 @@ use cedar_policy::{
     EntityUid, Policy, PolicyId, PolicySet, Request as CedarRequest, RestrictedExpression, Schema,
     ValidationMode, Validator,
 };
+use quorate_chain::{Call, Danger, Effects, Reading};
 use quorate_types::{Bundle, Network, PersonId, SignedApproval, ValidBundle};
 
 use crate::decision::{Allowed, Decision, Missing, Reason};
@@ -355,6 +356,7 @@ impl Engine {
                         .map_or(0, |r| i64::try_from(r).unwrap_or(i64::MAX)),
                 ),
             ),
+            ("malformed", boolean(malformed(effects))),
             ("dangers", texts(effects.dangers.iter().map(|d| d.name()))),
         ]
         .into_iter()
@@ -467,8 +469,20 @@ fn empty_payload() -> Vec<(&'static str, RestrictedExpression)> {
         ("contracts", none()),
         ("fee", long(0)),
         ("feeRate", long(0)),
+        ("malformed", boolean(false)),
         ("dangers", none()),
     ]
+}
+
+/// Whether something is not understood that no list of contracts and methods can vouch for: bytes that are not what a known method
+/// takes, or that belong to no call.
+fn malformed(effects: &Effects) -> bool {
+    let unknown = effects
+        .calls
+        .iter()
+        .any(|c| c.reading == Reading::UnknownMethod);
+    let worse = |c: &Call| matches!(c.reading, Reading::Malformed | Reading::Incomplete);
+    effects.dangers.contains(&Danger::Undecodable) && (!unknown || effects.calls.iter().any(worse))
 }
 
 /// Minutes since Monday 00:00 UTC.

@@ -55,6 +55,7 @@ type Context = {{
   contracts: Set<String>,
   fee: Long,
   feeRate: Long,
+  malformed: Bool,
   dangers: Set<String>,
   approvals: {{{approvals}
   }},

@@ -236,7 +236,7 @@ pub struct OrApprovals {
 }
 
 /// Dangers that are refused unless a rule allows them.
-const REFUSED: [&str; 8] = [
+const REFUSED: [&str; 7] = [
     "undecodable",
     "delegatecall",
     "set-code",
@@ -244,7 +244,6 @@ const REFUSED: [&str; 8] = [
     "unlimited-approval",
     "approval-for-all",
     "authority-change",
-    "open-sighash",
 ];
 
 /// Writes the bundle's rules, counters and separations.
@@ -345,7 +344,11 @@ fn allow_danger(
     if calls.is_empty() {
         return Ok((dangers.to_vec(), narrowed));
     }
-    Ok((dangers.to_vec(), all(&[narrowed, only_calls(calls)?])))
+    let understood = "!context.malformed".to_owned();
+    Ok((
+        dangers.to_vec(),
+        all(&[narrowed, only_calls(calls)?, understood]),
+    ))
 }
 
 /// Nothing but these is called, and something is.

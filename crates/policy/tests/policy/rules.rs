@@ -265,10 +265,24 @@ fn undecoded_calls_may_be_allowed_by_contract_and_method() {
     ));
     let mut ask = dangerous(Danger::Undecodable);
     assert_eq!(desk.denied(&ask), ["no-undecodable"], "nothing is called");
-    ask.effects.calls = [call(BOB, "0x12345678")].into();
+    let unknown = |method| quorate_chain::Call {
+        reading: quorate_chain::Reading::UnknownMethod,
+        ..call(BOB, method)
+    };
+    ask.effects.calls = [unknown("0x12345678")].into();
     desk.allowed(&ask);
-    ask.effects.calls.insert(call(BOB, "0x87654321"));
+    ask.effects.calls.insert(unknown("0x87654321"));
     assert_eq!(desk.denied(&ask), ["no-undecodable"]);
+    // A list vouches for methods that are not known here, not for bytes that a known method does not take.
+    for reading in [
+        quorate_chain::Reading::Malformed,
+        quorate_chain::Reading::Incomplete,
+    ] {
+        let mut worse = unknown("0x12345678");
+        worse.reading = reading;
+        ask.effects.calls = [unknown("0x12345678"), worse].into();
+        assert_eq!(desk.denied(&ask), ["no-undecodable"]);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A cluster with people, and requests to judge.
 
 use ed25519_dalek::{Signer as _, SigningKey};
-use quorate_chain::{AssetRef, Call, Danger, Effects, Movement, MovementKind, U256};
+use quorate_chain::{AssetRef, Call, Danger, Effects, Movement, MovementKind, Reading, U256};
 use quorate_policy::{
     Act, Book, Decision, Engine, Evidence, Header, History, KeyFacts, Request, Tally, compile,
 };
@@ -358,6 +358,7 @@ pub fn token(contract: &str, to: &str, amount: &str) -> Ask {
 
 pub fn call(contract: &str, method: &str) -> Call {
     Call {
+        reading: Reading::Decoded,
         contract: contract.to_owned(),
         method: method.to_owned(),
     }
