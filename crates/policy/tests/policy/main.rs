@@ -8,5 +8,6 @@
 
 mod approvals;
 mod chain;
+mod guide;
 mod rules;
 mod support;

@@ -166,7 +166,12 @@ pub fn bundle(roster: &ValidRoster, rules: &str) -> Bundle {
 impl Desk {
     pub fn new(rules: &str) -> Self {
         let roster = roster(2, 3);
-        let signed = signed_by(bundle(&roster, rules), &["root-1", "root-3"]);
+        let bundle = bundle(&roster, rules);
+        Self::of(roster, bundle)
+    }
+
+    pub fn of(roster: ValidRoster, bundle: Bundle) -> Self {
+        let signed = signed_by(bundle, &["root-1", "root-3"]);
         let valid = signed.follow(&roster, None).unwrap();
         Self {
             history: History::new(valid.bundle()),
