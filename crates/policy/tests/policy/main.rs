@@ -8,5 +8,8 @@
 
 mod approvals;
 mod chain;
+mod naive;
 mod rules;
+mod seeds;
+mod spend_book;
 mod support;
