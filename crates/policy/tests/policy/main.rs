@@ -8,8 +8,10 @@
 
 mod approvals;
 mod chain;
+mod cluster;
 mod naive;
 mod rules;
 mod seeds;
 mod spend_book;
+mod spending_bounds;
 mod support;
