@@ -165,6 +165,15 @@ impl PolicyDesk {
             tracing::debug!(intent = %hash, %ignored, "an approval does not count");
         }
         match decision {
+            Decision::Allow(allowed) if allowed.counted() && too_many_lines(&request) => {
+                Err(PolicyRefusal::Denied(vec![Reason {
+                    rule: "too-many-movements".to_owned(),
+                    text: format!(
+                        "a request that a limit counts moves at most {} things",
+                        Spend::MAX_LINES
+                    ),
+                }]))
+            }
             Decision::Allow(allowed) => Ok(ruling(
                 allowed,
                 tally,

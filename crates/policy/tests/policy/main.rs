@@ -8,6 +8,11 @@
 
 mod approvals;
 mod chain;
+mod cluster;
 mod guide;
+mod naive;
 mod rules;
+mod seeds;
+mod spend_book;
+mod spending_bounds;
 mod support;

@@ -58,6 +58,21 @@ pub async fn run(
     Ok(())
 }
 
+/// The same with the person's key, without asking; what was said is returned, too.
+pub async fn with_key(
+    person: &Operator,
+    decoded: &Decoded,
+    verdict: Verdict,
+) -> anyhow::Result<SignedApproval> {
+    let policy = person.viewer.policy().await?;
+    let valid_for = Duration::from_secs(3600);
+    let approval = approval(&person.viewer, decoded, &policy, verdict, valid_for)?;
+    let proof = person.proof(&approval);
+    let said = SignedApproval { approval, proof };
+    person.viewer.api.say(&said).await?;
+    Ok(said)
+}
+
 /// What is to be signed, from what was decoded here.
 fn approval(
     viewer: &Viewer,

@@ -375,7 +375,7 @@ fn an_operator_whose_key_or_roster_is_wrong_gets_nothing_signed() {
     init.arg("init").arg(stranger.path().join("c"));
     Ran::of(&mut init, LIMIT).ok();
     let other = stranger.path().join("c/operator");
-    for file in ["operator-key.json", "passphrase"] {
+    for file in ["key.json", "passphrase"] {
         std::fs::copy(other.join(file), home.join(file)).unwrap();
     }
     let problem = cluster.problem(&create);
