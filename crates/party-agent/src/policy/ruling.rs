@@ -196,6 +196,12 @@ impl PolicyDesk {
     }
 }
 
+/// Peers take no record that is longer.
+fn too_many_lines(request: &Request<'_>) -> bool {
+    let lines = request.spend().map_or(0, |spend| spend.lines.len());
+    lines > Spend::MAX_LINES
+}
+
 fn ruling(allowed: Allowed, tally: Tally, request: &Request<'_>, limit_ack: Option<u16>) -> Ruling {
     let counted = allowed.counted();
     Ruling {
