@@ -197,8 +197,8 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
-    /// The roster it is for.
-    pub roster: Hash32,
+    /// The cluster it is for, see [`ValidRoster::cluster_id`].
+    pub cluster: Hash32,
     /// From 1, by one.
     pub version: u64,
     /// Hash of the version before; zeros for version 1.
@@ -274,8 +274,8 @@ pub enum BundleError {
     #[error("the bundle's admins: {0}")]
     Admins(String),
     /// For another cluster.
-    #[error("the bundle is for roster {theirs}, not {ours}")]
-    OtherRoster {
+    #[error("the bundle is for cluster {theirs}, not {ours}")]
+    OtherCluster {
         /// In the bundle.
         theirs: Hash32,
         /// The verifier's.
@@ -359,10 +359,10 @@ impl SignedBundle {
         previous: Option<&ValidBundle>,
     ) -> Result<ValidBundle, BundleError> {
         let bundle = &self.bundle;
-        if bundle.roster != roster.hash() {
-            return Err(BundleError::OtherRoster {
-                theirs: bundle.roster,
-                ours: roster.hash(),
+        if bundle.cluster != roster.cluster_id() {
+            return Err(BundleError::OtherCluster {
+                theirs: bundle.cluster,
+                ours: roster.cluster_id(),
             });
         }
         let expected = previous.map_or(0, |p| p.bundle().version).saturating_add(1);

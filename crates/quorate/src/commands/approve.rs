@@ -90,7 +90,7 @@ fn approval(
         .as_ref()
         .map(|s| sighashes(&s.analysis.items));
     Ok(Approval {
-        roster: viewer.roster.hash(),
+        cluster: viewer.roster.cluster_id(),
         intent: decoded.intent.hash(),
         sighashes: items.unwrap_or_default(),
         verdict,
@@ -155,7 +155,7 @@ pub async fn freeze(client: &ClientArgs, args: FreezeArgs, json: bool) -> anyhow
     let mut nonce = [0; 16];
     OsRng.fill_bytes(&mut nonce);
     let order = FreezeOrder {
-        roster: operator.viewer.roster.hash(),
+        cluster: operator.viewer.roster.cluster_id(),
         person: operator.name().clone(),
         nonce,
         issued_at: now_ms(),

@@ -56,7 +56,12 @@ fn t20_transactions_that_are_not_exactly_one_canonical_transaction_are_refused()
     refused("hot", evm, rlp("8101").as_bytes(), "anonical");
     refused("hot", evm, rlp("820001").as_bytes(), "anonical");
     refused("hot", "ethereum", good.as_bytes(), "31337");
-    refused("hot", evm, format!("03{}", &good[2..]).as_bytes(), "blob");
+    refused(
+        "hot",
+        evm,
+        format!("03{}", &good[2..]).as_bytes(),
+        "EIP-4844",
+    );
     refused(
         "hot",
         evm,

@@ -224,7 +224,7 @@ fn strangers_are_refused_by_each_custodian_with_its_signed_reason() {
     );
 
     // A draft that knows the address says so, and what it changes.
-    let to = bs58(&payloads::SOLANA_SOMEONE);
+    let to = SOMEONE;
     let book = format!(
         "[[address]]\nnetwork = \"solana\"\naddress = \"{to}\"\nlabel = \"someone\"\n{rules}"
     );
@@ -247,14 +247,8 @@ fn strangers_are_refused_by_each_custodian_with_its_signed_reason() {
     assert_eq!(history.as_array().unwrap().len(), 3);
 }
 
-fn bs58(bytes: &[u8]) -> String {
-    quorate_chain::address(
-        quorate_types::Network::Solana,
-        quorate_types::Scheme::Eddsa,
-        &quorate_types::PublicKey::new(quorate_types::Curve::Ed25519, bytes).unwrap(),
-    )
-    .unwrap_or_else(|_| panic!("{bytes:?} is not an address"))
-}
+/// [`payloads::SOLANA_SOMEONE`] in base58.
+const SOMEONE: &str = "75hbt6uvDqjPZ9WgFtMhBnTeyHw7cinoHiz4FD2vEz2d";
 
 #[test]
 fn a_guardian_stops_everything_until_the_admins_lift_it() {

@@ -146,7 +146,9 @@ impl Cluster {
             let file = self.custodian(number).join("agent.toml");
             let text = std::fs::read_to_string(&file).unwrap();
             let (head, _) = text.split_once("[timeouts]").unwrap();
-            let text = format!("{head}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\n");
+            let text = format!(
+                "{head}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\nspend = {sign}\n"
+            );
             std::fs::write(&file, text).unwrap();
         }
     }
