@@ -10,6 +10,7 @@ mod approvals;
 mod chain;
 mod cluster;
 mod naive;
+mod reference;
 mod rules;
 mod seeds;
 mod spend_book;
