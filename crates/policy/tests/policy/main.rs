@@ -9,6 +9,7 @@
 mod approvals;
 mod chain;
 mod cluster;
+mod mutations;
 mod naive;
 mod reference;
 mod rules;
