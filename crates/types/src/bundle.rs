@@ -84,7 +84,7 @@ impl Admins {
 
 /// What a person signs with.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Credential {
     /// An Ed25519 key, 32 bytes.
     Ed25519 {
@@ -152,7 +152,7 @@ pub struct BookEntry {
 
 /// What a counter counts.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "lowercase", from = "MeasureForm")]
 pub enum Measure {
     /// Policy units of an asset; the chain's own coin with the most the fee can be.
     Amount {
@@ -161,6 +161,23 @@ pub enum Measure {
     },
     /// Requests.
     Count,
+}
+
+/// How a measure is read: serde refuses unknown fields of `Count {}`, and takes any of `Count`.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+enum MeasureForm {
+    Amount { asset: String },
+    Count {},
+}
+
+impl From<MeasureForm> for Measure {
+    fn from(form: MeasureForm) -> Self {
+        match form {
+            MeasureForm::Amount { asset } => Self::Amount { asset },
+            MeasureForm::Count {} => Self::Count,
+        }
+    }
 }
 
 /// A sum or count over a rolling window, this request included; rules compare it. An empty list is "all".

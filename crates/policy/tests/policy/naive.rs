@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use quorate_chain::U256;
 use quorate_policy::Spend;
-use quorate_types::{Asset, Bundle, Counter, Hash32, Measure};
+use quorate_types::{Asset, Counter, Hash32, Measure};
 
 /// Each spend once, at the latest time anyone recorded it.
 pub fn distinct(spends: impl IntoIterator<Item = Spend>) -> Vec<Spend> {
@@ -21,9 +21,20 @@ pub fn distinct(spends: impl IntoIterator<Item = Spend>) -> Vec<Spend> {
 }
 
 /// What every counter would stand at with this request, as far as one destination is concerned; the past is [`distinct`].
-pub fn standings(bundle: &Bundle, past: &[Spend], request: &Spend, destination: &str) -> Vec<i64> {
-    let of = |counter: &Counter| standing(counter, &bundle.assets, past, request, destination);
-    bundle.counters.iter().map(of).collect()
+pub fn standings(
+    counters: &[Counter],
+    assets: &[Asset],
+    past: &[Spend],
+    request: &Spend,
+    destination: &str,
+) -> Vec<i64> {
+    let of = |counter: &Counter| standing(counter, assets, past, request, destination);
+    counters.iter().map(of).collect()
+}
+
+/// Whether a counter counts it, as far as one destination is concerned.
+pub fn counts(counter: &Counter, assets: &[Asset], request: &Spend, destination: &str) -> bool {
+    share(counter, assets, request, request, destination).is_some()
 }
 
 fn standing(

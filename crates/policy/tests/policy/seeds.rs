@@ -37,7 +37,7 @@ pub fn check<S: Strategy>(
         cases: u32::try_from(cases).unwrap(),
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(seed),
-        max_shrink_iters: 4096,
+        max_shrink_iters: 1000,
         ..ProptestConfig::default()
     });
     if let Err(error) = runner.run(strategy, test) {

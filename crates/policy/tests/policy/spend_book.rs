@@ -224,7 +224,7 @@ fn expected(bundle: &Bundle, past: &[Spend]) -> Vec<Vec<i64>> {
     let past = naive::distinct(past.iter().cloned());
     probes()
         .iter()
-        .map(|(probe, to)| naive::standings(bundle, &past, probe, to))
+        .map(|(probe, to)| naive::standings(&bundle.counters, &bundle.assets, &past, probe, to))
         .collect()
 }
 
@@ -680,7 +680,7 @@ fn rolling_sums_are_the_sums_of_a_list() {
             let list = naive::distinct(list);
             prop_assert_eq!(
                 history.with(&request, &to),
-                naive::standings(&bundle, &list, &request, &to)
+                naive::standings(&bundle.counters, &bundle.assets, &list, &request, &to)
             );
             prop_assert_eq!(history.len(), list.len());
             Ok(())
