@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build tools test bench
+.PHONY: help demo build tools test bench fuzz-smoke
 
 # What is off by default: a TPM needs libtss2 to build, KMS brings Amazon's client.
 EVERYTHING := quorate/tpm,quorate/kms
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 demo: ## everything once, on this machine: keys, real transactions, a custodian stopped half-way
 	@cargo run --release --locked --quiet -p quorate -- demo
@@ -28,3 +28,7 @@ test: ## tools, then every check: format, lints, dependency rules, all tests
 
 bench: ## how long ceremonies take
 	cargo bench --workspace --locked --features $(EVERYTHING)
+
+SECONDS_EACH ?= 60
+fuzz-smoke: ## every decoder of untrusted bytes under fuzzing, a minute each; needs a nightly toolchain and cargo-fuzz
+	scripts/fuzz-smoke.sh $(SECONDS_EACH)

@@ -26,8 +26,8 @@ use crate::Coordinator;
 /// The longest a poll waits.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The longest body: a bundle in JSON is longer than in its canonical form.
-const MAX_BODY: usize = 2 * SignedBundle::MAX_LEN;
+/// A bundle in JSON is longer than in its canonical form.
+const MAX_BUNDLE: usize = 2 * SignedBundle::MAX_LEN;
 
 /// A problem as an HTTP answer.
 struct Failed(Problem);
@@ -52,12 +52,15 @@ pub fn router(coordinator: Arc<Coordinator>) -> Router {
         .route(routes::INTENT, get(intent))
         .route(routes::REQUEST, get(request))
         .route(routes::APPROVALS, post(say))
-        .route(routes::POLICY, post(publish))
+        .route(
+            routes::POLICY,
+            post(publish).layer(DefaultBodyLimit::max(MAX_BUNDLE)),
+        )
         .route(routes::POLICY_VERSION, get(policy))
         .route(routes::FREEZE, post(freeze))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(Intent::MAX_LEN))
         .with_state(coordinator)
 }
 

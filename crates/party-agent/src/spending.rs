@@ -92,10 +92,36 @@ impl SpendingError {
 /// What one peer has said so far.
 #[derive(Default)]
 struct Heard {
-    answered: bool,
+    asked: bool,
+    /// It asked, and is answered last.
+    waits_from: Option<Option<Place>>,
     records: Vec<SignedSpendRecord>,
     chunks: usize,
     whole: bool,
+}
+
+/// What one peer said in all.
+struct Said {
+    peer: PartyId,
+    /// From where it was asked.
+    from: Option<Place>,
+    records: Vec<SignedSpendRecord>,
+    waits_from: Option<Option<Place>>,
+}
+
+/// Why there is no agreement, and whether this agent had by then acknowledged.
+struct Fell {
+    reason: RefusalReason,
+    answered: bool,
+}
+
+impl Fell {
+    fn before_answering(reason: impl Into<RefusalReason>) -> Self {
+        Self {
+            reason: reason.into(),
+            answered: false,
+        }
+    }
 }
 
 impl Agent {
@@ -119,20 +145,71 @@ impl Agent {
         run: &Run,
         own: Option<Box<SignedSpendRecord>>,
     ) -> Result<(), RefusalReason> {
-        let agreed = self.hear_and_judge(run).await;
-        if let (Err(_), Some(own)) = (&agreed, own) {
-            self.void(own.record.place).await?;
+        let threshold = self.roster.threshold();
+        let agreed = if threshold.t() < threshold.n() {
+            self.hear_and_judge(run).await
+        } else {
+            self.judge_again(run)
+                .await
+                .map(drop)
+                .map_err(Fell::before_answering)
+        };
+        match (agreed, own) {
+            (Ok(()), _) => Ok(()),
+            (Err(fell), Some(own)) if !fell.answered => {
+                self.void(own.record.place).await?;
+                Err(fell.reason)
+            }
+            (Err(fell), _) => Err(fell.reason),
         }
+    }
+
+    async fn hear_and_judge(self: &Arc<Self>, run: &Run) -> Result<(), Fell> {
+        let descriptor = self.spend_descriptor(run);
+        let session = self
+            .messenger
+            .open_session(SessionSpec {
+                id: descriptor.session_id(),
+                kind: descriptor.kind,
+                participants: descriptor.participants.clone(),
+            })
+            .map_err(|e| Fell::before_answering(SpendingError::Local(e.to_string())))?;
+        let agreed = self.in_session(run, &session).await;
+        if let Err(fell) = &agreed {
+            session.abort(&fell.reason.to_string(), Vec::new()).await;
+        }
+        session.close();
         agreed
     }
 
-    async fn hear_and_judge(self: &Arc<Self>, run: &Run) -> Result<(), RefusalReason> {
-        let threshold = self.roster.threshold();
-        if threshold.t() < threshold.n() {
-            self.hear_peers(run).await?;
+    /// Those that sign answer each other at once. A witness answers them last, when it has judged with what everybody knows: its answer
+    /// is the acknowledgement, and after it its record stays.
+    async fn in_session(self: &Arc<Self>, run: &Run, session: &Session) -> Result<(), Fell> {
+        let prepared = &run.prepared;
+        let everyone = prepared.participants.iter().chain(&prepared.witnesses);
+        let others: Vec<PartyId> = everyone.filter(|p| **p != self.party).cloned().collect();
+        let last: &[PartyId] = match prepared.witnesses.contains(&self.party) {
+            true => &prepared.participants,
+            false => &[],
+        };
+        let heard = self
+            .exchange(session, &others, last)
+            .await
+            .map_err(Fell::before_answering)?;
+        let waiting = self.take_in(heard).await.map_err(Fell::before_answering)?;
+        self.check_memory().map_err(Fell::before_answering)?;
+        self.judge_again(run)
+            .await
+            .map_err(Fell::before_answering)?;
+        for (peer, from) in waiting {
+            self.report(session, &peer, from)
+                .await
+                .map_err(|error| Fell {
+                    reason: error.into(),
+                    answered: true,
+                })?;
         }
-        self.check_memory()?;
-        self.judge_again(run).await.map(drop)
+        Ok(())
     }
 
     async fn void(self: &Arc<Self>, place: Place) -> Result<(), RefusalReason> {
@@ -146,27 +223,18 @@ impl Agent {
         Ok(())
     }
 
-    async fn hear_peers(self: &Arc<Self>, run: &Run) -> Result<(), RefusalReason> {
-        let descriptor = self.spend_descriptor(run);
-        let session = self
-            .messenger
-            .open_session(SessionSpec {
-                id: descriptor.session_id(),
-                kind: descriptor.kind,
-                participants: descriptor.participants.clone(),
-            })
-            .map_err(|e| SpendingError::Local(e.to_string()))?;
-        let others: Vec<PartyId> = descriptor
-            .participants
-            .into_iter()
-            .filter(|p| *p != self.party)
-            .collect();
-        let heard = self.exchange(&session, &others).await;
-        if let Err(error) = &heard {
-            session.abort(&error.to_string(), Vec::new()).await;
-        }
-        session.close();
-        let fresh = match heard.and_then(|heard| self.merge(heard)) {
+    /// Makes what was heard durable, then counts it: what was counted is not to be forgotten. Returns who still waits for an answer.
+    async fn take_in(
+        self: &Arc<Self>,
+        heard: Vec<Said>,
+    ) -> Result<Vec<(PartyId, Option<Place>)>, RefusalReason> {
+        let peers: Vec<PartyId> = heard.iter().map(|said| said.peer.clone()).collect();
+        let waiting = heard.iter().filter_map(|said| {
+            let from = said.waits_from?;
+            Some((said.peer.clone(), from))
+        });
+        let waiting = waiting.collect();
+        let fresh = match self.checked(heard) {
             Ok(fresh) => fresh,
             Err(error) => {
                 self.log_conflict(&error).await?;
@@ -177,16 +245,22 @@ impl Agent {
         let spends: Vec<_> = fresh.iter().map(to_ledger).collect();
         blocking(move || {
             ledger.add_spends(spends)?;
-            Ok(this.remember_hearing(&others)?)
+            Ok(this.remember_hearing(&peers)?)
         })
-        .await
+        .await?;
+        let mut spending = self.policy.spending();
+        for signed in fresh {
+            spending.add(signed);
+        }
+        Ok(waiting)
     }
 
     async fn exchange(
         &self,
         session: &Session,
         others: &[PartyId],
-    ) -> Result<Vec<(PartyId, Option<Place>, Vec<SignedSpendRecord>)>, SpendingError> {
+        last: &[PartyId],
+    ) -> Result<Vec<Said>, SpendingError> {
         let local = |e: &dyn std::fmt::Display| SpendingError::Local(e.to_string());
         let mut asked = BTreeMap::new();
         for peer in others {
@@ -203,7 +277,7 @@ impl Agent {
             .map(|p| (p.clone(), Heard::default()))
             .collect();
         let deadline = tokio::time::Instant::now() + self.timeouts.round(CeremonyKind::Spend);
-        while heard.values().any(|h| !(h.answered && h.whole)) {
+        while heard.values().any(|h| !(h.asked && h.whole)) {
             let event = tokio::time::timeout_at(deadline, session.recv()).await;
             let Ok(event) = event else {
                 let silent = heard
@@ -217,14 +291,15 @@ impl Agent {
                     let Some(entry) = heard.get_mut(&message.from) else {
                         continue;
                     };
-                    self.take(
-                        session,
-                        &message.from,
-                        message.round,
-                        &message.payload,
-                        entry,
-                    )
-                    .await?;
+                    let at_once = !last.contains(&message.from);
+                    let reply = self.take(&message.from, message.round, &message.payload, entry)?;
+                    match reply {
+                        Some(from) if at_once => {
+                            self.report(session, &message.from, from).await?;
+                        }
+                        Some(from) => entry.waits_from = Some(from),
+                        None => {}
+                    }
                 }
                 Event::Abort { from, reason, .. } => return Err(SpendingError::Peer(from, reason)),
                 Event::Misbehaviour { party, .. } => {
@@ -232,28 +307,30 @@ impl Agent {
                 }
             }
         }
-        let said = heard.into_iter().map(|(peer, heard)| {
-            let from = asked.get(&peer).copied().flatten();
-            (peer, from, heard.records)
+        let said = heard.into_iter().map(|(peer, heard)| Said {
+            from: asked.get(&peer).copied().flatten(),
+            records: heard.records,
+            waits_from: heard.waits_from,
+            peer,
         });
         Ok(said.collect())
     }
 
-    async fn take(
+    /// Takes one message; of a question, from where it is to be answered.
+    fn take(
         &self,
-        session: &Session,
         from: &PartyId,
         round: u16,
         payload: &[u8],
         heard: &mut Heard,
-    ) -> Result<(), SpendingError> {
+    ) -> Result<Option<Option<Place>>, SpendingError> {
         let unusable = |reason: &str| SpendingError::Peer(from.clone(), reason.to_owned());
         match round {
-            ASK if !heard.answered => {
+            ASK if !heard.asked => {
                 let ask: Ask = borsh::from_slice(payload)
                     .map_err(|_| unusable("it asked something unreadable"))?;
-                heard.answered = true;
-                self.report(session, from, ask.from).await
+                heard.asked = true;
+                Ok(Some(ask.from))
             }
             REPORT if !heard.whole => {
                 let report: Report =
@@ -264,7 +341,7 @@ impl Agent {
                 }
                 heard.records.extend(report.records);
                 heard.whole = !report.more;
-                Ok(())
+                Ok(None)
             }
             _ => Err(unusable(
                 "it sent a message that is not part of the exchange",
@@ -309,14 +386,17 @@ impl Agent {
         Ok(())
     }
 
-    fn merge(
-        &self,
-        heard: Vec<(PartyId, Option<Place>, Vec<SignedSpendRecord>)>,
-    ) -> Result<Vec<SignedSpendRecord>, SpendingError> {
-        let mut spending = self.policy.spending();
+    fn checked(&self, heard: Vec<Said>) -> Result<Vec<SignedSpendRecord>, SpendingError> {
+        let spending = self.policy.spending();
         let mut fresh = Vec::new();
-        for (peer, from, records) in heard {
-            fresh.extend(spending.merge(&self.roster, &peer, from, records, now_ms())?);
+        for Said {
+            peer,
+            from,
+            records,
+            ..
+        } in heard
+        {
+            fresh.extend(spending.check(&self.roster, &peer, from, records, now_ms())?);
         }
         Ok(fresh)
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 
 use cedar_policy::{
-    Authorizer, Context, Decision as CedarDecision, Entities, Entity, EntityId, EntityTypeName,
-    EntityUid, Policy, PolicyId, PolicySet, Request as CedarRequest, RestrictedExpression, Schema,
-    ValidationMode, Validator,
+    Authorizer, Context, Decision as CedarDecision, Effect, Entities, Entity, EntityId,
+    EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request as CedarRequest,
+    RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use quorate_chain::{Call, Danger, Effects, Reading};
 use quorate_types::{Bundle, Network, PersonId, SignedApproval, ValidBundle};
@@ -84,6 +84,8 @@ struct Notes {
 pub struct Engine {
     bundle: ValidBundle,
     policies: PolicySet,
+    /// Those of them that permit: a request that only lacks approvals must be permitted, too.
+    permits: PolicySet,
     notes: HashMap<String, Notes>,
     entities: Entities,
     authorizer: Authorizer,
@@ -146,7 +148,12 @@ impl Engine {
             };
             (policy.id().to_string(), notes)
         };
+        let permits = policies
+            .policies()
+            .filter(|policy| policy.effect() == Effect::Permit);
         Ok(Self {
+            permits: PolicySet::from_policies(permits.cloned())
+                .map_err(|e| EngineError::Schema(full(&e)))?,
             notes: policies.policies().map(note).collect(),
             entities: entities(bundle.bundle())?,
             policies,
@@ -200,7 +207,7 @@ impl Engine {
             };
             let answer = self.evaluate(request, &initiator, &facts, history);
             match answer {
-                Ok(response) => self.learn(&response, &mut verdict),
+                Ok(answer) => self.learn(&answer, &mut verdict),
                 Err(error) => verdict.deny("evaluation-error", error),
             }
         }
@@ -217,7 +224,7 @@ impl Engine {
         initiator: &PersonId,
         facts: &LegFacts<'_>,
         history: &History,
-    ) -> Result<cedar_policy::Response, String> {
+    ) -> Result<Answer, String> {
         let context = self.context(request, facts, history);
         let context = Context::from_pairs(context).map_err(|e| full(&e))?;
         let (resource, entity) = self.resource(request).map_err(|e| e.to_string())?;
@@ -235,9 +242,14 @@ impl Engine {
         let action = uid("Action", request.act.action())?;
         let asked =
             CedarRequest::new(principal, action, resource, context, None).map_err(|e| full(&e))?;
-        Ok(self
-            .authorizer
-            .is_authorized(&asked, &self.policies, &entities))
+        let ask = |policies| self.authorizer.is_authorized(&asked, policies, &entities);
+        let response = ask(&self.policies);
+        let permitted = response.decision() == CedarDecision::Allow
+            || ask(&self.permits).decision() == CedarDecision::Allow;
+        Ok(Answer {
+            response,
+            permitted,
+        })
     }
 
     fn resource(&self, request: &Request<'_>) -> Result<(EntityUid, Entity), String> {
@@ -367,7 +379,11 @@ impl Engine {
         .collect()
     }
 
-    fn learn(&self, response: &cedar_policy::Response, verdict: &mut Verdict) {
+    fn learn(&self, answer: &Answer, verdict: &mut Verdict) {
+        let Answer {
+            response,
+            permitted,
+        } = answer;
         let mut failed = false;
         for error in response.diagnostics().errors() {
             // Cedar skips a policy that errs; here that is a denial.
@@ -377,9 +393,8 @@ impl Engine {
         if failed || response.decision() == CedarDecision::Allow {
             return;
         }
-        let mut spoken = false;
+        let mut denied = false;
         for rule in response.diagnostics().reason() {
-            spoken = true;
             let rule = rule.to_string();
             match self.notes.get(&rule) {
                 Some(Notes {
@@ -392,14 +407,24 @@ impl Engine {
                         text: reason.clone(),
                     });
                 }
-                Some(Notes { reason, .. }) => verdict.deny(&rule, reason.clone()),
-                None => verdict.deny(&rule, String::new()),
+                other => {
+                    denied = true;
+                    let reason = other.map(|notes| notes.reason.clone());
+                    verdict.deny(&rule, reason.unwrap_or_default());
+                }
             }
         }
-        if !spoken {
+        if !permitted && !denied {
             verdict.deny("no-permit", "no rule permits this".to_owned());
         }
     }
+}
+
+/// What Cedar says of one leg.
+struct Answer {
+    response: cedar_policy::Response,
+    /// Whether some rule permits it, whatever forbids it.
+    permitted: bool,
 }
 
 struct LegFacts<'a> {

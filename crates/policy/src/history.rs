@@ -124,6 +124,11 @@ impl History {
         self.spends.is_empty()
     }
 
+    /// The longest window of any counter, in milliseconds.
+    pub(crate) fn longest_window(&self) -> u64 {
+        self.counters.iter().map(|c| c.window_ms).max().unwrap_or(0)
+    }
+
     /// Whether any counter counts this spend.
     #[must_use]
     pub fn counts(&self, spend: &Spend) -> bool {

@@ -160,7 +160,7 @@ pub fn verify_approval<'a>(
 ) -> Result<&'a Person, ApprovalError> {
     let approval = &signed.approval;
     let who = || approval.person.clone();
-    if approval.intent != expected.intent || approval.roster != bundle.bundle().roster {
+    if approval.intent != expected.intent || approval.cluster != bundle.bundle().cluster {
         return Err(ApprovalError::OtherRequest(who()));
     }
     let person = verify_proof(bundle, &approval.person, approval, &signed.proof)?;
@@ -280,7 +280,7 @@ const fn weight(approval: &Approval) -> (u64, u8) {
 /// The signature's; somebody who is no guardian.
 pub fn verify_freeze(bundle: &ValidBundle, freeze: &SignedFreeze) -> Result<(), ApprovalError> {
     let order = &freeze.order;
-    if order.roster != bundle.bundle().roster {
+    if order.cluster != bundle.bundle().cluster {
         return Err(ApprovalError::OtherRequest(order.person.clone()));
     }
     let person = verify_proof(bundle, &order.person, order, &freeze.proof)?;

@@ -93,16 +93,17 @@ impl SpendBook {
         }
     }
 
-    /// Adds a record that is known to be good: one's own, or one from the ledger.
+    /// Adds a record that is known to be good: one's own, or one from the ledger. One that is there already changes nothing; of two in
+    /// one place, as a ledger that failed in the middle may have them, the later one holds.
     pub fn add(&mut self, signed: SignedSpendRecord) {
-        let SpendRecord {
-            party,
-            place,
-            entry,
-            ..
-        } = &signed.record;
-        let (party, place) = (party.clone(), *place);
-        let touched = match entry {
+        let (party, place) = (signed.record.party.clone(), signed.record.place);
+        let known = self.records.get(&party).and_then(|r| r.get(&place));
+        if known == Some(&signed) {
+            return;
+        }
+        // What was in this place no longer counts.
+        let before = self.void(&party, place);
+        let touched = match &signed.record.entry {
             SpendEntry::Spend(spend) => {
                 let content = spend.content();
                 let alive = self.alive.entry(content).or_default();
@@ -112,7 +113,7 @@ impl SpendBook {
             SpendEntry::Void { place } => self.void(&party, *place),
         };
         self.records.entry(party).or_default().insert(place, signed);
-        if let Some(id) = touched {
+        for id in before.into_iter().chain(touched) {
             self.count(id);
         }
     }
@@ -137,7 +138,10 @@ impl SpendBook {
             .collect()
     }
 
-    /// Takes what a peer sent when asked for its records from `from` on, and returns those that are new here, to be made durable.
+    /// Takes what a peer sent when asked for its records from `from` on, and returns those that were new here.
+    ///
+    /// An agent that restarts must not forget what it has counted: it goes by [`Self::check`], makes what that returns durable, and
+    /// then adds it.
     ///
     /// # Errors
     /// See [`ReportError`]; nothing has then been taken.
@@ -149,22 +153,51 @@ impl SpendBook {
         report: Vec<SignedSpendRecord>,
         now: u64,
     ) -> Result<Vec<SignedSpendRecord>, ReportError> {
+        let fresh = self.check(roster, peer, from, report, now)?;
+        for signed in &fresh {
+            self.add(signed.clone());
+        }
+        Ok(fresh)
+    }
+
+    /// Checks what a peer sent when asked for its records from `from` on, and returns those that are new here, to be made durable and
+    /// then added.
+    ///
+    /// # Errors
+    /// See [`ReportError`].
+    pub fn check(
+        &self,
+        roster: &ValidRoster,
+        peer: &PartyId,
+        from: Option<Place>,
+        report: Vec<SignedSpendRecord>,
+        now: u64,
+    ) -> Result<Vec<SignedSpendRecord>, ReportError> {
         let unusable = |reason| ReportError::Unusable {
             party: peer.clone(),
             reason,
         };
-        let mut report = report.into_iter();
+        let signed_by_peer = |signed: &SignedSpendRecord| {
+            roster.party_signed(peer, &signed.record.signing_bytes(), &signed.signature)
+        };
+        let conflict = |before: &SignedSpendRecord, now: Option<SignedSpendRecord>| {
+            ReportError::Conflict(Box::new(SpendConflict {
+                before: before.clone(),
+                now: now.filter(signed_by_peer),
+            }))
+        };
+        let mut report = report.into_iter().peekable();
         let mut last = from;
         if let Some(before) = from.and_then(|from| self.records.get(peer)?.get(&from)) {
-            let first = report.next();
-            if first.as_ref() != Some(before) {
-                let signed = |s: &SignedSpendRecord| {
-                    roster.party_signed(peer, &s.record.signing_bytes(), &s.signature)
-                };
-                return Err(ReportError::Conflict(Box::new(SpendConflict {
-                    before: before.clone(),
-                    now: first.filter(|f| signed(f)),
-                })));
+            if report.peek() == Some(before) {
+                report.next();
+            } else if !report
+                .peek()
+                .is_some_and(|first| self.begins_anew(before, first, now))
+            {
+                return Err(conflict(before, report.next()));
+            } else {
+                last = None;
             }
         }
         let mut fresh = Vec::new();
@@ -176,17 +209,21 @@ impl SpendBook {
             if !follows(last, record.place) {
                 return Err(unusable("its records are out of order or have gaps"));
             }
-            if record.at > now.saturating_add(MAX_SKEW_MS) {
+            if latest(record) > now.saturating_add(MAX_SKEW_MS) {
                 return Err(unusable("a record is from the future"));
             }
-            if !roster.party_signed(peer, &record.signing_bytes(), &signed.signature) {
+            if matches!(&record.entry, SpendEntry::Spend(s) if s.lines.len() > Spend::MAX_LINES) {
+                return Err(unusable("a spend has more lines than are kept apart"));
+            }
+            if !signed_by_peer(&signed) {
                 return Err(unusable("a signature is not its own"));
             }
             last = Some(record.place);
-            fresh.push(signed);
-        }
-        for signed in &fresh {
-            self.add(signed.clone());
+            match self.records.get(peer).and_then(|r| r.get(&record.place)) {
+                Some(known) if *known == signed => {}
+                Some(known) => return Err(conflict(known, Some(signed))),
+                None => fresh.push(signed),
+            }
         }
         Ok(fresh)
     }
@@ -199,7 +236,7 @@ impl SpendBook {
                 continue;
             };
             records.retain(|place, signed| {
-                let keep = signed.record.at >= before || *place == last;
+                let keep = latest(&signed.record) >= before || *place == last;
                 if !keep && let SpendEntry::Spend(spend) = &signed.record.entry {
                     touched.insert((spend.content(), party.clone(), *place));
                 }
@@ -212,6 +249,15 @@ impl SpendBook {
             }
             self.count(id);
         }
+    }
+
+    /// Whether a peer's report may begin with another record than the one it was asked to begin with: it was restored since and has
+    /// forgotten what it recorded (its peers have not), or it has pruned everything that old.
+    fn begins_anew(&self, before: &SignedSpendRecord, first: &SignedSpendRecord, now: u64) -> bool {
+        let (known, place) = (before.record.place, first.record.place);
+        let kept_ms = self.history.longest_window().saturating_add(MAX_SKEW_MS);
+        let outlived = latest(&before.record).saturating_add(kept_ms) < now;
+        place.restores > known.restores || (outlived && place > known)
     }
 
     fn void(&mut self, party: &PartyId, place: Place) -> Option<Hash32> {
@@ -245,6 +291,14 @@ impl SpendBook {
             SpendEntry::Spend(spend) => Some(spend),
             SpendEntry::Void { .. } => None,
         }
+    }
+}
+
+/// The later of a record's two times: both are its recorder's word.
+fn latest(record: &SpendRecord) -> u64 {
+    match &record.entry {
+        SpendEntry::Spend(spend) => spend.at.max(record.at),
+        SpendEntry::Void { .. } => record.at,
     }
 }
 

@@ -55,7 +55,7 @@ pub fn bundle(
     admins: &[(&str, &SigningKey)],
 ) -> SignedBundle {
     let header = Header {
-        roster: roster.hash(),
+        cluster: roster.cluster_id(),
         version: previous.map_or(0, |p| p.bundle().version) + 1,
         previous: previous.map_or_else(|| Hash32::from_bytes([0; 32]), ValidBundle::hash),
         issued_at: 1,

@@ -25,8 +25,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
-    /// The roster it was written for.
-    pub roster: Hash32,
+    /// The cluster it was written for, see [`crate::ValidRoster::cluster_id`].
+    pub cluster: Hash32,
     /// The request.
     pub intent: IntentHash,
     /// What would be signed, one hash for each item: the 32 bytes themselves for ECDSA and BIP-340, SHA-256 of the message for Ed25519.
@@ -100,8 +100,8 @@ impl SignedApproval {
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FreezeOrder {
-    /// The roster it was written for.
-    pub roster: Hash32,
+    /// The cluster it was written for, see [`crate::ValidRoster::cluster_id`].
+    pub cluster: Hash32,
     /// The guardian.
     pub person: PersonId,
     /// Fresh.

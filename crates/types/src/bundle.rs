@@ -84,7 +84,7 @@ impl Admins {
 
 /// What a person signs with.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Credential {
     /// An Ed25519 key, 32 bytes.
     Ed25519 {
@@ -152,7 +152,7 @@ pub struct BookEntry {
 
 /// What a counter counts.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "lowercase", from = "MeasureForm")]
 pub enum Measure {
     /// Policy units of an asset; the chain's own coin with the most the fee can be.
     Amount {
@@ -161,6 +161,23 @@ pub enum Measure {
     },
     /// Requests.
     Count,
+}
+
+/// How a measure is read: serde refuses unknown fields of `Count {}`, and takes any of `Count`.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+enum MeasureForm {
+    Amount { asset: String },
+    Count {},
+}
+
+impl From<MeasureForm> for Measure {
+    fn from(form: MeasureForm) -> Self {
+        match form {
+            MeasureForm::Amount { asset } => Self::Amount { asset },
+            MeasureForm::Count {} => Self::Count,
+        }
+    }
 }
 
 /// A sum or count over a rolling window, this request included; rules compare it. An empty list is "all".
@@ -197,8 +214,8 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
-    /// The roster it is for.
-    pub roster: Hash32,
+    /// The cluster it is for, see [`ValidRoster::cluster_id`].
+    pub cluster: Hash32,
     /// From 1, by one.
     pub version: u64,
     /// Hash of the version before; zeros for version 1.
@@ -274,8 +291,8 @@ pub enum BundleError {
     #[error("the bundle's admins: {0}")]
     Admins(String),
     /// For another cluster.
-    #[error("the bundle is for roster {theirs}, not {ours}")]
-    OtherRoster {
+    #[error("the bundle is for cluster {theirs}, not {ours}")]
+    OtherCluster {
         /// In the bundle.
         theirs: Hash32,
         /// The verifier's.
@@ -359,10 +376,10 @@ impl SignedBundle {
         previous: Option<&ValidBundle>,
     ) -> Result<ValidBundle, BundleError> {
         let bundle = &self.bundle;
-        if bundle.roster != roster.hash() {
-            return Err(BundleError::OtherRoster {
-                theirs: bundle.roster,
-                ours: roster.hash(),
+        if bundle.cluster != roster.cluster_id() {
+            return Err(BundleError::OtherCluster {
+                theirs: bundle.cluster,
+                ours: roster.cluster_id(),
             });
         }
         let expected = previous.map_or(0, |p| p.bundle().version).saturating_add(1);

@@ -7,7 +7,7 @@ use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Admins;
-use crate::canonical::Canonical;
+use crate::canonical::{Canonical, tagged_hash};
 use crate::{Attestation, Hash32, KeyRecord, MAX_PARTIES, OperatorId, PartyId};
 
 /// `t` of `n`: `t` parties sign, fewer learn nothing.
@@ -277,6 +277,17 @@ impl ValidRoster {
     #[must_use]
     pub const fn hash(&self) -> Hash32 {
         self.hash
+    }
+
+    /// Names the cluster as policies and approvals do: its name and its first admins. Other changes of the roster do not change it.
+    #[must_use]
+    pub fn cluster_id(&self) -> Hash32 {
+        let Roster {
+            cluster, admins, ..
+        } = &self.roster;
+        // Writing to memory fails for lengths over u32::MAX only.
+        let admins = borsh::to_vec(admins).unwrap_or_default();
+        tagged_hash("quorate/cluster-id/v1", &[cluster.as_bytes(), &admins])
     }
 
     /// `t` of `n`.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use quorate_api::{Delivery, Problem};
-use quorate_types::node::{NodeReply, NodeRequest, NodeStatus};
+use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, Standing};
 use quorate_types::{PartyId, SignedBundle};
 
 use crate::nodes::Nodes;
@@ -61,9 +61,10 @@ pub(super) async fn heal(nodes: &Nodes, statuses: &[NodeStatus]) -> bool {
         return false;
     };
     let mut behind = false;
+    let sealed = |s: &NodeStatus| matches!(s.standing, Standing::Sealed { .. });
     for status in statuses
         .iter()
-        .filter(|s| s.policy_version < leader.policy_version)
+        .filter(|s| s.policy_version < leader.policy_version && !sealed(s))
     {
         behind = true;
         for version in status.policy_version + 1..=leader.policy_version {

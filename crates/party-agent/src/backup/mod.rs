@@ -8,7 +8,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quorate_storage::backup::{BackupError, ROSTER};
+use quorate_storage::backup::{BackupError, POLICY, ROSTER};
 use quorate_storage::blobs::BlobError;
 use quorate_storage::{ItemKind, LedgerError, SecretStore, StoreError};
 use quorate_types::PartyId;
@@ -172,7 +172,7 @@ fn carried_files(config: &mut AgentConfig) -> Vec<(&mut PathBuf, &'static str)> 
         (&mut nats.certificate, "tls/cert.pem"),
         (&mut nats.key, "tls/key.pem"),
     ];
-    carried.extend(policy.as_mut().map(|policy| (policy, "policy.json")));
+    carried.extend(policy.as_mut().map(|policy| (policy, POLICY)));
     carried
 }
 

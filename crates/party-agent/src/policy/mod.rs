@@ -164,7 +164,7 @@ impl PolicyDesk {
 /// A bundle that allows and counts nothing.
 fn nothing_in_force(roster: &ValidRoster) -> Bundle {
     Bundle {
-        roster: roster.hash(),
+        cluster: roster.cluster_id(),
         version: 0,
         previous: Hash32::from_bytes([0; 32]),
         issued_at: 0,

@@ -13,8 +13,8 @@ use document::Document;
 /// What a bundle has besides its text.
 #[derive(Debug, Clone)]
 pub struct Header {
-    /// The roster it is for.
-    pub roster: Hash32,
+    /// The cluster it is for.
+    pub cluster: Hash32,
     /// Its version.
     pub version: u64,
     /// Hash of the version before; zeros for the first.
@@ -54,7 +54,7 @@ pub fn compile(source: &str, header: Header) -> Result<Bundle, SourceError> {
     let document: Document =
         toml::from_str(source).map_err(|e| SourceError::Toml(e.to_string()))?;
     let mut bundle = Bundle {
-        roster: header.roster,
+        cluster: header.cluster,
         version: header.version,
         previous: header.previous,
         issued_at: header.issued_at,

@@ -84,7 +84,8 @@ pub enum RuleKind {
         #[serde(default)]
         when: When,
     },
-    /// At most so much: in one request, or with `window` over time.
+    /// At most so much: in one request, or with `window` over time. In one request to any of the `destinations`, what goes elsewhere
+    /// counts too.
     Limit {
         /// The asset.
         asset: String,
@@ -159,7 +160,8 @@ pub enum RuleKind {
         #[serde(default)]
         when: When,
     },
-    /// Only these contracts and methods may be called.
+    /// Only these contracts and methods may be called. One request does not call both contracts listed whole and contracts listed with
+    /// methods.
     Contracts {
         /// Which.
         allow: Vec<ContractEntry>,

@@ -84,7 +84,7 @@ fn t16_approvals_of_something_else_do_not_count() {
         |a| a.sighashes.clear(),
         |a| a.display = Hash32::from_bytes([9; 32]),
         |a| a.policy = Hash32::from_bytes([9; 32]),
-        |a| a.roster = Hash32::from_bytes([9; 32]),
+        |a| a.cluster = Hash32::from_bytes([9; 32]),
     ] {
         let mut desk = Desk::new(TWO);
         desk.approve("ann", &ask);

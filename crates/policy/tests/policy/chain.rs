@@ -80,11 +80,11 @@ fn t19_i07_the_version_goes_up_by_one_under_a_quorum_of_admins() {
         .unwrap_err();
     assert_eq!(fork, BundleError::Previous(1));
     let mut elsewhere = two.clone();
-    elsewhere.roster = Hash32::from_bytes([1; 32]);
+    elsewhere.cluster = Hash32::from_bytes([1; 32]);
     let elsewhere = signed_by(elsewhere, &["root-1", "root-2"])
         .follow(&roster, Some(&one))
         .unwrap_err();
-    assert!(matches!(elsewhere, BundleError::OtherRoster { .. }));
+    assert!(matches!(elsewhere, BundleError::OtherCluster { .. }));
     // Anything changed after it was signed.
     let mut changed = signed_by(two, &["root-1", "root-2"]);
     changed.bundle.book_delay_ms += 1;

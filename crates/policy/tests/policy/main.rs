@@ -8,6 +8,13 @@
 
 mod approvals;
 mod chain;
+mod cluster;
 mod guide;
+mod mutations;
+mod naive;
+mod reference;
 mod rules;
+mod seeds;
+mod spend_book;
+mod spending_bounds;
 mod support;

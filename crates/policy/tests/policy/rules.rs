@@ -319,6 +319,14 @@ fn raw_signing_is_an_opt_in() {
 }
 
 #[test]
+fn what_nobody_permits_does_not_wait_for_approvals() {
+    let desk = Desk::new(
+        "[[rule]]\nid = \"who\"\ntype = \"initiators\"\ngroups = [\"trading\"]\n[[rule]]\nid = \"two\"\ntype = \"threshold\"\ngroup = \"treasury\"\napprovals = 2",
+    );
+    assert_eq!(desk.denied(&transfer(ALICE, "1")), ["no-permit"]);
+}
+
+#[test]
 fn only_named_groups_propose() {
     let mut desk =
         Desk::new("[[rule]]\nid = \"who\"\ntype = \"initiators\"\ngroups = [\"trading\"]");

@@ -69,7 +69,7 @@ pub fn admins(quorum: u16, names: &[&str]) -> Admins {
 
 pub fn header(roster: &ValidRoster, previous: Option<&ValidBundle>) -> Header {
     Header {
-        roster: roster.hash(),
+        cluster: roster.cluster_id(),
         version: previous.map_or(0, |p| p.bundle().version) + 1,
         previous: previous.map_or(Hash32::from_bytes([0; 32]), ValidBundle::hash),
         issued_at: NOW - HOUR,
@@ -235,7 +235,7 @@ impl Desk {
 
     pub fn approval(&self, who: &str, ask: &Ask) -> Approval {
         Approval {
-            roster: self.roster.hash(),
+            cluster: self.roster.cluster_id(),
             intent: intent(ask),
             sighashes: vec![sighash(ask)],
             verdict: Verdict::Approve,

@@ -23,6 +23,7 @@ use crate::provision::ORCHESTRATOR;
 pub struct InProcessCluster {
     agents: BTreeMap<PartyId, (ServingAgent, FrontDoor)>,
     orchestrator: JoinHandle<anyhow::Result<()>>,
+    hub: InProcessHub,
     dir: ClusterDir,
 }
 
@@ -48,6 +49,7 @@ impl InProcessCluster {
         let cluster = Self {
             agents,
             orchestrator,
+            hub,
             dir: dir.clone(),
         };
         cluster.wait_for_endpoint().await?;
@@ -68,6 +70,12 @@ impl InProcessCluster {
     /// Stops one custodian, as if its machine were gone.
     pub fn stop(&mut self, party: &PartyId) {
         self.agents.remove(party);
+    }
+
+    /// Whatever the orchestrator may say, somebody who took it over may say.
+    pub fn as_orchestrator(&self) -> Arc<dyn Transport> {
+        self.hub
+            .connect(ORCHESTRATOR, Permissions::orchestrator(ORCHESTRATOR))
     }
 
     /// The custodians that run.

@@ -58,6 +58,21 @@ pub async fn run(
     Ok(())
 }
 
+/// The same with the person's key, without asking; what was said is returned, too.
+pub async fn with_key(
+    person: &Operator,
+    decoded: &Decoded,
+    verdict: Verdict,
+) -> anyhow::Result<SignedApproval> {
+    let policy = person.viewer.policy().await?;
+    let valid_for = Duration::from_secs(3600);
+    let approval = approval(&person.viewer, decoded, &policy, verdict, valid_for)?;
+    let proof = person.proof(&approval);
+    let said = SignedApproval { approval, proof };
+    person.viewer.api.say(&said).await?;
+    Ok(said)
+}
+
 /// What is to be signed, from what was decoded here.
 fn approval(
     viewer: &Viewer,
@@ -75,7 +90,7 @@ fn approval(
         .as_ref()
         .map(|s| sighashes(&s.analysis.items));
     Ok(Approval {
-        roster: viewer.roster.hash(),
+        cluster: viewer.roster.cluster_id(),
         intent: decoded.intent.hash(),
         sighashes: items.unwrap_or_default(),
         verdict,
@@ -140,7 +155,7 @@ pub async fn freeze(client: &ClientArgs, args: FreezeArgs, json: bool) -> anyhow
     let mut nonce = [0; 16];
     OsRng.fill_bytes(&mut nonce);
     let order = FreezeOrder {
-        roster: operator.viewer.roster.hash(),
+        cluster: operator.viewer.roster.cluster_id(),
         person: operator.name().clone(),
         nonce,
         issued_at: now_ms(),

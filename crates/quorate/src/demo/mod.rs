@@ -1,14 +1,15 @@
 //! `quorate demo`: the main job once, on real input, in one process.
 
 mod payloads;
+mod policies;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use quorate_chain::{address, hd::derive_child};
 use quorate_types::{
-    BitcoinNetwork, Curve, DerivationPath, KeyName, KeyRecord, Network, PartyId, Payload, Scheme,
-    Threshold,
+    BitcoinNetwork, Curve, DerivationPath, KeyName, KeyRecord, Network, PartyId, Payload, PersonId,
+    Scheme, Threshold,
 };
 
 use crate::args::{DemoArgs, PayloadArgs};
@@ -44,6 +45,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let mut demo = Demo {
         operator,
         steps: Vec::new(),
+        approvals: Vec::new(),
     };
     demo.push(
         "cluster: CA, certificates, identities, sealed stores",
@@ -51,24 +53,33 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         "",
         started.elapsed(),
     );
-    demo.play(&mut cluster).await?;
+    let sol = demo.play(&mut cluster).await?;
+    demo.approvals(&dir, &sol).await?;
+    demo.stranger(&sol).await?;
+    demo.hostile(&cluster, &sol).await?;
     demo.table();
     println!("\ntotal {:.1} s", started.elapsed().as_secs_f32());
     Ok(())
 }
 
 fn create_cluster(dir: &ClusterDir) -> anyhow::Result<()> {
-    let spec = Spec::local(Threshold::new(2, 3)?, "demo");
+    let spec = Spec {
+        approvers: vec![PersonId::new("ann")?, PersonId::new("ben")?],
+        policy: Some(policies::POLICY.to_owned()),
+        ..Spec::local(Threshold::new(2, 3)?, "demo")
+    };
     provision::create(dir.path(), &spec, |_| {})
 }
 
 struct Demo {
     operator: Operator,
     steps: Vec<Step>,
+    /// What people have said so far.
+    approvals: policies::Approvals,
 }
 
 impl Demo {
-    async fn play(&mut self, cluster: &mut InProcessCluster) -> anyhow::Result<()> {
+    async fn play(&mut self, cluster: &mut InProcessCluster) -> anyhow::Result<KeyRecord> {
         let hot = self.create("hot", Curve::Secp256k1, Scheme::Ecdsa).await?;
         let vault = self
             .create("vault", Curve::Secp256k1, Scheme::Bip340)
@@ -121,7 +132,7 @@ impl Demo {
             .take(3)
             .all(|step| !step.who.contains(gone.as_str()));
         ensure!(late, "{gone} took part although it was stopped");
-        Ok(())
+        Ok(sol)
     }
 
     async fn create(

@@ -83,12 +83,23 @@ fn transaction(input: TxIn, output: Vec<TxOut>) -> Transaction {
     }
 }
 
-/// A legacy Solana message with one system transfer of 0.25 SOL.
+/// Whom the demo's address book knows.
+pub const KNOWN: [u8; 32] = [0x5a; 32];
+
+/// A legacy Solana message: 0.25 SOL to someone known.
 pub fn solana_transfer(from: &PublicKey) -> anyhow::Result<Payload> {
-    let lamports: u64 = 250_000_000;
+    solana_transfer_of(from, KNOWN, 250_000_000)
+}
+
+/// A legacy Solana message: one system transfer, signed and paid for by `from`.
+pub fn solana_transfer_of(
+    from: &PublicKey,
+    to: [u8; 32],
+    lamports: u64,
+) -> anyhow::Result<Payload> {
     let mut message = vec![1, 0, 1, 3];
     message.extend_from_slice(from.as_bytes());
-    message.extend_from_slice(&[0x5a; 32]);
+    message.extend_from_slice(&to);
     message.extend_from_slice(&[0; 32]);
     message.extend_from_slice(&[0x77; 32]);
     message.extend_from_slice(&[1, 2, 2, 0, 1, 12]);

@@ -195,7 +195,7 @@ fn first_policy(
         ));
     }
     let header = Header {
-        roster: roster.hash(),
+        cluster: roster.cluster_id(),
         version: 1,
         previous: Hash32::from_bytes([0; 32]),
         issued_at: now_ms(),

@@ -22,6 +22,9 @@ fn the_demo_does_the_main_job_and_closes_with_a_table() {
         "Bitcoin taproot key-path spend",
         "Solana transfer",
         "EIP-712 message",
+        "5 SOL: waits, two approvals, signed",
+        "transfer to a stranger: refused by each",
+        "a hostile orchestrator's two attempts: refused",
     ] {
         assert_eq!(table.matches(step).count(), 1, "{step}\n{table}");
     }

@@ -125,6 +125,7 @@ fn t15_intents_out_of_their_time_are_refused() {
     let scene = Scene::new();
     let hostile = &scene.hostile;
     let day = 24 * 60 * 60 * 1000;
+    let week = 7 * day;
     let with_times = |shift: &dyn Fn(u64) -> (u64, u64)| {
         let mut intent = hostile.intent(scene.transfer(5));
         (intent.issued_at, intent.expires_at) = shift(intent.issued_at);
@@ -139,7 +140,7 @@ fn t15_intents_out_of_their_time_are_refused() {
         "intent-invalid",
     );
     scene.every_agent_refuses(
-        &with_times(&|now| (now, now + day + 60_000)),
+        &with_times(&|now| (now, now + week + 60_000)),
         "intent-invalid",
     );
     scene.all_is_well();

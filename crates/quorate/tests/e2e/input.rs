@@ -56,7 +56,12 @@ fn t20_transactions_that_are_not_exactly_one_canonical_transaction_are_refused()
     refused("hot", evm, rlp("8101").as_bytes(), "anonical");
     refused("hot", evm, rlp("820001").as_bytes(), "anonical");
     refused("hot", "ethereum", good.as_bytes(), "31337");
-    refused("hot", evm, format!("03{}", &good[2..]).as_bytes(), "blob");
+    refused(
+        "hot",
+        evm,
+        format!("03{}", &good[2..]).as_bytes(),
+        "EIP-4844",
+    );
     refused(
         "hot",
         evm,
@@ -375,7 +380,7 @@ fn an_operator_whose_key_or_roster_is_wrong_gets_nothing_signed() {
     init.arg("init").arg(stranger.path().join("c"));
     Ran::of(&mut init, LIMIT).ok();
     let other = stranger.path().join("c/operator");
-    for file in ["operator-key.json", "passphrase"] {
+    for file in ["key.json", "passphrase"] {
         std::fs::copy(other.join(file), home.join(file)).unwrap();
     }
     let problem = cluster.problem(&create);

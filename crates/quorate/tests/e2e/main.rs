@@ -23,6 +23,7 @@ mod input;
 mod keepers;
 mod keys;
 mod passkey;
+mod policy;
 mod restart;
 mod restored;
 mod sealed;

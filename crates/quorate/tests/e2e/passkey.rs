@@ -52,7 +52,7 @@ fn party(port: u16) -> RelyingParty {
 }
 
 /// Registers one with the browser's authenticator.
-fn register(browser: &mut Browser, port: u16) -> Passkey {
+pub fn register(browser: &mut Browser, port: u16) -> Passkey {
     let registering = Registering::start(port, &["--json"]);
     let shown = browser.open(&registering.url);
     assert_eq!(shown["title"], "Register a passkey");

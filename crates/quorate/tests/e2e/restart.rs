@@ -44,7 +44,8 @@ fn i05_a_begun_attempt_is_not_begun_again_after_a_restart_and_a_finished_one_ret
         panic!("an attempt that yielded nothing may be prepared");
     };
     let repeated = begin(&begun, 0, &[nonce, [9; 32]]);
-    assert_eq!(code(hostile.ask(1, &repeated)), "repeated");
+    hostile.send(1, &repeated);
+    assert_eq!(code(hostile.end_of(1, &repeated)), "repeated");
 
     // The next attempt of the same intent is a fresh one.
     let start = begin(&begun, 1, &hostile.nonces(&begun, 1, &quorum));

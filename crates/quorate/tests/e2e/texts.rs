@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 40] = [
+const COMMANDS: [&[&str]; 56] = [
     &[],
     &["init"],
     &["up"],
@@ -19,6 +19,22 @@ const COMMANDS: [&[&str]; 40] = [
     &["key", "show"],
     &["address"],
     &["sign"],
+    &["request"],
+    &["request", "list"],
+    &["request", "show"],
+    &["approve"],
+    &["reject"],
+    &["withdraw"],
+    &["freeze"],
+    &["policy"],
+    &["policy", "init"],
+    &["policy", "check"],
+    &["policy", "explain"],
+    &["policy", "simulate"],
+    &["policy", "diff"],
+    &["policy", "sign"],
+    &["policy", "publish"],
+    &["policy", "history"],
     &["verify"],
     &["passkey"],
     &["passkey", "register"],

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, test_kill_process};
 use serde_json::Value;
 
 use crate::support::process::Running;
-use crate::support::{Ran, nats_server, quorate, wait_for};
+use crate::support::{Ran, nats_server, payloads, quorate, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -70,6 +70,22 @@ impl Up {
     }
 }
 
+/// A file with a transfer that the plain policy of a new cluster lets an operator have.
+fn transfer(dir: &Path, key: &Value) -> String {
+    let key = hex::decode(key["record"]["public_key"]["hex"].as_str().unwrap()).unwrap();
+    let file = dir.join("transfer.bin");
+    std::fs::write(&file, payloads::solana_transfer(&key, &[7; 32], 5)).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+fn sign<'a>(file: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [
+        &["sign", "--key", "sol", "--chain", "solana", "--in", file],
+        more,
+    ]
+    .concat()
+}
+
 #[test]
 fn up_runs_separate_processes_that_end_with_it_and_keeps_the_keys() {
     let temporary = tempfile::tempdir().unwrap();
@@ -90,15 +106,7 @@ fn up_runs_separate_processes_that_end_with_it_and_keeps_the_keys() {
     for pid in &pids {
         test_kill_process(*pid).unwrap();
     }
-    let created = first.json(&[
-        "key",
-        "create",
-        "--curve",
-        "ed25519",
-        "--name",
-        "sol",
-        "--raw-signing",
-    ]);
+    let created = first.json(&["key", "create", "--curve", "ed25519", "--name", "sol"]);
     let ran = first.interrupt();
     assert!(
         ran.stdout.trim_end().ends_with("stopping"),
@@ -120,7 +128,8 @@ fn up_runs_separate_processes_that_end_with_it_and_keeps_the_keys() {
         second.json(&["key", "show", "sol"])["key"]["record"],
         created["record"]
     );
-    let signed = second.json(&["sign", "--key", "sol", "--message", "still here", "--yes"]);
+    let file = transfer(temporary.path(), &created);
+    let signed = second.json(&sign(&file, &["--yes"]));
     assert_eq!(signed["attempts"], 1);
     second.interrupt();
 }
@@ -133,15 +142,8 @@ fn up_says_which_custodian_died_and_the_others_go_on() {
         command.env("QUORATE_NATS_SERVER", nats_server());
     });
     let pids = up.pids();
-    up.json(&[
-        "key",
-        "create",
-        "--curve",
-        "ed25519",
-        "--name",
-        "sol",
-        "--raw-signing",
-    ]);
+    let created = up.json(&["key", "create", "--curve", "ed25519", "--name", "sol"]);
+    let file = transfer(temporary.path(), &created);
     let agent: i32 = std::fs::read_to_string(dir.join("run/party-2.pid"))
         .unwrap()
         .parse()
@@ -153,14 +155,7 @@ fn up_says_which_custodian_died_and_the_others_go_on() {
             .contains("party-2 ended by itself; see ")
             .then_some(())
     });
-    let signed = up.json(&[
-        "sign",
-        "--key",
-        "sol",
-        "--message",
-        "two are enough",
-        "--yes",
-    ]);
+    let signed = up.json(&sign(&file, &["--yes"]));
     assert_eq!(
         signed["custodians"],
         serde_json::json!(["party-1", "party-3"])
@@ -185,22 +180,13 @@ fn up_without_a_nats_server_says_that_all_parties_are_in_one_process() {
     );
     let status = up.json(&["status"]);
     assert_eq!(status["parties"].as_array().map(Vec::len), Some(3));
-    up.json(&[
-        "key",
-        "create",
-        "--curve",
-        "ed25519",
-        "--name",
-        "sol",
-        "--raw-signing",
-    ]);
-    let unasked = up
-        .run(&["sign", "--key", "sol", "--message", "hello"])
-        .problem();
+    let created = up.json(&["key", "create", "--curve", "ed25519", "--name", "sol"]);
+    let file = transfer(temporary.path(), &created);
+    let unasked = up.run(&sign(&file, &[])).problem();
     assert!(
         unasked["detail"].as_str().unwrap().contains("--yes"),
         "{unasked}"
     );
-    up.json(&["sign", "--key", "sol", "--message", "hello", "--yes"]);
+    up.json(&sign(&file, &["--yes"]));
     up.interrupt();
 }

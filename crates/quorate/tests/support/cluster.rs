@@ -146,7 +146,9 @@ impl Cluster {
             let file = self.custodian(number).join("agent.toml");
             let text = std::fs::read_to_string(&file).unwrap();
             let (head, _) = text.split_once("[timeouts]").unwrap();
-            let text = format!("{head}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\n");
+            let text = format!(
+                "{head}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\nspend = {sign}\n"
+            );
             std::fs::write(&file, text).unwrap();
         }
     }
@@ -312,13 +314,29 @@ impl Cluster {
     }
 
     fn command(&self, args: &[&str]) -> Command {
+        self.command_as("operator", args)
+    }
+
+    /// A command of whoever has that directory.
+    fn command_as(&self, who: &str, args: &[&str]) -> Command {
         let mut command = quorate();
         command
             .args(args)
             .args(args.first().filter(|a| **a == "sign").map(|_| "--yes"))
             .arg("--client")
-            .arg(self.root().join("operator/client.toml"));
+            .arg(self.root().join(who).join("client.toml"));
         command
+    }
+
+    /// Runs a command of an admin or approver, for example `people/ann`.
+    #[track_caller]
+    pub fn cli_as(&self, who: &str, args: &[&str]) -> Ran {
+        Ran::of(&mut self.command_as(who, args), LIMIT)
+    }
+
+    /// Starts a command of an admin or approver.
+    pub fn start_as(&self, who: &str, args: &[&str]) -> Running {
+        Running::start(&mut self.command_as(who, args))
     }
 
     /// Runs a command of the operator.

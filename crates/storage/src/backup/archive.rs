@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     About, BackupError, CONFIG, Content, EntryDigest, KINDS, MAX_ENTRIES, MAX_ENTRY, MAX_LEN,
-    Manifest, Opened, ROSTER, carries_record, signed_message,
+    Manifest, Opened, POLICY, ROSTER, carries_record, signed_message,
 };
 use crate::ItemName;
 
@@ -40,7 +40,7 @@ fn place(path: &str) -> Result<Place, BackupError> {
                 .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
     let unknown = || content_error(format!("it has an unknown entry {path:?}"));
-    if path == CONFIG || path == ROSTER {
+    if [CONFIG, ROSTER, POLICY].contains(&path) {
         return Ok(Place::File);
     }
     match path.split_once('/') {

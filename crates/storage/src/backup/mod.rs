@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `manifest.json` | [`Manifest`]: whose, when, and the hash of every other entry |
 //! | `manifest.sig` | the party's Ed25519 signature over [`Opened::signed_message`], in hexadecimal |
-//! | `agent.toml`, `roster.json`, `tls/*` | configuration, without passphrase and PIN files |
+//! | `agent.toml`, `roster.json`, `policy.json`, `tls/*` | configuration, without passphrase and PIN files |
 //! | `records/<name>` | the ledger's public records: keys, committees, pending ones |
 //! | `secrets/<kind>-<id>-<epoch>` | identity, shares, auxiliary information |
 //!
@@ -55,6 +55,8 @@ pub const MAX_ENTRY: usize = 16 << 20;
 pub const CONFIG: &str = "agent.toml";
 /// The roster in a backup.
 pub const ROSTER: &str = "roster.json";
+/// The first policy bundle's name in an archive; later versions are delivered again.
+pub const POLICY: &str = "policy.json";
 
 /// Why a backup cannot be made, opened or believed. Nothing is written when one of these is returned.
 #[derive(Debug, thiserror::Error)]
@@ -190,7 +192,7 @@ pub struct About {
 /// What a backup carries.
 #[derive(Default)]
 pub struct Content {
-    /// Configuration files by their names in the archive: [`CONFIG`], [`ROSTER`], `tls/...`.
+    /// Configuration files by their names in the archive: [`CONFIG`], [`ROSTER`], [`POLICY`], `tls/...`.
     pub files: BTreeMap<String, Zeroizing<Vec<u8>>>,
     /// The ledger's records.
     pub records: BTreeMap<String, Vec<u8>>,

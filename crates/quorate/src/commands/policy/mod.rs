@@ -83,7 +83,7 @@ pub fn draft(
         let signed: SignedBundle = serde_json::from_str(&text).with_context(named)?;
         let b = &signed.bundle;
         let header = Header {
-            roster: b.roster,
+            cluster: b.cluster,
             version: b.version,
             previous: b.previous,
             issued_at: b.issued_at,
@@ -100,7 +100,7 @@ pub fn draft(
         return Ok(Draft::Signed(signed));
     }
     let header = Header {
-        roster: roster.hash(),
+        cluster: roster.cluster_id(),
         version: previous.map_or(0, |p| p.bundle().version) + 1,
         previous: previous.map_or_else(|| Hash32::from_bytes([0; 32]), ValidBundle::hash),
         issued_at: now_ms(),

@@ -50,7 +50,7 @@ impl Rehearsal {
         roster.admins = Admins::single(admin.clone(), stand_in.verifying_key().to_bytes());
         let roster = ValidRoster::try_from(roster)?;
         let mut bundle = bundle.clone();
-        bundle.roster = roster.hash();
+        bundle.cluster = roster.cluster_id();
         bundle.version = 1;
         bundle.previous = Hash32::from_bytes([0; 32]);
         for person in &mut bundle.people {
@@ -87,7 +87,7 @@ impl Rehearsal {
         };
         let approve = |person: &PersonId| {
             let approval = Approval {
-                roster: self.roster.hash(),
+                cluster: self.roster.cluster_id(),
                 intent: case.intent,
                 sighashes: sighashes.clone(),
                 verdict: Verdict::Approve,
