@@ -80,7 +80,7 @@ const OTHERS: [Change; 6] = [
     |a| a.sighashes.clear(),
     |a| a.display = Hash32::from_bytes([1; 32]),
     |a| a.policy = Hash32::from_bytes([1; 32]),
-    |a| a.roster = Hash32::from_bytes([1; 32]),
+    |a| a.cluster = Hash32::from_bytes([1; 32]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -375,7 +375,7 @@ impl Target {
         let (sighashes, display) = self.reads(intent);
         let policy = self.policy();
         Approval {
-            roster: intent.roster,
+            cluster: self.committee.roster.cluster_id(),
             intent: intent.hash(),
             sighashes,
             verdict: Verdict::Approve,
@@ -408,7 +408,7 @@ impl Target {
 
     pub fn freeze(&self, who: &str) -> SignedFreeze {
         let order = FreezeOrder {
-            roster: self.committee.roster.hash(),
+            cluster: self.committee.roster.cluster_id(),
             person: person(who),
             nonce: nonce(),
             issued_at: now_ms(),

@@ -136,7 +136,7 @@ pub fn any_bundle(target: &Target, _: usize, request: NodeRequest) -> Passed {
     };
     let mut bundle = published.bundle;
     let before = target.policy();
-    bundle.roster = before.bundle().roster;
+    bundle.cluster = before.bundle().cluster;
     bundle.version = before.bundle().version + 1;
     bundle.previous = before.hash();
     bundle.rules.retain(|rule| rule.id.as_str() != "unreadable");
