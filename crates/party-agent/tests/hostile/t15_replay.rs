@@ -4,7 +4,7 @@ use quorate_service::now_ms;
 use quorate_types::node::{NodeReply, NodeRequest};
 use quorate_types::{Approval, Verdict};
 
-use crate::expect::{Broken, is_signed, pending, unproven};
+use crate::expect::{Broken, denied, is_signed, pending, unproven};
 use crate::target::{Ask, HOUR, TWO, Target, nonces, signed};
 use crate::weakness::{any_approval, any_freeze, any_time, deaf_to_people, forgets_runs};
 
@@ -209,4 +209,36 @@ async fn t15_requests_out_of_their_time_are_refused() {
         .unwrap();
     let weak = Target::weak("", any_time).await;
     attack_with_skewed_clocks(&weak).await.unwrap_err();
+}
+
+/// A word that is put off does not undo a stricter one of the same moment.
+async fn attack_with_words_of_one_moment(target: &Target) -> Result<(), Broken> {
+    let ask = target.approved_payment(1_000);
+    let reject = target.word("cas", Verdict::Reject, &ask);
+    let withdraw = signed(
+        "cas",
+        Approval {
+            verdict: Verdict::Withdraw,
+            ..reject.approval.clone()
+        },
+    );
+    for number in [1, 2] {
+        for said in [&reject, &withdraw] {
+            let reply = target.say(number, NodeRequest::Say(said.clone())).await;
+            assert_eq!(reply, NodeReply::Noted);
+        }
+        let reply = target.say(number, target.prepare(&ask)).await;
+        let expected = denied(&["rejected"]);
+        target.stays_out(number, ask.hash(), &reply, &expected)?;
+    }
+    target.works().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t15_of_two_words_of_one_moment_the_stricter_holds() {
+    let target = Target::honest(TWO).await;
+    attack_with_words_of_one_moment(&target).await.unwrap();
+    let weak = Target::weak(TWO, deaf_to_people).await;
+    attack_with_words_of_one_moment(&weak).await.unwrap_err();
 }
