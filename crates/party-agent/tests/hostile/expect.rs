@@ -7,7 +7,8 @@ use crate::support::party;
 use crate::target::Target;
 
 /// An agent did what it must not do.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct Broken(pub String);
 
 /// A refusal.
@@ -108,11 +109,6 @@ impl Target {
         let size = ledger.log_size().unwrap();
         let leaves = ledger.leaves(0, usize::try_from(size).unwrap()).unwrap();
         leaves.into_iter().map(|(_, leaf)| leaf).collect()
-    }
-
-    /// How many entries an agent's log has.
-    pub fn log_size(&self, number: usize) -> usize {
-        self.leaves(number).len()
     }
 
     /// The reasons that an agent wrote down for refusing a request with this code.

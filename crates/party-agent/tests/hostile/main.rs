@@ -14,8 +14,16 @@
 mod support;
 
 mod expect;
+mod freeze;
 mod payload;
 mod t15_replay;
 mod t16_lies;
+mod t17_spending;
+mod t18_errors;
+mod t19_bundles;
+mod t20_decoys;
+mod t21_own_requests;
+mod t27_strangers;
 mod target;
+mod waiting;
 mod weakness;
