@@ -111,6 +111,11 @@ impl Target {
         leaves.into_iter().map(|(_, leaf)| leaf).collect()
     }
 
+    /// How many entries an agent's log has.
+    pub fn log_size(&self, number: usize) -> usize {
+        self.leaves(number).len()
+    }
+
     /// The reasons that an agent wrote down for refusing a request with this code.
     fn logged(&self, number: usize, intent: IntentHash, code: &str) -> Vec<String> {
         type Refused = (IntentHash, String, u64, Vec<String>);

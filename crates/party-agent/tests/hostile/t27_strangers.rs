@@ -1,11 +1,11 @@
 //! T27 for approvals: what nobody, or nobody of the policy, has signed executes nothing.
 
 use quorate_types::node::{NodeReply, NodeRequest};
-use quorate_types::{Proof, SignedApproval};
+use quorate_types::{Proof, SignedApproval, Verdict};
 
 use crate::expect::{Broken, pending, unproven};
 use crate::target::{Ask, TWO, Target, signed};
-use crate::weakness::{any_approval, keeps_approvals};
+use crate::weakness::{any_approval, any_word, keeps_approvals};
 
 type Forge = fn(&Target, &Ask) -> SignedApproval;
 
@@ -58,6 +58,32 @@ async fn t27_forged_approvals_do_not_count() {
         attack_with_a_forged_approval(&weak, forge)
             .await
             .unwrap_err();
+    }
+}
+
+/// A rejection in somebody's name would stop everything; and each one that is refused must leave the log as it was, or it could be filled.
+async fn attack_with_a_forged_word(target: &Target, forge: Forge) -> Result<(), Broken> {
+    let ask = target.approved_payment(1_000);
+    let mut said = forge(target, &ask);
+    said.approval.verdict = Verdict::Reject;
+    for number in [1, 2] {
+        let before = target.log_size(number);
+        let reply = target.say(number, NodeRequest::Say(said.clone())).await;
+        let expected = unproven("approval-refused");
+        target.refuses(number, Some(ask.hash()), &reply, &expected)?;
+        assert_eq!(target.log_size(number), before, "party-{number}'s log");
+    }
+    assert!(target.signs(&ask).await, "nobody has rejected it");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t27_forged_rejections_stop_nothing_and_fill_no_log() {
+    let target = Target::honest(TWO).await;
+    let weak = Target::weak(TWO, any_word).await;
+    for forge in FORGED {
+        attack_with_a_forged_word(&target, forge).await.unwrap();
+        attack_with_a_forged_word(&weak, forge).await.unwrap_err();
     }
 }
 

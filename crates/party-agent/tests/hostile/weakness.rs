@@ -3,7 +3,7 @@
 use quorate_service::now_ms;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest};
-use quorate_types::{Action, Payload, SignedApproval, SignedIntent};
+use quorate_types::{Action, Approval, Payload, SignedApproval, SignedIntent};
 
 use crate::target::{
     HOUR, Target, admins_signed, nonce, person, prove, signed, signed_by_operator,
@@ -93,6 +93,20 @@ pub fn keeps_approvals(target: &Target, _: usize, request: NodeRequest) -> Passe
     on(judging(request, |_, approvals| {
         approvals.extend(target.heard.lock().unwrap().iter().cloned());
     }))
+}
+
+/// Believes whatever is said in a person's name.
+pub fn any_word(_: &Target, _: usize, request: NodeRequest) -> Passed {
+    match request {
+        NodeRequest::Say(said) => {
+            let approval = Approval {
+                person: person("cas"),
+                ..said.approval
+            };
+            on(NodeRequest::Say(signed("cas", approval)))
+        }
+        other => on(other),
+    }
 }
 
 /// Freezes for nobody.
