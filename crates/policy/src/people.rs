@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_types::canonical::Canonical;
 use quorate_types::roster::verify_ed25519;
 use quorate_types::{
-    Approval, Credential, GroupName, Hash32, IntentHash, Passkey, Person, PersonId, Proof,
-    RoleName, SignedApproval, SignedFreeze, ValidBundle, Verdict,
+    Approval, Credential, FreezeOrder, GroupName, Hash32, IntentHash, Passkey, Person, PersonId,
+    Proof, RoleName, SignedApproval, SignedFreeze, ValidBundle, Verdict,
 };
 
 use crate::request::Request;
@@ -114,6 +114,9 @@ pub enum ApprovalError {
     /// Kept apart.
     #[error("{0} is in the proposer's own group, which the policy keeps apart")]
     Separated(PersonId),
+    /// More than people read, and every agent keeps it.
+    #[error("the reason of {0}'s freeze order is longer than {max} bytes", max = FreezeOrder::MAX_REASON)]
+    LongReason(PersonId),
 }
 
 /// What approvals are compared with.
@@ -277,18 +280,20 @@ const fn weight(approval: &Approval) -> (u64, u8) {
 /// Whether a freeze order is a guardian's, under this bundle.
 ///
 /// # Errors
-/// The signature's; somebody who is no guardian.
+/// The signature's; somebody who is no guardian; a reason that is too long.
 pub fn verify_freeze(bundle: &ValidBundle, freeze: &SignedFreeze) -> Result<(), ApprovalError> {
     let order = &freeze.order;
     if order.cluster != bundle.bundle().cluster {
         return Err(ApprovalError::OtherRequest(order.person.clone()));
     }
     let person = verify_proof(bundle, &order.person, order, &freeze.proof)?;
-    if person.guardian {
-        Ok(())
-    } else {
-        Err(ApprovalError::Proof(ProofError::UnknownCredential(
+    if !person.guardian {
+        return Err(ApprovalError::Proof(ProofError::UnknownCredential(
             order.person.clone(),
-        )))
+        )));
     }
+    if order.reason.len() > FreezeOrder::MAX_REASON {
+        return Err(ApprovalError::LongReason(order.person.clone()));
+    }
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! A guardian stops everything; nobody else does.
 
+use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest};
-use quorate_types::{Action, Curve, KeyName, Scheme};
+use quorate_types::{Action, Curve, FreezeOrder, Hash32, KeyName, Scheme, SignedFreeze};
 
 use crate::expect::{Broken, denied, unproven};
 use crate::target::{Target, nonces, prove};
@@ -83,30 +84,43 @@ async fn a_freeze_stops_key_creation() {
     attack_with_a_new_key(&weak).await.unwrap_err();
 }
 
-/// Not by a guardian, in a guardian's name, for another cluster, changed, too long.
-async fn attack_with_false_orders(target: &Target) -> Result<(), Broken> {
-    use quorate_types::canonical::Canonical as _;
-    let mut as_gus = target.freeze("gus");
-    as_gus.proof = prove("ann", &as_gus.order.signing_bytes());
-    let mut foreign = target.freeze("gus");
-    foreign.order.cluster = quorate_types::Hash32::from_bytes([1; 32]);
-    foreign.proof = prove("gus", &foreign.order.signing_bytes());
-    let mut changed = target.freeze("gus");
-    changed.order.reason.push('!');
-    let orders = [
-        target.freeze("ann"),
-        target.freeze("mallory"),
-        as_gus,
-        foreign,
-        changed,
-    ];
-    for order in orders {
-        for number in [1, 2] {
-            let reply = target.say(number, NodeRequest::Freeze(order.clone())).await;
-            let expected = unproven("approval-refused");
-            target.refuses(number, None, &reply, &expected)?;
-            assert!(target.status(number).await.frozen.is_empty());
-        }
+type Order = fn(&Target) -> SignedFreeze;
+
+/// One of a guardian, changed before it is signed with this key.
+fn changed(target: &Target, with: &str, change: impl FnOnce(&mut FreezeOrder)) -> SignedFreeze {
+    let mut order = target.freeze("gus").order;
+    change(&mut order);
+    let proof = prove(with, &order.signing_bytes());
+    SignedFreeze { order, proof }
+}
+
+const FALSE: [Order; 6] = [
+    |target| target.freeze("ann"),
+    |target| target.freeze("mallory"),
+    |target| changed(target, "ann", |_| ()),
+    |target| {
+        changed(target, "gus", |order| {
+            order.cluster = Hash32::from_bytes([1; 32])
+        })
+    },
+    |target| {
+        let long = "x".repeat(FreezeOrder::MAX_REASON + 1);
+        changed(target, "gus", |order| order.reason = long)
+    },
+    |target| {
+        let mut freeze = target.freeze("gus");
+        freeze.order.reason.push('!');
+        freeze
+    },
+];
+
+async fn attack_with_a_false_order(target: &Target, order: Order) -> Result<(), Broken> {
+    let order = order(target);
+    for number in [1, 2] {
+        let reply = target.say(number, NodeRequest::Freeze(order.clone())).await;
+        let expected = unproven("approval-refused");
+        target.refuses(number, None, &reply, &expected)?;
+        assert!(target.status(number).await.frozen.is_empty());
     }
     target.works().await;
     Ok(())
@@ -114,9 +128,10 @@ async fn attack_with_false_orders(target: &Target) -> Result<(), Broken> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_guardian_freezes() {
-    attack_with_false_orders(&Target::honest("").await)
-        .await
-        .unwrap();
+    let target = Target::honest("").await;
     let weak = Target::weak("", any_freeze).await;
-    attack_with_false_orders(&weak).await.unwrap_err();
+    for order in FALSE {
+        attack_with_a_false_order(&target, order).await.unwrap();
+        attack_with_a_false_order(&weak, order).await.unwrap_err();
+    }
 }

@@ -118,11 +118,12 @@ pub fn deaf_to_guardians(_: &Target, _: usize, request: NodeRequest) -> Passed {
 }
 
 /// Freezes for everybody, and as often as an order comes.
-pub fn any_freeze(_: &Target, _: usize, request: NodeRequest) -> Passed {
+pub fn any_freeze(target: &Target, _: usize, request: NodeRequest) -> Passed {
     let NodeRequest::Freeze(mut freeze) = request else {
         return on(request);
     };
     freeze.order.person = person("gus");
+    freeze.order.cluster = target.committee.roster.cluster_id();
     freeze.order.nonce = nonce();
     freeze.order.reason.truncate(512);
     freeze.proof = prove("gus", &freeze.order.signing_bytes());
