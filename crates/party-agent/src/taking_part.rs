@@ -94,7 +94,7 @@ impl Agent {
         let signing = match plan {
             Plan::Sign {
                 record, analysis, ..
-            } => Some((&**record, analysis)),
+            } => Some((&**record, &**analysis)),
             Plan::SetUpCommittee | Plan::CreateKey { .. } => None,
         };
         self.policy.rule(&Question {
