@@ -121,7 +121,7 @@ fn policy() -> String {
 
 fn engine(roster: &ValidRoster) -> Engine {
     let header = Header {
-        roster: roster.hash(),
+        cluster: roster.cluster_id(),
         version: 1,
         previous: Hash32::from_bytes([0; 32]),
         issued_at: NOW,
@@ -274,7 +274,7 @@ impl Desk {
         let intent = &self.intent.intent;
         let analysis = self.analysis(intent);
         let approval = Approval {
-            roster: self.roster.hash(),
+            cluster: self.roster.cluster_id(),
             intent: intent.hash(),
             sighashes: sighashes(&analysis.items),
             verdict: Verdict::Approve,
