@@ -9,7 +9,7 @@ use quorate_types::{Admins, Hash32};
 
 fuzz_target!(|text: &str| {
     let header = Header {
-        roster: Hash32::from_bytes([1; 32]),
+        cluster: Hash32::from_bytes([1; 32]),
         version: 1,
         previous: Hash32::from_bytes([0; 32]),
         issued_at: 0,

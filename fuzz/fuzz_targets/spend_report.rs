@@ -50,7 +50,7 @@ fn roster() -> ValidRoster {
 fn bundle(roster: &ValidRoster) -> Bundle {
     let text = "[[rule]]\nid = \"often\"\ntype = \"velocity\"\nmax = 3\nwindow = \"24h\"\nper = [\"destination\"]";
     let header = quorate_policy::Header {
-        roster: roster.hash(),
+        cluster: roster.cluster_id(),
         version: 1,
         previous: Hash32::from_bytes([0; 32]),
         issued_at: 0,
