@@ -142,7 +142,10 @@ impl Agent {
 /// Whether a refusal says something about a request that an operator of the roster really signed.
 fn is_judgement(reason: &RefusalReason) -> bool {
     match reason {
-        RefusalReason::Policy(PolicyRefusal::Desk(PolicyError::Ledger(_))) => false,
+        // A word that is not by whom it says names any request it likes: written down, such words could fill the disk.
+        RefusalReason::Policy(PolicyRefusal::Desk(
+            PolicyError::Ledger(_) | PolicyError::Approval(_),
+        )) => false,
         RefusalReason::Policy(_) | RefusalReason::Chain(_) | RefusalReason::Spending(_) => true,
         _ => false,
     }

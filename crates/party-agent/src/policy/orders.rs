@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_policy::{verify_freeze, verify_proof};
 use quorate_storage::Ledger;
 use quorate_types::canonical::Canonical as _;
-use quorate_types::{Hash32, IntentHash, PersonId, SignedApproval, SignedFreeze, Verdict};
+use quorate_types::{
+    Approval, Hash32, IntentHash, PersonId, SignedApproval, SignedFreeze, Verdict,
+};
 
 use super::{PolicyDesk, PolicyError, lock};
 
@@ -71,6 +73,12 @@ impl Orders {
 
 fn said_name(intent: &IntentHash, person: &PersonId) -> String {
     format!("said/{intent}/{person}")
+}
+
+/// Of two words of one person the later holds; of one moment, the stricter, as in a tally.
+fn outweighs(known: &Approval, said: &Approval) -> bool {
+    let same_moment = known.issued_at == said.issued_at;
+    known.issued_at > said.issued_at || (same_moment && known.verdict == Verdict::Reject)
 }
 
 impl PolicyDesk {
@@ -145,8 +153,8 @@ impl PolicyDesk {
         let name = said_name(&key.0, &key.1);
         let mut orders = lock(&self.orders);
         let known = orders.said.get(&key);
-        // A rejection is not undone by a withdrawal that was written before it.
-        if known.is_some_and(|known| known.approval.issued_at > approval.issued_at) {
+        // A rejection is not undone by a withdrawal that was written before it, or at the same moment.
+        if known.is_some_and(|known| outweighs(&known.approval, approval)) {
             return Ok(());
         }
         self.make_room(&mut orders, now)?;

@@ -18,8 +18,9 @@ use quorate_storage::{EncryptedFileStore, Ledger, Passphrase};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, RunResult, Standing};
 use quorate_types::{
-    Action, CeremonyKind, Curve, Hash32, Intent, KeyName, OperatorEntry, OperatorId, PartyEntry,
-    PartyId, Roster, SessionId, SignedBundle, SignedIntent, Threshold, ValidRoster,
+    Action, Admins, CeremonyKind, Curve, Hash32, Intent, KeyName, OperatorEntry, OperatorId,
+    PartyEntry, PartyId, PersonId, Roster, SessionId, SignedBundle, SignedIntent, Threshold,
+    ValidRoster,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -33,8 +34,27 @@ pub struct Committee {
     pub hub: InProcessHub,
     pub keys: Vec<Arc<PartyKeys>>,
     pub operator: SigningKey,
-    policy: String,
-    _dir: TempDir,
+    /// What each agent has on its disk; an agent built anew finds it there.
+    pub homes: Vec<Home>,
+    founders: Founders,
+    dir: TempDir,
+}
+
+/// An agent's disk.
+#[derive(Clone)]
+pub struct Home {
+    pub store: Arc<EncryptedFileStore>,
+    pub ledger: Arc<Ledger>,
+}
+
+/// What a roster has besides its parties, and the first policy.
+pub struct Founders {
+    pub policy: String,
+    /// Besides `operator`.
+    pub operators: Vec<(String, SigningKey)>,
+    pub admins: Admins,
+    /// Those admins who sign the first policy.
+    pub signers: Vec<(String, SigningKey)>,
 }
 
 /// One face of a party with two: it hears one peer alone. Subjects end with the sender.
@@ -86,10 +106,29 @@ impl Committee {
 
     /// The same under a policy of one's own.
     pub async fn under(policy: &str, t: u16, keys: Vec<PartyKeys>, real: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let operator = SigningKey::generate(&mut OsRng);
+        let founders = Founders {
+            policy: policy.to_owned(),
+            operators: Vec::new(),
+            admins: Admins::single(
+                PersonId::new("admin").unwrap(),
+                operator.verifying_key().to_bytes(),
+            ),
+            signers: vec![("admin".to_owned(), operator.clone())],
+        };
+        Self::founded(founders, operator, t, keys, real).await
+    }
+
+    /// The same with more operators and other admins.
+    pub async fn founded(
+        founders: Founders,
+        operator: SigningKey,
+        t: u16,
+        keys: Vec<PartyKeys>,
+        real: usize,
+    ) -> Self {
         let n = u16::try_from(keys.len()).unwrap();
         let keys: Vec<_> = keys.into_iter().map(Arc::new).collect();
-        let operator = SigningKey::generate(&mut OsRng);
         let parties = (1..).zip(&keys).map(|(number, keys)| PartyEntry {
             id: party(number),
             identity: keys.identity(),
@@ -99,14 +138,19 @@ impl Committee {
             cluster: "test".to_owned(),
             threshold: Threshold::new(t, n).unwrap(),
             parties: parties.collect(),
-            operators: vec![OperatorEntry {
-                id: OperatorId::new("operator").unwrap(),
-                key: operator.verifying_key().to_bytes(),
-            }],
-            admins: quorate_types::Admins::single(
-                quorate_types::PersonId::new("admin").unwrap(),
-                operator.verifying_key().to_bytes(),
-            ),
+            operators: std::iter::once(("operator", &operator))
+                .chain(
+                    founders
+                        .operators
+                        .iter()
+                        .map(|(id, key)| (id.as_str(), key)),
+                )
+                .map(|(id, key)| OperatorEntry {
+                    id: OperatorId::new(id).unwrap(),
+                    key: key.verifying_key().to_bytes(),
+                })
+                .collect(),
+            admins: founders.admins.clone(),
         };
         let mut committee = Self {
             roster: Arc::new(roster.try_into().unwrap()),
@@ -114,8 +158,9 @@ impl Committee {
             hub: InProcessHub::new(),
             keys,
             operator,
-            policy: policy.to_owned(),
-            _dir: dir,
+            homes: Vec::new(),
+            founders,
+            dir: tempfile::tempdir().unwrap(),
         };
         for number in 1..=real {
             let agent = committee.agent(number).await;
@@ -131,7 +176,11 @@ impl Committee {
         self.messenger_over(transport, number).await
     }
 
-    async fn messenger_over(&self, transport: Arc<dyn Transport>, number: usize) -> Arc<Messenger> {
+    pub async fn messenger_over(
+        &self,
+        transport: Arc<dyn Transport>,
+        number: usize,
+    ) -> Arc<Messenger> {
         let id = party(number);
         let keys = Arc::clone(&self.keys[number - 1]);
         Messenger::start(
@@ -183,20 +232,35 @@ impl Committee {
         end
     }
 
-    async fn agent(&self, number: usize) -> Arc<Agent> {
-        let home = self._dir.path().join(format!("{number}"));
+    fn home(&self, number: usize) -> Home {
+        let path = self.dir.path().join(format!("{number}"));
         let passphrase = Passphrase::new(Zeroizing::new("test".to_owned()));
-        let store =
-            Arc::new(EncryptedFileStore::create(&home, &party(number), &passphrase).unwrap());
-        let ledger = Ledger::open(&home.join("ledger.redb")).unwrap();
+        let store = EncryptedFileStore::create(&path, &party(number), &passphrase).unwrap();
+        let ledger = Ledger::open(&path.join("ledger.redb")).unwrap();
+        Home {
+            store: Arc::new(store),
+            ledger: Arc::new(ledger),
+        }
+    }
+
+    async fn agent(&mut self, number: usize) -> Arc<Agent> {
+        let home = self.home(number);
+        self.homes.push(home.clone());
+        let messenger = self.messenger(number).await;
+        self.agent_over(number, home, messenger)
+    }
+
+    /// An agent over what is on a disk.
+    pub fn agent_over(&self, number: usize, home: Home, messenger: Arc<Messenger>) -> Arc<Agent> {
+        let Home { store, ledger } = home;
         let agent = Agent::new(Parts {
             party: party(number),
             roster: Arc::clone(&self.roster),
             shares: Arc::new(Arc::clone(&store)),
             store,
-            ledger: Arc::new(ledger),
+            ledger,
             keys: Arc::clone(&self.keys[number - 1]),
-            messenger: self.messenger(number).await,
+            messenger,
             timeouts: Timeouts {
                 keygen: 8,
                 aux: 20,
@@ -246,12 +310,9 @@ impl Committee {
     }
 
     pub fn genesis(&self) -> SignedBundle {
-        quorate_testkit::policy::bundle(
-            &self.roster,
-            None,
-            &self.policy,
-            &[("admin", &self.operator)],
-        )
+        let signers = self.founders.signers.iter();
+        let signers: Vec<_> = signers.map(|(id, key)| (id.as_str(), key)).collect();
+        quorate_testkit::policy::bundle(&self.roster, None, &self.founders.policy, &signers)
     }
 
     /// Every party of the roster.
