@@ -169,7 +169,7 @@ pub enum Plan {
         /// The child's public key.
         child: quorate_types::PublicKey,
         /// What was understood, and what to sign: each item made by `chain`'s own analysis here.
-        analysis: Analysis,
+        analysis: Box<Analysis>,
         /// The signers' committee indices.
         signers: Vec<u16>,
         /// Whether this agent signs, or only acknowledges what is spent.
@@ -306,7 +306,7 @@ impl Judge<'_> {
             record,
             path: path.clone(),
             child,
-            analysis,
+            analysis: Box::new(analysis),
             signers,
             witness: seats.is_some_and(|s| s.witnesses.contains(self.me)),
         })

@@ -94,7 +94,7 @@ impl Agent {
         let signing = match plan {
             Plan::Sign {
                 record, analysis, ..
-            } => Some((&**record, analysis)),
+            } => Some((&**record, &**analysis)),
             Plan::SetUpCommittee | Plan::CreateKey { .. } => None,
         };
         self.policy.rule(&Question {
@@ -222,7 +222,7 @@ impl Agent {
         };
         let counted = self.judge_again(&run).await?.spend.is_some();
         if counted || !run.prepared.witnesses.is_empty() {
-            // From recording to judging with what peers know, one at a time: or three requests could each see only one of the others.
+            // From recording to judging with what peers know, one at a time: places of records follow each other without gaps.
             let one_at_a_time = tokio::time::timeout(SPENDING_WAIT, self.spending.lock()).await;
             let _one_at_a_time = one_at_a_time.map_err(|_| RefusalReason::Busy(1))?;
             let ruling = self.judge_again(&run).await?;

@@ -12,7 +12,7 @@ use quorate_chain::{Call, Danger, Effects, Reading};
 use quorate_types::{Bundle, Network, PersonId, SignedApproval, ValidBundle};
 
 use crate::decision::{Allowed, Decision, Missing, Reason};
-use crate::history::History;
+use crate::history::{History, Standings};
 use crate::people::{Expected, Tally, initiator};
 use crate::request::{Act, Leg, Request, calls, legs};
 use crate::schema::{groups, schema};
@@ -197,21 +197,27 @@ impl Engine {
             return (deny("rejected", format!("{who} rejected it")), tally);
         }
         let spend = request.spend();
+        let standings = spend.as_ref().map(|spend| history.standings(spend));
+        let counted = standings.as_ref().is_some_and(Standings::counted);
+        if counted && spend.is_some_and(|spend| spend.lines.len() > Spend::MAX_LINES) {
+            let max = Spend::MAX_LINES;
+            let text = format!("a limit counts it, and it moves more than {max} amounts");
+            return (deny("evaluation-error", text), tally);
+        }
         let mut verdict = Verdict::default();
         for leg in legs(&request.act, &self.bundle.bundle().assets) {
             let facts = LegFacts {
                 leg: &leg,
                 tally: &tally,
-                spend: spend.as_ref(),
+                standings: standings.as_ref(),
                 book: evidence.book,
             };
-            let answer = self.evaluate(request, &initiator, &facts, history);
+            let answer = self.evaluate(request, &initiator, &facts);
             match answer {
                 Ok(answer) => self.learn(&answer, &mut verdict),
                 Err(error) => verdict.deny("evaluation-error", error),
             }
         }
-        let counted = spend.is_some_and(|spend| history.counts(&spend));
         (
             verdict.into_decision(Allowed::new(self.bundle.hash(), counted)),
             tally,
@@ -223,9 +229,8 @@ impl Engine {
         request: &Request<'_>,
         initiator: &PersonId,
         facts: &LegFacts<'_>,
-        history: &History,
     ) -> Result<Answer, String> {
-        let context = self.context(request, facts, history);
+        let context = self.context(request, facts);
         let context = Context::from_pairs(context).map_err(|e| full(&e))?;
         let (resource, entity) = self.resource(request).map_err(|e| e.to_string())?;
         let principal = uid("Person", initiator.as_str())?;
@@ -276,12 +281,11 @@ impl Engine {
         &self,
         request: &Request<'_>,
         facts: &LegFacts<'_>,
-        history: &History,
     ) -> Vec<(String, RestrictedExpression)> {
         let LegFacts {
             leg,
             tally,
-            spend,
+            standings,
             book,
         } = facts;
         let bundle = self.bundle.bundle();
@@ -315,7 +319,7 @@ impl Engine {
                     (group.to_string(), long(count))
                 })),
             ),
-            ("counters", record(counters(bundle, *spend, leg, history))),
+            ("counters", record(counters(bundle, *standings, leg))),
         ];
         context.extend(self.payload_context(request, leg, book));
         context
@@ -430,7 +434,7 @@ struct Answer {
 struct LegFacts<'a> {
     leg: &'a Leg,
     tally: &'a Tally,
-    spend: Option<&'a Spend>,
+    standings: Option<&'a Standings>,
     book: &'a Book,
 }
 
@@ -468,12 +472,11 @@ fn deny(rule: &str, text: String) -> Decision {
 
 fn counters(
     bundle: &Bundle,
-    spend: Option<&Spend>,
+    standings: Option<&Standings>,
     leg: &Leg,
-    history: &History,
 ) -> Vec<(String, RestrictedExpression)> {
-    let values = match spend {
-        Some(spend) => history.with(spend, &leg.destination),
+    let values = match standings {
+        Some(standings) => standings.at(&leg.destination),
         None => vec![0; bundle.counters.len()],
     };
     let named = bundle.counters.iter().zip(values);

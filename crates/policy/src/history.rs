@@ -1,6 +1,7 @@
-//! Rolling sums over what was spent, kept so that a request costs a binary search for each counter however long the history is.
+//! Rolling sums over what was spent, kept so that a request costs little more than a binary search for each counter however long the
+//! history is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use quorate_chain::U256;
 use quorate_types::{Asset, Bundle, Counter, Hash32, KeyId, Measure};
@@ -16,49 +17,117 @@ struct Series {
     destination: Option<String>,
 }
 
-/// Entries in time order, with running totals.
+/// Entries in time order, in blocks with their totals: whatever order they come in, none moves more than a block.
 #[derive(Debug, Default)]
-struct Sum {
-    entries: Vec<(u64, Hash32, i64)>,
-    /// Total before and with each entry.
-    totals: Vec<i128>,
+struct Sum(Vec<Block>);
+
+/// At least one entry; the spend's name makes the order whole.
+#[derive(Debug)]
+struct Block {
+    entries: Vec<((u64, Hash32), i64)>,
+    total: i128,
+}
+
+/// A block with more entries becomes two.
+const BLOCK: usize = 512;
+
+impl Block {
+    fn new(entries: Vec<((u64, Hash32), i64)>) -> Self {
+        let total = sum(&entries);
+        Self { entries, total }
+    }
+
+    fn last(&self) -> Option<(u64, Hash32)> {
+        self.entries.last().map(|(name, _)| *name)
+    }
+}
+
+fn sum(entries: &[((u64, Hash32), i64)]) -> i128 {
+    entries.iter().map(|(_, units)| i128::from(*units)).sum()
 }
 
 impl Sum {
-    fn insert(&mut self, at: u64, id: Hash32, units: i64) {
-        let place = self.entries.partition_point(|(other, ..)| *other <= at);
-        self.entries.insert(place, (at, id, units));
-        self.total_from(place);
+    /// The block in which an entry is or would be, and where in it.
+    fn find(&self, name: &(u64, Hash32)) -> (usize, Result<usize, usize>) {
+        let before = self.0.partition_point(|b| b.last() < Some(*name));
+        let block = before.min(self.0.len().saturating_sub(1));
+        let found = self.0.get(block).map_or(Err(0), |b| {
+            b.entries.binary_search_by_key(name, |(n, _)| *n)
+        });
+        (block, found)
     }
 
-    fn remove(&mut self, at: u64, id: Hash32) {
-        let from = self.entries.partition_point(|(other, ..)| *other < at);
-        let found = self
-            .entries
-            .iter()
-            .skip(from)
-            .position(|(_, other, _)| *other == id);
-        if let Some(offset) = found {
-            self.entries.remove(from.saturating_add(offset));
-            self.total_from(from);
+    fn insert(&mut self, at: u64, id: Hash32, units: i64) {
+        let entry = ((at, id), units);
+        let (place, found) = self.find(&entry.0);
+        let Some(block) = self.0.get_mut(place) else {
+            self.0.push(Block::new(vec![entry]));
+            return;
+        };
+        let (Ok(within) | Err(within)) = found;
+        block.entries.insert(within, entry);
+        block.total = block.total.saturating_add(i128::from(units));
+        if block.entries.len() > BLOCK {
+            let later = block.entries.split_off(BLOCK / 2);
+            let earlier = std::mem::take(&mut block.entries);
+            *block = Block::new(earlier);
+            self.0.insert(place.saturating_add(1), Block::new(later));
         }
     }
 
-    fn total_from(&mut self, place: usize) {
-        self.totals.truncate(place);
-        let mut total = self.totals.last().copied().unwrap_or(0);
-        for (_, _, units) in self.entries.iter().skip(place) {
-            total = total.saturating_add(i128::from(*units));
-            self.totals.push(total);
+    fn remove(&mut self, at: u64, id: Hash32) {
+        let (place, found) = self.find(&(at, id));
+        let (Some(block), Ok(within)) = (self.0.get_mut(place), found) else {
+            return;
+        };
+        let (_, units) = block.entries.remove(within);
+        block.total = block.total.saturating_sub(i128::from(units));
+        if block.entries.is_empty() {
+            self.0.remove(place);
         }
     }
 
     /// Everything after a time.
     fn after(&self, time: u64) -> i128 {
-        let place = self.entries.partition_point(|(at, ..)| *at <= time);
-        let before = place.checked_sub(1).and_then(|i| self.totals.get(i));
-        let all = self.totals.last().copied().unwrap_or(0);
-        all.saturating_sub(before.copied().unwrap_or(0))
+        let early = self
+            .0
+            .partition_point(|b| b.last().is_some_and(|(at, _)| at <= time));
+        let mut blocks = self.0.iter().skip(early);
+        let first = blocks.next().map_or(0, |block| {
+            let from = block.entries.partition_point(|((at, _), _)| *at <= time);
+            block.entries.get(from..).map_or(0, sum)
+        });
+        blocks.fold(first, |sum, block| sum.saturating_add(block.total))
+    }
+}
+
+/// Where every counter that counts a spend would stand with it.
+#[derive(Debug)]
+pub(crate) struct Standings {
+    counters: usize,
+    found: Vec<(Series, i128)>,
+}
+
+impl Standings {
+    /// Whether any counter counts it.
+    pub fn counted(&self) -> bool {
+        !self.found.is_empty()
+    }
+
+    /// As far as one destination is concerned, in the counters' order.
+    pub fn at(&self, destination: &str) -> Vec<i64> {
+        let mut values = vec![0i128; self.counters];
+        for (series, standing) in &self.found {
+            let elsewhere = series.destination.as_deref();
+            if elsewhere.is_some_and(|d| d != destination) {
+                continue;
+            }
+            if let Some(value) = values.get_mut(series.counter) {
+                *value = value.saturating_add(*standing);
+            }
+        }
+        let clamp = |value: i128| i64::try_from(value).unwrap_or(i64::MAX);
+        values.into_iter().map(clamp).collect()
     }
 }
 
@@ -139,43 +208,37 @@ impl History {
     /// count it. [`i64::MAX`] when out of range, which no limit admits. In the bundle's order.
     #[must_use]
     pub fn with(&self, spend: &Spend, destination: &str) -> Vec<i64> {
-        let mut values = vec![0i128; self.counters.len()];
-        for (series, units) in self.contributions(spend) {
-            if series
-                .destination
-                .as_deref()
-                .is_some_and(|d| d != destination)
-            {
-                continue;
-            }
-            let before = self.before(&series, spend);
-            if let Some(value) = values.get_mut(series.counter) {
-                *value = value
-                    .saturating_add(before)
-                    .saturating_add(i128::from(units));
-            }
+        self.standings(spend).at(destination)
+    }
+
+    /// [`Self::with`] for all destinations.
+    pub(crate) fn standings(&self, spend: &Spend) -> Standings {
+        let found = self.contributions(spend);
+        let own = match found.as_slice() {
+            [] => None,
+            _ => self.spends.get(&spend.content()),
+        };
+        let own = own.map(|known| (known.at, self.contributions(known)));
+        let standing = |(series, units): (Series, i64)| {
+            let before = self.before(&series, spend.at, own.as_ref());
+            (series, before.saturating_add(i128::from(units)))
+        };
+        Standings {
+            counters: self.counters.len(),
+            found: found.into_iter().map(standing).collect(),
         }
-        let clamp = |value: i128| i64::try_from(value).unwrap_or(i64::MAX);
-        values.into_iter().map(clamp).collect()
     }
 
     /// The window's sum without this very spend.
-    fn before(&self, series: &Series, spend: &Spend) -> i128 {
+    fn before(&self, series: &Series, at: u64, own: Option<&(u64, Vec<(Series, i64)>)>) -> i128 {
         let Some(counter) = self.counters.get(series.counter) else {
             return i128::MAX;
         };
-        let opened = spend.at.saturating_sub(counter.window_ms);
+        let opened = at.saturating_sub(counter.window_ms);
         let sum = self.sums.get(series).map_or(0, |sum| sum.after(opened));
-        let own = self.spends.get(&spend.content());
-        let own = own.filter(|known| known.at > opened);
-        let own = own.map_or(0, |known| {
-            let found = self
-                .contributions(known)
-                .into_iter()
-                .find(|(s, _)| s == series);
-            found.map_or(0, |(_, units)| i128::from(units))
-        });
-        sum.saturating_sub(own)
+        let own = own.filter(|(known_at, _)| *known_at > opened);
+        let own = own.and_then(|(_, lines)| lines.iter().find(|(s, _)| s == series));
+        sum.saturating_sub(own.map_or(0, |(_, units)| i128::from(*units)))
     }
 
     fn contributions(&self, spend: &Spend) -> Vec<(Series, i64)> {
@@ -184,26 +247,23 @@ impl History {
             if !counter.keys.is_empty() && !counter.keys.contains(&spend.key_name) {
                 continue;
             }
-            let key = counter.per_key.then_some(spend.key);
+            let mut totals: BTreeMap<Option<&str>, i64> = BTreeMap::new();
             for (destination, units) in self.counted(counter, spend) {
+                let total = totals
+                    .entry(destination.filter(|_| counter.per_destination))
+                    .or_default();
+                *total = total.saturating_add(units);
+            }
+            let once = counter.measure == Measure::Count;
+            found.extend(totals.into_iter().map(|(destination, units)| {
                 let series = Series {
                     counter: place,
-                    key,
-                    destination: destination
-                        .filter(|_| counter.per_destination)
-                        .map(str::to_owned),
+                    key: counter.per_key.then_some(spend.key),
+                    destination: destination.map(str::to_owned),
                 };
-                match found.iter_mut().find(|(known, _)| *known == series) {
-                    Some((_, total)) => *total = total.saturating_add(units),
-                    None => found.push((series, units)),
-                }
-            }
-            if counter.measure == Measure::Count {
                 // However many lines, it is one request.
-                for (_, units) in found.iter_mut().filter(|(s, _)| s.counter == place) {
-                    *units = 1;
-                }
-            }
+                (series, if once { 1 } else { units })
+            }));
         }
         found
     }

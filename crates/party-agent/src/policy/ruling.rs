@@ -165,15 +165,6 @@ impl PolicyDesk {
             tracing::debug!(intent = %hash, %ignored, "an approval does not count");
         }
         match decision {
-            Decision::Allow(allowed) if allowed.counted() && too_many_lines(&request) => {
-                Err(PolicyRefusal::Denied(vec![Reason {
-                    rule: "too-many-movements".to_owned(),
-                    text: format!(
-                        "a request that a limit counts moves at most {} things",
-                        Spend::MAX_LINES
-                    ),
-                }]))
-            }
             Decision::Allow(allowed) => Ok(ruling(
                 allowed,
                 tally,
@@ -194,12 +185,6 @@ impl PolicyDesk {
             .map(|o| o.key)
             .ok_or(PolicyRefusal::Desk(PolicyError::Damaged("operator")))
     }
-}
-
-/// Peers take no record that is longer.
-fn too_many_lines(request: &Request<'_>) -> bool {
-    let lines = request.spend().map_or(0, |spend| spend.lines.len());
-    lines > Spend::MAX_LINES
 }
 
 fn ruling(allowed: Allowed, tally: Tally, request: &Request<'_>, limit_ack: Option<u16>) -> Ruling {

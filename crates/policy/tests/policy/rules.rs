@@ -152,6 +152,20 @@ fn a_limit_may_be_lifted_by_approvals() {
 }
 
 #[test]
+fn what_a_limit_counts_moves_no_more_amounts_than_are_kept_apart() {
+    let desk = Desk::new(
+        "[[rule]]\nid = \"daily\"\ntype = \"limit\"\nasset = \"ETH\"\nmax = \"5\"\nwindow = \"24h\"",
+    );
+    let mut ask = transfer(ALICE, "0.001");
+    let one = ask.effects.movements[0].clone();
+    ask.effects.movements = vec![one.clone(); quorate_policy::Spend::MAX_LINES];
+    desk.allowed(&ask);
+    ask.effects.movements.push(one);
+    assert_eq!(desk.denied(&ask), ["evaluation-error"]);
+    Desk::new("").allowed(&ask);
+}
+
+#[test]
 fn velocity_counts_requests() {
     let mut desk =
         Desk::new("[[rule]]\nid = \"slow\"\ntype = \"velocity\"\nmax = 2\nwindow = \"1h\"");

@@ -25,10 +25,17 @@ pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
                         node.primes, node.primes_needed
                     ),
                 };
+                let policy = match node.policy_version {
+                    0 => "no policy".to_owned(),
+                    version => format!("policy {version}"),
+                };
                 println!(
-                    "  {:<10} online   {} keys, {} running, {committee}",
+                    "  {:<10} online   {} keys, {} running, {policy}, {committee}",
                     party.party, node.keys, node.running
                 );
+                for order in &node.frozen {
+                    println!("  {:<10} FROZEN by order {order}", "");
+                }
                 if !node.standing.is_serving() {
                     println!("  {:<10} {}", "", node.standing);
                 }
