@@ -74,6 +74,12 @@ pub(crate) fn check_key(
     crate::hd::check_point(child)
 }
 
+/// Whether a text is an EVM address exactly as facts show it: `0x` and 40 digits with their EIP-55 checksum.
+#[must_use]
+pub fn is_checksummed(text: &str) -> bool {
+    Address::parse_checksummed(text, None).is_ok_and(|a| a.to_checksum(None) == text)
+}
+
 pub(crate) fn evm_address(child: &PublicKey) -> Result<Address, ChainError> {
     let [_, raw @ ..] = secp256k1_key(child)?.serialize_uncompressed();
     Ok(Address::from_raw_public_key(&raw))

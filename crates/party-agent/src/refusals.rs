@@ -12,7 +12,7 @@ use crate::Agent;
 use crate::agent::blocking;
 use crate::judge::RefusalReason;
 use crate::log;
-use crate::policy::{PolicyError, PolicyRefusal};
+use crate::policy::PolicyRefusal;
 
 /// Refusals remembered so that a repeated request does not fill the log.
 const MAX_REMEMBERED: usize = 10_000;
@@ -143,9 +143,7 @@ impl Agent {
 fn is_judgement(reason: &RefusalReason) -> bool {
     match reason {
         // A word that is not by whom it says names any request it likes: written down, such words could fill the disk.
-        RefusalReason::Policy(PolicyRefusal::Desk(
-            PolicyError::Ledger(_) | PolicyError::Approval(_),
-        )) => false,
+        RefusalReason::Policy(PolicyRefusal::Desk(_)) => false,
         RefusalReason::Policy(_) | RefusalReason::Chain(_) | RefusalReason::Spending(_) => true,
         _ => false,
     }

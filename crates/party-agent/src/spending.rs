@@ -28,7 +28,7 @@ const REPORT: u16 = 1;
 /// Bytes of records in one message.
 const CHUNK: usize = 192 * 1024;
 /// Messages of one peer in one exchange.
-const MAX_CHUNKS: usize = 4096;
+const MAX_CHUNKS: usize = 256;
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Ask {
@@ -132,7 +132,12 @@ impl Agent {
     }
 
     fn signed_record(&self, entry: SpendEntry) -> Result<SignedSpendRecord, SpendingError> {
-        let record: SpendRecord = self.policy.spending().next(entry, now_ms());
+        let mark = self.ledger.restore_mark();
+        let mark = mark.map_err(|e| SpendingError::Local(e.to_string()))?;
+        let mut spending = self.policy.spending();
+        spending.restored(mark.map_or(0, |mark| mark.counter));
+        let record: SpendRecord = spending.next(entry, now_ms());
+        drop(spending);
         let signature = self.keys.sign(&record.signing_bytes());
         let signature = signature.map_err(|e| SpendingError::Local(e.to_string()))?;
         Ok(SignedSpendRecord { record, signature })

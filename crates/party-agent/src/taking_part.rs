@@ -93,8 +93,11 @@ impl Agent {
     pub(crate) fn ruling(&self, evidence: &Evidence, plan: &Plan) -> Result<Ruling, PolicyRefusal> {
         let signing = match plan {
             Plan::Sign {
-                record, analysis, ..
-            } => Some((&**record, &**analysis)),
+                record,
+                child,
+                analysis,
+                ..
+            } => Some((&**record, child, &**analysis)),
             Plan::SetUpCommittee | Plan::CreateKey { .. } => None,
         };
         self.policy.rule(&Question {

@@ -276,7 +276,7 @@ impl Desk {
         let approval = Approval {
             cluster: self.roster.cluster_id(),
             intent: intent.hash(),
-            sighashes: sighashes(&analysis.items),
+            sighashes: sighashes(&self.record.public_key, &analysis.items),
             verdict: Verdict::Approve,
             policy: self.engine.bundle().hash(),
             policy_version: 1,
@@ -316,7 +316,7 @@ impl Desk {
         let verified = signed.verify(&self.roster, NOW).unwrap();
         let intent = verified.intent();
         let analysis = self.analysis(intent);
-        let hashes = sighashes(&analysis.items);
+        let hashes = sighashes(&self.record.public_key, &analysis.items);
         let Action::Sign { payload, .. } = &intent.action else {
             panic!("not a signing")
         };

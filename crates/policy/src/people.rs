@@ -229,13 +229,18 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts approvals. Of several valid words of one person the latest holds; at the same time the stricter one does.
+    /// Counts approvals. A valid rejection holds whatever else its person says; of other words of one person the latest holds, at the same
+    /// time the stricter one.
     #[must_use]
     pub fn of(bundle: &ValidBundle, expected: &Expected<'_>, approvals: &[SignedApproval]) -> Self {
         let mut tally = Self::default();
         let mut last: BTreeMap<&PersonId, (&Approval, &Person)> = BTreeMap::new();
         for signed in approvals {
             match verify_approval(bundle, expected, signed) {
+                // Nothing outweighs a rejection, not even a later word of the same person.
+                Ok(person) if signed.approval.verdict == Verdict::Reject => {
+                    tally.rejecters.insert(person.id.clone());
+                }
                 Ok(person) => {
                     let entry = last.entry(&person.id).or_insert((&signed.approval, person));
                     if weight(&signed.approval) >= weight(entry.0) {
@@ -248,10 +253,7 @@ impl Tally {
         for (approval, person) in last.into_values() {
             match approval.verdict {
                 Verdict::Approve => tally.add(person),
-                Verdict::Reject => {
-                    tally.rejecters.insert(person.id.clone());
-                }
-                Verdict::Withdraw => {}
+                Verdict::Reject | Verdict::Withdraw => {}
             }
         }
         tally

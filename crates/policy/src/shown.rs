@@ -3,7 +3,7 @@
 
 use quorate_chain::{Analysis, SigningItem, SigningMessage};
 use quorate_types::canonical::tagged_hash;
-use quorate_types::{Action, Hash32, Intent, KeyRecord};
+use quorate_types::{Action, Hash32, Intent, KeyRecord, PublicKey};
 use sha2::{Digest as _, Sha256};
 
 /// The lines of a request.
@@ -77,16 +77,18 @@ impl Shown {
     }
 }
 
-/// One hash for each item, as approvals and spends name it.
+/// One hash for each item, of the child key that signs and of what it signs, as approvals and spends name it: the same unsigned
+/// transaction signed by another child is another transaction.
 #[must_use]
-pub fn sighashes(items: &[SigningItem]) -> Vec<Hash32> {
+pub fn sighashes(child: &PublicKey, items: &[SigningItem]) -> Vec<Hash32> {
     let hash = |item: &SigningItem| match item.message() {
         SigningMessage::EcdsaPrehash(hash) => *hash,
         SigningMessage::Bip340 { message, .. } => *message,
         SigningMessage::Ed25519(bytes) => Sha256::digest(bytes).into(),
     };
-    items
-        .iter()
-        .map(|item| Hash32::from_bytes(hash(item)))
-        .collect()
+    let named = |item: &SigningItem| {
+        let parts: [&[u8]; 2] = [child.as_bytes(), &hash(item)];
+        tagged_hash("quorate/signing-item/v1", &parts)
+    };
+    items.iter().map(named).collect()
 }

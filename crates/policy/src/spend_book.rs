@@ -76,6 +76,11 @@ impl SpendBook {
         }
     }
 
+    /// The party was restored once more: its records begin anew under that count, for those under the last one may be forgotten here.
+    pub fn restored(&mut self, restores: u64) {
+        self.restores = self.restores.max(restores);
+    }
+
     /// The next record of one's own, to be signed, made durable and then added. One at a time.
     #[must_use]
     pub fn next(&self, entry: SpendEntry, at: u64) -> SpendRecord {

@@ -17,7 +17,7 @@ pub enum Verdict {
     Approve,
     /// Do not sign it: nobody's approval outweighs this one.
     Reject,
-    /// Forget what I said before about it.
+    /// Forget my approval of it. A rejection is not forgotten.
     Withdraw,
 }
 
@@ -29,7 +29,8 @@ pub struct Approval {
     pub cluster: Hash32,
     /// The request.
     pub intent: IntentHash,
-    /// What would be signed, one hash for each item: the 32 bytes themselves for ECDSA and BIP-340, SHA-256 of the message for Ed25519.
+    /// What would be signed, one hash for each item: of the child key and the 32 bytes for ECDSA and BIP-340, or SHA-256 of the message for
+    /// Ed25519.
     pub sighashes: Vec<Hash32>,
     /// What is said.
     pub verdict: Verdict,

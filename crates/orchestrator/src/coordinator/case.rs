@@ -71,6 +71,9 @@ impl Case {
             if approvals.contains(&said) {
                 return Ok(());
             }
+            // One word of each kind of each person, the latest: nobody crowds out others.
+            let (person, verdict) = (&said.approval.person, said.approval.verdict);
+            approvals.retain(|a| a.approval.person != *person || a.approval.verdict != verdict);
             if approvals.len() >= SignedApproval::MAX_COUNT {
                 let detail = format!("{} approvals are the limit", SignedApproval::MAX_COUNT);
                 return Err(Problem::new(

@@ -55,6 +55,17 @@ pub(super) async fn find(
         })
 }
 
+/// The highest version that so many say they have in force, or where there is none the highest of all: what one alone says, may be a lie.
+pub(super) fn common(statuses: &[NodeStatus], many: usize) -> Option<u64> {
+    let mut versions: Vec<u64> = statuses.iter().map(|s| s.policy_version).collect();
+    versions.sort_unstable_by(|a, b| b.cmp(a));
+    let shared = versions
+        .iter()
+        .copied()
+        .find(|v| versions.iter().filter(|o| *o == v).count() >= many);
+    shared.or_else(|| versions.first().copied())
+}
+
 /// Brings custodians that missed versions up to the highest one; returns whether anybody was behind.
 pub(super) async fn heal(nodes: &Nodes, statuses: &[NodeStatus]) -> bool {
     let Some(leader) = statuses.iter().max_by_key(|s| s.policy_version) else {

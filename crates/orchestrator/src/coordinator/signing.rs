@@ -210,12 +210,12 @@ async fn pick(
     if policies::heal(attempts.nodes, &statuses).await {
         statuses = self::statuses(attempts, &candidates).await;
     }
-    let version = statuses.iter().map(|s| s.policy_version).max();
+    let t = usize::from(key.record.threshold.t());
+    let version = policies::common(&statuses, t);
     let current = statuses
         .into_iter()
         .filter(|s| Some(s.policy_version) == version);
     let mut healthy: Vec<PartyId> = current.map(|s| s.party).collect();
-    let t = usize::from(key.record.threshold.t());
     // Stable: committee order among those with as much against them.
     healthy.sort_by_key(|party| doubts.against(party));
     let all = usize::from(needed).max(t);

@@ -34,6 +34,9 @@ pub enum PolicyError {
     /// Something stored that cannot be read.
     #[error("the ledger's {0} is damaged")]
     Damaged(&'static str),
+    /// There is nothing to check it with.
+    #[error("this custodian has no policy yet")]
+    NoPolicy,
     /// More than an agent keeps.
     #[error("this custodian keeps no more than {max} {what}")]
     Full {

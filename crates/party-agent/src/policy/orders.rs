@@ -1,7 +1,7 @@
 //! What people have told this custodian directly: freezes, rejections, withdrawals; and when it first saw a request. None of it can be
 //! taken back by whoever carries messages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use quorate_policy::{verify_freeze, verify_proof};
 use quorate_storage::Ledger;
@@ -14,8 +14,12 @@ use super::{PolicyDesk, PolicyError, lock};
 
 /// Freeze orders kept.
 const MAX_FREEZES: usize = 256;
-/// Rejections and withdrawals kept, and requests whose first sight is remembered.
-const MAX_SAID: usize = 100_000;
+/// Rejections and withdrawals kept of one person.
+const MAX_SAID: usize = 1_000;
+/// Requests whose first sight is remembered.
+const MAX_SEEN: usize = 100_000;
+/// How far a word may seem to come from the future, in milliseconds.
+const MAX_SKEW_MS: u64 = 60_000;
 /// How long rejections and first sights are kept: longer than any intent lives.
 const KEPT_MS: u64 = quorate_types::Intent::MAX_LIFETIME_MS + 24 * 60 * 60 * 1000;
 
@@ -75,10 +79,10 @@ fn said_name(intent: &IntentHash, person: &PersonId) -> String {
     format!("said/{intent}/{person}")
 }
 
-/// Of two words of one person the later holds; of one moment, the stricter, as in a tally.
+/// Whether a word changes nothing: a rejection is for good, and of others the later one holds.
 fn outweighs(known: &Approval, said: &Approval) -> bool {
-    let same_moment = known.issued_at == said.issued_at;
-    known.issued_at > said.issued_at || (same_moment && known.verdict == Verdict::Reject)
+    known.verdict == Verdict::Reject
+        || (said.verdict != Verdict::Reject && known.issued_at > said.issued_at)
 }
 
 impl PolicyDesk {
@@ -87,15 +91,21 @@ impl PolicyDesk {
     /// # Errors
     /// Not a guardian's order; more of them than are kept; the ledger's.
     pub fn freeze(&self, freeze: SignedFreeze) -> Result<(), PolicyError> {
-        let Some(policy) = self.in_force() else {
-            return Ok(());
-        };
+        let policy = self.in_force().ok_or(PolicyError::NoPolicy)?;
         verify_freeze(policy.engine.bundle(), &freeze)?;
         let id = freeze.order.canonical_hash();
         let mut orders = lock(&self.orders);
         if policy.lifted.contains(&id) || orders.freezes.contains_key(&id) {
             return Ok(());
         }
+        let lifted = |id: &Hash32| policy.lifted.contains(id);
+        let old: Vec<Hash32> = orders.freezes.keys().copied().filter(lifted).collect();
+        // Lifted ones have done their work, and cannot be replayed: the bundles name them.
+        for id in &old {
+            orders.freezes.remove(id);
+        }
+        let names = old.iter().map(|id| format!("freeze/{id}")).collect();
+        self.ledger.delete_records(names)?;
         if orders.freezes.len() >= MAX_FREEZES {
             // One in force stops everything already.
             let what = "freeze orders";
@@ -136,9 +146,7 @@ impl PolicyDesk {
     /// Not by the person it names; more than are kept; the ledger's.
     pub fn say(&self, said: SignedApproval, now: u64) -> Result<(), PolicyError> {
         let approval = &said.approval;
-        let Some(policy) = self.in_force() else {
-            return Ok(());
-        };
+        let policy = self.in_force().ok_or(PolicyError::NoPolicy)?;
         verify_proof(
             policy.engine.bundle(),
             &approval.person,
@@ -149,6 +157,12 @@ impl PolicyDesk {
         if approval.verdict == Verdict::Approve {
             return Ok(());
         }
+        let soon = now.saturating_add(MAX_SKEW_MS);
+        let other_cluster = approval.cluster != policy.engine.bundle().bundle().cluster;
+        if other_cluster || approval.issued_at > soon {
+            let person = approval.person.clone();
+            return Err(quorate_policy::ApprovalError::Times(person).into());
+        }
         let key = (approval.intent, approval.person.clone());
         let name = said_name(&key.0, &key.1);
         let mut orders = lock(&self.orders);
@@ -157,8 +171,16 @@ impl PolicyDesk {
         if known.is_some_and(|known| outweighs(&known.approval, approval)) {
             return Ok(());
         }
-        self.make_room(&mut orders, now)?;
-        self.ledger.put_record(&name, &said.canonical_bytes())?;
+        let bytes = said.canonical_bytes();
+        if bytes.len() > SignedApproval::MAX_LEN {
+            let what = "bytes of one word";
+            return Err(PolicyError::Full {
+                what,
+                max: SignedApproval::MAX_LEN,
+            });
+        }
+        self.make_room_for_words(&mut orders, &key.1, now)?;
+        self.ledger.put_record(&name, &bytes)?;
         orders.said.insert(key, said);
         Ok(())
     }
@@ -184,25 +206,51 @@ impl PolicyDesk {
         if orders.seen.contains_key(&intent) {
             return Ok(());
         }
-        self.make_room(&mut orders, now)?;
+        self.make_room_for_sights(&mut orders, now)?;
         let bytes = borsh::to_vec(&now).map_err(|_| PolicyError::Damaged("clock"))?;
         self.ledger.put_record(&format!("seen/{intent}"), &bytes)?;
         orders.seen.insert(intent, now);
         Ok(())
     }
 
-    fn make_room(&self, orders: &mut Orders, now: u64) -> Result<(), PolicyError> {
-        if orders.seen.len() + orders.said.len() < MAX_SAID {
+    /// One person's words are not to crowd out another's.
+    fn make_room_for_words(
+        &self,
+        orders: &mut Orders,
+        person: &PersonId,
+        now: u64,
+    ) -> Result<(), PolicyError> {
+        let count = |orders: &Orders| orders.said.keys().filter(|(_, p)| p == person).count();
+        if count(orders) < MAX_SAID {
             return Ok(());
         }
-        let outlived: BTreeSet<String> = orders.outlived(now).into_iter().collect();
-        if outlived.is_empty() {
-            let what = "requests that wait";
-            return Err(PolicyError::Full {
+        self.forget(orders, now)?;
+        let what = "rejections and withdrawals of one person";
+        match count(orders) < MAX_SAID {
+            true => Ok(()),
+            false => Err(PolicyError::Full {
                 what,
                 max: MAX_SAID,
-            });
+            }),
         }
-        Ok(self.ledger.delete_records(outlived.into_iter().collect())?)
+    }
+
+    fn make_room_for_sights(&self, orders: &mut Orders, now: u64) -> Result<(), PolicyError> {
+        if orders.seen.len() < MAX_SEEN {
+            return Ok(());
+        }
+        self.forget(orders, now)?;
+        let what = "requests that wait";
+        match orders.seen.len() < MAX_SEEN {
+            true => Ok(()),
+            false => Err(PolicyError::Full {
+                what,
+                max: MAX_SEEN,
+            }),
+        }
+    }
+
+    fn forget(&self, orders: &mut Orders, now: u64) -> Result<(), PolicyError> {
+        Ok(self.ledger.delete_records(orders.outlived(now))?)
     }
 }

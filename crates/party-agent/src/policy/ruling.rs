@@ -5,7 +5,9 @@ use quorate_policy::{
     Act, Allowed, Decision, Evidence, KeyFacts, Missing, Reason, Request, Shown, Spend, Tally,
     sighashes,
 };
-use quorate_types::{Action, Intent, KeyRecord, PersonId, SignedApproval, VerifiedIntent};
+use quorate_types::{
+    Action, Intent, KeyRecord, PersonId, PublicKey, SignedApproval, VerifiedIntent,
+};
 
 use super::{PolicyDesk, PolicyError};
 
@@ -62,7 +64,7 @@ impl PolicyRefusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::None => "policy-none",
+            Self::None | Self::Desk(PolicyError::NoPolicy) => "policy-none",
             Self::Pending(_) => "policy-pending",
             Self::Denied(_) => "policy-denied",
             Self::Changed => "policy-changed",
@@ -99,8 +101,8 @@ impl PolicyRefusal {
 pub struct Question<'a> {
     /// The request.
     pub intent: &'a VerifiedIntent,
-    /// For a signing: the key, and what the payload was understood as.
-    pub signing: Option<(&'a KeyRecord, &'a Analysis)>,
+    /// For a signing: the key, its child that signs, and what the payload was understood as.
+    pub signing: Option<(&'a KeyRecord, &'a PublicKey, &'a Analysis)>,
     /// What came with it.
     pub approvals: &'a [SignedApproval],
     /// This agent's clock, Unix milliseconds.
@@ -126,13 +128,15 @@ impl PolicyDesk {
     /// # Errors
     /// Why this agent does not take part.
     pub fn rule(&self, question: &Question<'_>) -> Result<Ruling, PolicyRefusal> {
+        // First, and for as long as it takes: sums and rules are of one version.
+        let spending = self.spending();
         let policy = self.in_force().ok_or(PolicyRefusal::None)?;
         let hash = question.intent.hash();
         let mut approvals = question.approvals.to_vec();
         approvals.extend(self.said(hash));
         let intent = question.intent.intent();
         let shown = match question.signing {
-            Some((record, analysis)) => Shown::signing(intent, record, analysis),
+            Some((record, _, analysis)) => Shown::signing(intent, record, analysis),
             None => Shown::other(intent),
         };
         let frozen: Vec<String> = self.frozen().into_values().collect();
@@ -145,7 +149,7 @@ impl PolicyDesk {
         };
         let hashes = question
             .signing
-            .map(|(_, analysis)| sighashes(&analysis.items))
+            .map(|(_, child, analysis)| sighashes(child, &analysis.items))
             .unwrap_or_default();
         let key = self.operator_key(intent)?;
         let request = Request {
@@ -157,10 +161,10 @@ impl PolicyDesk {
             proposed_at: self.seen(hash).unwrap_or(question.now),
             now: question.now,
         };
-        let (decision, tally) =
-            policy
-                .engine
-                .decide(&request, &evidence, self.spending().history());
+        let (decision, tally) = policy
+            .engine
+            .decide(&request, &evidence, spending.history());
+        drop(spending);
         for ignored in &tally.ignored {
             tracing::debug!(intent = %hash, %ignored, "an approval does not count");
         }
@@ -220,7 +224,7 @@ fn act<'a>(
             Action::Sign {
                 network, payload, ..
             },
-            Some((record, analysis)),
+            Some((record, _, analysis)),
         ) => Ok(Act::Sign {
             id: record.id,
             key: KeyFacts {

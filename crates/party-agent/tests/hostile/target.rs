@@ -366,9 +366,9 @@ impl Target {
             return (Vec::new(), Shown::other(intent).hash());
         };
         let analysed = quorate_chain::analyse_for(payload, *network, &self.key, path);
-        let (_, analysis) = analysed.unwrap();
+        let (child, analysis) = analysed.unwrap();
         let shown = Shown::signing(intent, &self.key, &analysis).hash();
-        (sighashes(&analysis.items), shown)
+        (sighashes(&child, &analysis.items), shown)
     }
 
     pub fn approval(&self, who: &str, intent: &Intent) -> Approval {

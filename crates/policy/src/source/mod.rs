@@ -53,6 +53,7 @@ pub enum SourceError {
 pub fn compile(source: &str, header: Header) -> Result<Bundle, SourceError> {
     let document: Document =
         toml::from_str(source).map_err(|e| SourceError::Toml(e.to_string()))?;
+    check_addresses(source)?;
     let mut bundle = Bundle {
         cluster: header.cluster,
         version: header.version,
@@ -78,6 +79,33 @@ pub fn compile(source: &str, header: Header) -> Result<Bundle, SourceError> {
         cedar: raw.policy.clone(),
     }));
     Ok(bundle)
+}
+
+/// Addresses are compared as texts: one in another spelling than the facts' would never match, and a rule that is about it would be silent.
+fn check_addresses(source: &str) -> Result<(), SourceError> {
+    let value: toml::Value =
+        toml::from_str(source).map_err(|e| SourceError::Toml(e.to_string()))?;
+    let mut queue = vec![&value];
+    while let Some(value) = queue.pop() {
+        match value {
+            toml::Value::String(text) => check_address(text)?,
+            toml::Value::Array(items) => queue.extend(items),
+            toml::Value::Table(table) => queue.extend(table.values()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_address(text: &str) -> Result<(), SourceError> {
+    let looks_like_one =
+        text.len() == 42 && text.get(..2).is_some_and(|p| p.eq_ignore_ascii_case("0x"));
+    if looks_like_one && !quorate_chain::address::is_checksummed(text) {
+        return Err(SourceError::Content(format!(
+            "{text} is not written with its EIP-55 checksum, as transactions are shown"
+        )));
+    }
+    Ok(())
 }
 
 fn people(document: &Document) -> Vec<Person> {

@@ -183,6 +183,10 @@ fn texts_that_are_no_policy_say_why() {
             "printable ASCII",
         ),
         (
+            "[[rule]]\nid = \"x\"\ntype = \"destinations\"\nallow = [\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"]",
+            "EIP-55",
+        ),
+        (
             "[[rule]]\nid = \"x\"\ntype = \"allow-danger\"\ndangers = [\"sharks\"]",
             "no danger",
         ),

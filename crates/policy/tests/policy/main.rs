@@ -10,6 +10,7 @@ mod approvals;
 mod chain;
 mod cluster;
 mod guide;
+mod identity;
 mod mutations;
 mod naive;
 mod reference;

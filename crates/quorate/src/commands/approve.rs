@@ -88,7 +88,7 @@ fn approval(
     let items = decoded
         .signing
         .as_ref()
-        .map(|s| sighashes(&s.analysis.items));
+        .map(|s| sighashes(&s.child, &s.analysis.items));
     Ok(Approval {
         cluster: viewer.roster.cluster_id(),
         intent: decoded.intent.hash(),

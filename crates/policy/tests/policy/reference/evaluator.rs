@@ -75,6 +75,8 @@ fn initiator<'a>(world: &'a World, case: &Case) -> Option<&'a Human> {
 /// Who approves, and whether anybody rejects.
 fn words<'a>(world: &'a World, case: &Case, initiator: Option<&Human>) -> (Vec<&'a Human>, bool) {
     let mut last: BTreeMap<&str, &Word> = BTreeMap::new();
+    // For good, whatever is said later.
+    let mut rejected = false;
     for word in &case.words {
         let Some(human) = world.humans.iter().find(|h| h.name == word.who) else {
             continue;
@@ -84,6 +86,10 @@ fn words<'a>(world: &'a World, case: &Case, initiator: Option<&Human>) -> (Vec<&
             continue;
         }
         if word.verdict == Verdict::Approve && !approves(world, case, initiator, human, word) {
+            continue;
+        }
+        if word.verdict == Verdict::Reject {
+            rejected = true;
             continue;
         }
         let strictness = |w: &Word| match w.verdict {
@@ -99,7 +105,6 @@ fn words<'a>(world: &'a World, case: &Case, initiator: Option<&Human>) -> (Vec<&
             last.insert(human.name, word);
         }
     }
-    let rejected = last.values().any(|w| w.verdict == Verdict::Reject);
     let approves = |h: &&Human| {
         last.get(h.name)
             .is_some_and(|w| w.verdict == Verdict::Approve)

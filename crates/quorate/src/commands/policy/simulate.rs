@@ -148,7 +148,7 @@ pub async fn run(client: &ClientArgs, args: &SimulateArgs, json: bool) -> anyhow
         bail!("name a transaction with --tx, --key and --chain, or --past");
     };
     let understood = payload::understand(&viewer, &payload_args).await?;
-    let hashes = sighashes(&understood.analysis.items);
+    let hashes = sighashes(&understood.child, &understood.analysis.items);
     let now = now_ms();
     let waited = u64::try_from(args.waited.as_millis())?;
     let case = Case {
@@ -225,7 +225,7 @@ fn past_one(
     let hashes = decoded
         .signing
         .as_ref()
-        .map(|s| sighashes(&s.analysis.items))
+        .map(|s| sighashes(&s.child, &s.analysis.items))
         .unwrap_or_default();
     let act = match (&intent.action, &decoded.signing) {
         (
