@@ -1,5 +1,6 @@
 //! T19, I7: policies that do not come into force.
 
+use quorate_types::canonical::Canonical as _;
 use quorate_types::node::NodeReply;
 use quorate_types::{Bundle, Hash32, Rule, RuleId, SignedBundle};
 
@@ -70,14 +71,12 @@ async fn t19_i07_no_version_is_skipped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn t19_i07_a_fork_is_refused() {
     let forks = |target: &Target, first: &SignedBundle| {
-        use quorate_types::canonical::Canonical as _;
         quorum_signed(target.next(""), |bundle| {
             bundle.previous = first.bundle.canonical_hash();
         })
     };
     holds_and_would_not(forks, "bundle-refused").await;
     let second_of_its_number = |target: &Target, first: &SignedBundle| {
-        use quorate_types::canonical::Canonical as _;
         quorum_signed(target.next(""), |bundle| {
             bundle.version = 2;
             bundle.previous = first.bundle.canonical_hash();

@@ -1,6 +1,6 @@
 //! T20: transactions that are more, or something else, than they seem.
 
-use quorate_types::{Action, Curve, DerivationPath, Network, Payload};
+use quorate_types::{Action, Curve, Network, Payload};
 
 use crate::expect::{Broken, Expected, denied, judged, unproven};
 use crate::payload::{Instruction, SOMEONE, SYSTEM, message, transfer};
@@ -204,51 +204,37 @@ async fn t20_what_is_not_one_canonical_transaction_of_the_key_is_refused() {
     }
 }
 
+/// EIP-1559 on chain 1, 21000 gas, 1000 wei to somebody.
+fn ether_transfer() -> Vec<u8> {
+    let to = "70".repeat(20);
+    hex::decode(format!("02e10180010282520894{to}8203e880c0")).unwrap()
+}
+
 /// Without a committee setup nothing is signed with ECDSA; what a payload is read as comes before that.
 #[tokio::test(flavor = "multi_thread")]
 async fn t20_evm_decoys_are_refused_before_anything_else() {
     let target = Target::honest(PERMISSIVE).await;
-    let key = target.committee.active_key("evm", Curve::Secp256k1).await;
-    // EIP-1559 on chain 1, 21000 gas, to nobody in particular.
-    let good = hex::decode(concat!(
-        "02e1",
-        "01",
-        "80",
-        "01",
-        "02",
-        "825208",
-        "94",
-        "7070707070707070707070707070707070707070",
-        "8203e8",
-        "80",
-        "c0"
-    ));
-    let good = good.unwrap();
+    let evm = target.committee.active_key("evm", Curve::Secp256k1).await;
+    let good = ether_transfer();
     let other_chain = [&good[..2], &[0x02], &good[3..]].concat();
     let trailing = [&good[..], &[0]].concat();
     let padded = [&[0x02, 0xe2, 0x01, 0x80, 0x81, 0x01], &good[5..]].concat();
     for (bytes, expected) in [
-        (good.clone(), unproven("committee-not-set-up")),
+        (good, unproven("committee-not-set-up")),
         (other_chain, judged("evm.wrong_chain_id")),
         (trailing, judged("payload.trailing_bytes")),
         (padded, judged("evm.non_canonical_rlp")),
         (vec![0x05, 0xc0], judged("evm.unknown_type")),
     ] {
-        let ask = target.ask(target.intent(
-            "operator",
-            Action::Sign {
-                key: key.id,
-                path: DerivationPath::root(),
-                network: Some(Network::Evm { chain_id: 1 }),
-                payload: Payload::EvmTransaction(bytes),
-                purpose: String::new(),
-            },
-        ));
+        let mut action = target.signing(Payload::EvmTransaction(bytes));
+        if let Action::Sign { key, network, .. } = &mut action {
+            (*key, *network) = (evm.id, Some(Network::Evm { chain_id: 1 }));
+        }
+        let ask = target.ask(target.intent("operator", action));
         for number in [1, 2] {
             let reply = target.say(number, target.prepare(&ask)).await;
-            target
-                .stays_out(number, ask.hash(), &reply, &expected)
-                .unwrap();
+            let out = target.stays_out(number, ask.hash(), &reply, &expected);
+            out.unwrap();
         }
     }
 }

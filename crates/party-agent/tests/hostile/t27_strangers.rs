@@ -144,9 +144,9 @@ async fn t27_the_log_names_those_whose_approvals_counted() {
     let target = Target::honest(TWO).await;
     let ask = target.approved_payment(1_000);
     assert!(target.signs(&ask).await);
-    let people = ["ann", "ben"].map(crate::target::person).to_vec();
+    let people = [["ann", "ben"].map(crate::target::person)];
     for number in [1, 2] {
-        assert_eq!(target.begun(number, ask.hash()), [people.clone()]);
+        assert_eq!(target.begun(number, ask.hash()), people);
     }
     assert!(target.begun(3, ask.hash()).is_empty());
 }

@@ -57,6 +57,18 @@ pub struct Founders {
     pub signers: Vec<(String, SigningKey)>,
 }
 
+impl Founders {
+    fn all_operators(&self, operator: &SigningKey) -> Vec<OperatorEntry> {
+        let more = self.operators.iter().map(|(id, key)| (id.as_str(), key));
+        let all = std::iter::once(("operator", operator)).chain(more);
+        let entry = |(id, key): (&str, &SigningKey)| OperatorEntry {
+            id: OperatorId::new(id).unwrap(),
+            key: key.verifying_key().to_bytes(),
+        };
+        all.map(entry).collect()
+    }
+}
+
 /// One face of a party with two: it hears one peer alone. Subjects end with the sender.
 struct HearsOnly {
     transport: Arc<dyn Transport>,
@@ -138,18 +150,7 @@ impl Committee {
             cluster: "test".to_owned(),
             threshold: Threshold::new(t, n).unwrap(),
             parties: parties.collect(),
-            operators: std::iter::once(("operator", &operator))
-                .chain(
-                    founders
-                        .operators
-                        .iter()
-                        .map(|(id, key)| (id.as_str(), key)),
-                )
-                .map(|(id, key)| OperatorEntry {
-                    id: OperatorId::new(id).unwrap(),
-                    key: key.verifying_key().to_bytes(),
-                })
-                .collect(),
+            operators: founders.all_operators(&operator),
             admins: founders.admins.clone(),
         };
         let mut committee = Self {
