@@ -5,7 +5,7 @@ use alloy_dyn_abi::DynSolValue as V;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, address};
 use quorate_types::{Payload, Scheme};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Entry;
 use crate::common::{ETHEREUM, LocalKey};
@@ -362,7 +362,7 @@ fn typed(
     movements: Vec<String>,
     dangers: &'static [&'static str],
 ) -> Entry {
-    let payload = Payload::TypedData(document.to_string());
+    let payload = Payload::TypedData(sorted(document.clone()).to_string());
     entry(name, source, payload, movements, dangers, "0")
 }
 
@@ -426,4 +426,20 @@ fn signed_messages() -> Vec<Entry> {
             "0",
         ),
     ]
+}
+
+/// With every object's fields in the order of their names, whatever order the library keeps.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.into_iter().collect();
+            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let fields = fields
+                .into_iter()
+                .map(|(name, value)| (name, sorted(value)));
+            Value::Object(fields.collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        leaf => leaf,
+    }
 }
