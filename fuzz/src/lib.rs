@@ -2,8 +2,9 @@
 
 use quorate_chain::{Analysis, ChainError, Danger, Facts, Reading, analyse_for};
 use quorate_types::{
-    Curve, DerivationPath, Hash32, KeyId, KeyName, KeyRecord, Network, Payload, PublicKey, Scheme,
-    Threshold,
+    Admin, Admins, Curve, DerivationPath, Hash32, KeyId, KeyName, KeyRecord, Network,
+    OperatorEntry, OperatorId, PartyEntry, PartyId, Payload, PersonId, PublicKey, Roster, Scheme,
+    Threshold, ValidRoster,
 };
 
 /// Ethereum's main network.
@@ -80,4 +81,41 @@ pub fn assert_exact(make: fn(Vec<u8>) -> Payload, bytes: &[u8], network: Network
     assert!(analysed(&make(longer), Some(network), scheme).is_err());
     let shorter = bytes[..bytes.len() - 1].to_vec();
     assert!(analysed(&make(shorter), Some(network), scheme).is_err());
+}
+
+/// A cluster of two whose secret keys no input has.
+pub fn roster() -> ValidRoster {
+    // RFC 8032, tests 1 to 3.
+    let keys = [
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+    ];
+    let key = |text: &Hash32| *text.as_bytes();
+    let keys = keys.map(|text| key(&text.parse().expect("64 digits")));
+    let parties = keys.iter().zip(["party-1", "party-2"]);
+    let parties = parties.map(|(key, name)| PartyEntry {
+        id: PartyId::new(name).expect("a name"),
+        identity: *key,
+        // Not used here, but everybody's own.
+        channel: key.map(|byte| !byte),
+    });
+    let admin = Admin {
+        id: PersonId::new("root").expect("a name"),
+        key: keys[0],
+    };
+    let roster = Roster {
+        cluster: "fuzz".to_owned(),
+        threshold: Threshold::new(2, 2).expect("2 of 2"),
+        parties: parties.collect(),
+        operators: vec![OperatorEntry {
+            id: OperatorId::new("operator").expect("a name"),
+            key: keys[2],
+        }],
+        admins: Admins {
+            quorum: 1,
+            members: vec![admin],
+        },
+    };
+    roster.try_into().expect("a roster")
 }

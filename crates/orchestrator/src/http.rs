@@ -22,6 +22,7 @@ use rustls::{RootCertStore, ServerConfig};
 use serde::Deserialize;
 
 use crate::Coordinator;
+use crate::coordinator::unknown_intent;
 
 /// The longest a poll waits.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -119,15 +120,6 @@ fn hash_of(text: &str) -> Result<IntentHash, Failed> {
         .map_err(|e| Failed(Problem::new(400, "unreadable", "Not an intent hash", e)))
 }
 
-fn unknown_intent() -> Failed {
-    Failed(Problem::new(
-        404,
-        "intent-unknown",
-        "Unknown intent",
-        "this orchestrator does not know the intent; it forgets them when it restarts, send it again",
-    ))
-}
-
 async fn request(
     State(coordinator): State<Arc<Coordinator>>,
     Path(hash): Path<String>,
@@ -135,7 +127,7 @@ async fn request(
     let signed = coordinator.request(hash_of(&hash)?);
     signed
         .map(|s| s.canonical_bytes())
-        .ok_or_else(unknown_intent)
+        .ok_or_else(|| Failed(unknown_intent()))
 }
 
 async fn say(
@@ -214,7 +206,7 @@ async fn intent(
     let hash = hash_of(&hash)?;
     let wait = Duration::from_millis(wait.wait_ms).min(MAX_WAIT);
     let view = coordinator.view(hash, wait).await;
-    view.map(Json).ok_or_else(unknown_intent)
+    view.map(Json).ok_or_else(|| Failed(unknown_intent()))
 }
 
 /// Why the API cannot be served.

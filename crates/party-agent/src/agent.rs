@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_chain::{SigningItem, SigningMessage};
-use quorate_messaging::{IdentityUnavailable, Messenger, PartyKeys, SessionSpec};
+use quorate_messaging::{IdentityUnavailable, Messenger, PartyKeys};
 use quorate_mpc_protocol::{
     Abort, Aux, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, Seat, Share,
     TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
@@ -222,7 +222,7 @@ impl Agent {
             roster: self.roster.hash(),
             at: now_ms(),
             life: self.life,
-            restores: self.ledger.restore_mark()?.map_or(0, |mark| mark.counter),
+            restores: self.ledger.restores()?,
             log_size: self.ledger.log_size()?,
             epoch: self.keybook.highest_epoch(),
             policy_version: self.policy.version(),
@@ -593,11 +593,7 @@ impl Agent {
         self.keys.check_signer().map_err(|e| cannot_sign(&e))?;
         let session = self
             .messenger
-            .open_session(SessionSpec {
-                id: descriptor.session_id(),
-                kind: descriptor.kind,
-                participants: descriptor.participants.clone(),
-            })
+            .open_session(descriptor.into())
             .map_err(|e| local_failure(&e))?;
         let drive = Drive {
             roster: Arc::clone(&self.roster),

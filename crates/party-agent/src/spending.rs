@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_messaging::{Event, Session, SessionSpec};
+use quorate_messaging::{Event, Session};
 use quorate_policy::{Place, ReportError, SignedSpendRecord, Spend, SpendEntry, SpendRecord};
 use quorate_service::now_ms;
 use quorate_types::canonical::Canonical as _;
@@ -132,10 +132,10 @@ impl Agent {
     }
 
     fn signed_record(&self, entry: SpendEntry) -> Result<SignedSpendRecord, SpendingError> {
-        let mark = self.ledger.restore_mark();
-        let mark = mark.map_err(|e| SpendingError::Local(e.to_string()))?;
+        let restores = self.ledger.restores();
+        let restores = restores.map_err(|e| SpendingError::Local(e.to_string()))?;
         let mut spending = self.policy.spending();
-        spending.restored(mark.map_or(0, |mark| mark.counter));
+        spending.restored(restores);
         let record: SpendRecord = spending.next(entry, now_ms());
         drop(spending);
         let signature = self.keys.sign(&record.signing_bytes());
@@ -173,11 +173,7 @@ impl Agent {
         let descriptor = self.spend_descriptor(run);
         let session = self
             .messenger
-            .open_session(SessionSpec {
-                id: descriptor.session_id(),
-                kind: descriptor.kind,
-                participants: descriptor.participants.clone(),
-            })
+            .open_session((&descriptor).into())
             .map_err(|e| Fell::before_answering(SpendingError::Local(e.to_string())))?;
         let agreed = self.in_session(run, &session).await;
         if let Err(fell) = &agreed {
@@ -431,11 +427,7 @@ impl Agent {
     fn check_memory(&self) -> Result<(), SpendingError> {
         let threshold = self.roster.threshold();
         let local = |e: quorate_storage::LedgerError| SpendingError::Local(e.to_string());
-        let restores = self
-            .ledger
-            .restore_mark()
-            .map_err(local)?
-            .map_or(0, |mark| mark.counter);
+        let restores = self.ledger.restores().map_err(local)?;
         if restores == 0 || threshold.t() == threshold.n() {
             return Ok(());
         }
@@ -461,7 +453,7 @@ impl Agent {
     }
 
     fn remember_hearing(&self, peers: &[PartyId]) -> Result<(), quorate_storage::LedgerError> {
-        let restores = self.ledger.restore_mark()?.map_or(0, |mark| mark.counter);
+        let restores = self.ledger.restores()?;
         if restores == 0 {
             return Ok(());
         }

@@ -223,11 +223,12 @@ impl Agent {
             prepared: Arc::new(prepared),
             nonces,
         };
-        let counted = self.judge_again(&run).await?.spend.is_some();
-        if counted || !run.prepared.witnesses.is_empty() {
+        let ruling = self.judge_again(&run).await?;
+        if run.is_shown(&ruling) {
             // From recording to judging with what peers know, one at a time: places of records follow each other without gaps.
             let one_at_a_time = tokio::time::timeout(SPENDING_WAIT, self.spending.lock()).await;
             let _one_at_a_time = one_at_a_time.map_err(|_| RefusalReason::Busy(1))?;
+            // Others may have spent meanwhile.
             let ruling = self.judge_again(&run).await?;
             let own = match self.record_start(&run, &ruling).await? {
                 Recorded::Fresh(own) => own,
@@ -236,7 +237,6 @@ impl Agent {
             self.worked.notify_one();
             self.agree_on_spending(&run, own).await?;
         } else {
-            let ruling = self.judge_again(&run).await?;
             if let Recorded::Finished(ended) = self.record_start(&run, &ruling).await? {
                 return Ok(ended);
             }
@@ -275,7 +275,7 @@ impl Agent {
             .iter()
             .map(SessionDescriptor::session_id)
             .collect();
-        if ruling.spend.is_some() || !run.prepared.witnesses.is_empty() {
+        if run.is_shown(ruling) {
             sessions.push(self.spend_descriptor(run).session_id());
         }
         let start = Start {
@@ -363,6 +363,13 @@ pub(crate) struct Run {
     pub attempt: u32,
     pub prepared: Arc<Prepared>,
     pub nonces: Vec<[u8; 32]>,
+}
+
+impl Run {
+    /// Whether those who take part show each other what they have spent.
+    fn is_shown(&self, ruling: &Ruling) -> bool {
+        ruling.spend.is_some() || !self.prepared.witnesses.is_empty()
+    }
 }
 
 enum Recorded {

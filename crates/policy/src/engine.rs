@@ -47,31 +47,38 @@ pub struct Evidence<'a> {
     pub display: quorate_types::Hash32,
     /// Freeze orders in force; their reasons, for people.
     pub frozen: &'a [String],
-    /// Book entries that have been in force long enough.
+    /// The address book; entries that are too new do not count.
     pub book: &'a Book,
 }
 
-/// The usable part of an address book: address to label, by network.
+/// An address book: by network and address the label, and when the entry begins to count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Book(HashMap<(String, String), String>);
+pub struct Book(HashMap<(String, String), (String, u64)>);
 
 impl Book {
-    /// Entries that count now.
+    /// Entries that count at once.
     #[must_use]
     pub fn new<'a>(entries: impl IntoIterator<Item = &'a quorate_types::BookEntry>) -> Self {
-        let entries = entries.into_iter();
-        Self(
-            entries
-                .map(|e| ((e.network.to_string(), e.address.clone()), e.label.clone()))
-                .collect(),
-        )
+        Self::usable_from(entries.into_iter().map(|entry| (entry, 0)))
     }
 
-    fn label(&self, network: Option<Network>, address: &str) -> Option<&str> {
-        let network = network?.to_string();
-        self.0
-            .get(&(network, address.to_owned()))
-            .map(String::as_str)
+    /// Entries, and from when each counts, Unix milliseconds.
+    #[must_use]
+    pub fn usable_from<'a>(
+        entries: impl IntoIterator<Item = (&'a quorate_types::BookEntry, u64)>,
+    ) -> Self {
+        let entries = entries.into_iter();
+        let entries = entries.map(|(entry, from)| {
+            let place = (entry.network.to_string(), entry.address.clone());
+            (place, (entry.label.clone(), from))
+        });
+        Self(entries.collect())
+    }
+
+    fn label(&self, network: Option<Network>, address: &str, now: u64) -> Option<&str> {
+        let place = (network?.to_string(), address.to_owned());
+        let (label, from) = self.0.get(&place)?;
+        (now >= *from).then_some(label)
     }
 }
 
@@ -346,13 +353,13 @@ impl Engine {
             .map(|m| m.destination.as_str())
             .collect();
         let (calls, contracts) = calls(effects);
-        let listed = |to: &str| book.label(network, to).is_some();
+        let listed = |to: &str| book.label(network, to, request.now).is_some();
         let coin = |a: &&quorate_types::Asset| Some(a.network) == network && a.contract.is_none();
         let coin = self.bundle.bundle().assets.iter().find(coin);
         // Without the coin's decimals only "no fee" is known.
         let unknown = if effects.fee.is_zero() { 0 } else { i64::MAX };
         let fee = coin.map_or(unknown, |coin| to_units(effects.fee, coin));
-        let label = book.label(network, &leg.destination);
+        let label = book.label(network, &leg.destination, request.now);
         vec![
             (
                 "network",

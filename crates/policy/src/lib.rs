@@ -24,7 +24,7 @@ pub use people::{
     ApprovalError, Expected, ProofError, Tally, initiator, verify_approval, verify_freeze,
     verify_proof,
 };
-pub use request::{Act, KeyFacts, Request};
+pub use request::{Act, KeyFacts, Request, Understood};
 pub use schema::schema;
 pub use shown::{Shown, sighashes};
 pub use source::{Header, SourceError, compile};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_types::canonical::Canonical;
 use quorate_types::roster::verify_ed25519;
 use quorate_types::{
-    Approval, Credential, FreezeOrder, GroupName, Hash32, IntentHash, Passkey, Person, PersonId,
-    Proof, RoleName, SignedApproval, SignedFreeze, ValidBundle, Verdict,
+    Approval, Credential, FreezeOrder, GroupName, Hash32, Intent, IntentHash, Passkey, Person,
+    PersonId, Proof, RoleName, SignedApproval, SignedFreeze, ValidBundle, Verdict,
 };
 
 use crate::request::Request;
@@ -134,9 +134,6 @@ pub struct Expected<'a> {
     pub initiator: &'a PersonId,
 }
 
-/// How far an approval may seem to come from the future, in milliseconds.
-const MAX_SKEW_MS: u64 = 60_000;
-
 /// The human an operator is: the person of the same name, or the one with the same key; otherwise nobody known, under the operator's own name.
 #[must_use]
 pub fn initiator(bundle: &ValidBundle, request: &Request<'_>) -> PersonId {
@@ -194,7 +191,7 @@ pub fn verify_approval<'a>(
 
 fn check_times(approval: &Approval, now: u64) -> Result<(), ApprovalError> {
     let lifetime = approval.expires_at.checked_sub(approval.issued_at);
-    let plausible = approval.issued_at <= now.saturating_add(MAX_SKEW_MS)
+    let plausible = approval.issued_at <= now.saturating_add(Intent::MAX_SKEW_MS)
         && now < approval.expires_at
         && lifetime.is_some_and(|l| l <= Approval::MAX_LIFETIME_MS);
     if plausible {

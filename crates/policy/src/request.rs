@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_chain::{Effects, U256};
 use quorate_types::{
-    Asset, Curve, Hash32, IntentHash, KeyId, KeyName, Network, OperatorId, Payload, Scheme,
+    Action, Asset, Curve, Hash32, IntentHash, KeyId, KeyName, KeyRecord, Network, OperatorId,
+    Payload, Scheme,
 };
 
 use crate::spend::{Spend, asset_name};
@@ -19,6 +20,29 @@ pub struct KeyFacts<'a> {
     pub scheme: Scheme,
     /// Curve.
     pub curve: Curve,
+}
+
+impl<'a> KeyFacts<'a> {
+    /// Of a key that exists.
+    #[must_use]
+    pub const fn of(record: &'a KeyRecord) -> Self {
+        Self {
+            name: &record.name,
+            scheme: record.scheme,
+            curve: record.public_key.curve(),
+        }
+    }
+}
+
+/// A payload as it was understood, and the key it is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Understood<'a> {
+    /// The key.
+    pub record: &'a KeyRecord,
+    /// What it would do.
+    pub effects: &'a Effects,
+    /// One for each item; see [`quorate_types::Approval::sighashes`].
+    pub sighashes: &'a [Hash32],
 }
 
 /// What is to be done.
@@ -63,6 +87,34 @@ pub struct Request<'a> {
 }
 
 impl<'a> Act<'a> {
+    /// What an intent asks for; `None` for a signing whose payload was not understood.
+    #[must_use]
+    pub fn of(action: &'a Action, understood: Option<Understood<'a>>) -> Option<Self> {
+        match action {
+            Action::SetUpCommittee => Some(Self::SetUpCommittee),
+            Action::CreateKey {
+                name,
+                curve,
+                scheme,
+                ..
+            } => Some(Self::CreateKey(KeyFacts {
+                name,
+                scheme: *scheme,
+                curve: *curve,
+            })),
+            Action::Sign {
+                network, payload, ..
+            } => understood.map(|understood| Self::Sign {
+                id: understood.record.id,
+                key: KeyFacts::of(understood.record),
+                network: *network,
+                payload,
+                effects: understood.effects,
+                sighashes: understood.sighashes,
+            }),
+        }
+    }
+
     /// The Cedar action's name.
     #[must_use]
     pub const fn action(&self) -> &'static str {

@@ -143,28 +143,6 @@ impl SpendBook {
             .collect()
     }
 
-    /// Takes what a peer sent when asked for its records from `from` on, and returns those that were new here.
-    ///
-    /// An agent that restarts must not forget what it has counted: it goes by [`Self::check`], makes what that returns durable, and
-    /// then adds it.
-    ///
-    /// # Errors
-    /// See [`ReportError`]; nothing has then been taken.
-    pub fn merge(
-        &mut self,
-        roster: &ValidRoster,
-        peer: &PartyId,
-        from: Option<Place>,
-        report: Vec<SignedSpendRecord>,
-        now: u64,
-    ) -> Result<Vec<SignedSpendRecord>, ReportError> {
-        let fresh = self.check(roster, peer, from, report, now)?;
-        for signed in &fresh {
-            self.add(signed.clone());
-        }
-        Ok(fresh)
-    }
-
     /// Checks what a peer sent when asked for its records from `from` on, and returns those that are new here, to be made durable and
     /// then added.
     ///

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use quorate_types::{CeremonyKind, PartyId, Recipient, SessionId, SignedStatement, ValidRoster};
+use quorate_types::{
+    CeremonyKind, PartyId, Recipient, SessionDescriptor, SessionId, SignedStatement, ValidRoster,
+};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -139,6 +141,16 @@ pub struct SessionSpec {
     pub kind: CeremonyKind,
     /// All participants, this party among them.
     pub participants: Vec<PartyId>,
+}
+
+impl From<&SessionDescriptor> for SessionSpec {
+    fn from(descriptor: &SessionDescriptor) -> Self {
+        Self {
+            id: descriptor.session_id(),
+            kind: descriptor.kind,
+            participants: descriptor.participants.clone(),
+        }
+    }
 }
 
 /// One party's end of all its sessions. Dropping it stops listening: sessions that are still open hear nothing more.

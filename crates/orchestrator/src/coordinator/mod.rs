@@ -153,14 +153,7 @@ impl Coordinator {
     /// # Errors
     /// An unknown intent, or a word that no custodian accepts.
     pub async fn say(&self, said: SignedApproval) -> Result<IntentView, Problem> {
-        let case = self.case(said.approval.intent).ok_or_else(|| {
-            Problem::new(
-                404,
-                "intent-unknown",
-                "Unknown intent",
-                "this orchestrator does not know the intent",
-            )
-        })?;
+        let case = self.case(said.approval.intent).ok_or_else(unknown_intent)?;
         let request = NodeRequest::Say(said.clone());
         let told = policies::deliver(&self.nodes, &self.roster.party_ids(), &request).await;
         if told.iter().all(|d| d.problem.is_some()) {
@@ -248,6 +241,16 @@ impl Coordinator {
             }
         });
     }
+}
+
+/// Nothing is known of it here.
+pub(crate) fn unknown_intent() -> Problem {
+    Problem::new(
+        404,
+        "intent-unknown",
+        "Unknown intent",
+        "this orchestrator does not know the intent; it forgets them when it restarts, send it again",
+    )
 }
 
 fn make_room(intents: &mut HashMap<IntentHash, Arc<Case>>) -> Result<(), Problem> {

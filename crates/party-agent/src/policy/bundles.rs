@@ -20,28 +20,12 @@ struct Stored {
 pub(crate) struct InForce {
     pub engine: Engine,
     accepted_at: u64,
-    /// When each entry of the address book begins to count, Unix milliseconds.
+    /// The address book.
+    pub book: Book,
+    /// When each of its entries begins to count, in the bundle's order, Unix milliseconds.
     usable_from: Vec<u64>,
     /// Freeze orders that some version lifted.
     pub lifted: BTreeSet<Hash32>,
-}
-
-impl InForce {
-    /// The entries that count now.
-    pub fn book(&self, now: u64) -> Book {
-        let entries = self
-            .engine
-            .bundle()
-            .bundle()
-            .book
-            .iter()
-            .zip(&self.usable_from);
-        Book::new(
-            entries
-                .filter(|(_, from)| now >= **from)
-                .map(|(entry, _)| entry),
-        )
-    }
 }
 
 fn name(version: u64) -> String {
@@ -59,7 +43,9 @@ pub(super) fn next(
     let usable_from = usable_from(before, &valid, now);
     let mut lifted = before.map(|b| b.lifted.clone()).unwrap_or_default();
     lifted.extend(valid.bundle().lifts.iter().copied());
+    let entries = valid.bundle().book.iter();
     Ok(InForce {
+        book: Book::usable_from(entries.zip(usable_from.iter().copied())),
         engine: Engine::new(valid)?,
         accepted_at: now,
         usable_from,

@@ -75,7 +75,7 @@ impl PolicyDesk {
         genesis: Option<SignedBundle>,
         now: u64,
     ) -> Result<Self, PolicyError> {
-        let restores = ledger.restore_mark()?.map_or(0, |mark| mark.counter);
+        let restores = ledger.restores()?;
         let mut chain = bundles::load(&ledger, &roster)?;
         if let (None, Some(genesis)) = (&chain, genesis) {
             let first = bundles::next(&roster, None, genesis, now)?;

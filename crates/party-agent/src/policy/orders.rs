@@ -7,7 +7,7 @@ use quorate_policy::{verify_freeze, verify_proof};
 use quorate_storage::Ledger;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::{
-    Approval, Hash32, IntentHash, PersonId, SignedApproval, SignedFreeze, Verdict,
+    Approval, Hash32, Intent, IntentHash, PersonId, SignedApproval, SignedFreeze, Verdict,
 };
 
 use super::{PolicyDesk, PolicyError, lock};
@@ -18,10 +18,8 @@ const MAX_FREEZES: usize = 256;
 const MAX_SAID: usize = 1_000;
 /// Requests whose first sight is remembered.
 const MAX_SEEN: usize = 100_000;
-/// How far a word may seem to come from the future, in milliseconds.
-const MAX_SKEW_MS: u64 = 60_000;
 /// How long rejections and first sights are kept: longer than any intent lives.
-const KEPT_MS: u64 = quorate_types::Intent::MAX_LIFETIME_MS + 24 * 60 * 60 * 1000;
+const KEPT_MS: u64 = Intent::MAX_LIFETIME_MS + 24 * 60 * 60 * 1000;
 
 /// In memory, as the ledger has it.
 #[derive(Default)]
@@ -157,7 +155,7 @@ impl PolicyDesk {
         if approval.verdict == Verdict::Approve {
             return Ok(());
         }
-        let soon = now.saturating_add(MAX_SKEW_MS);
+        let soon = now.saturating_add(Intent::MAX_SKEW_MS);
         let other_cluster = approval.cluster != policy.engine.bundle().bundle().cluster;
         if other_cluster || approval.issued_at > soon {
             let person = approval.person.clone();

@@ -2,12 +2,10 @@
 
 use quorate_chain::Analysis;
 use quorate_policy::{
-    Act, Allowed, Decision, Evidence, KeyFacts, Missing, Reason, Request, Shown, Spend, Tally,
+    Act, Allowed, Decision, Evidence, Missing, Reason, Request, Shown, Spend, Tally, Understood,
     sighashes,
 };
-use quorate_types::{
-    Action, Intent, KeyRecord, PersonId, PublicKey, SignedApproval, VerifiedIntent,
-};
+use quorate_types::{Intent, KeyRecord, PersonId, PublicKey, SignedApproval, VerifiedIntent};
 
 use super::{PolicyDesk, PolicyError};
 
@@ -140,12 +138,11 @@ impl PolicyDesk {
             None => Shown::other(intent),
         };
         let frozen: Vec<String> = self.frozen().into_values().collect();
-        let book = policy.book(question.now);
         let evidence = Evidence {
             approvals: &approvals,
             display: shown.hash(),
             frozen: &frozen,
-            book: &book,
+            book: &policy.book,
         };
         let hashes = question
             .signing
@@ -203,40 +200,13 @@ fn ruling(allowed: Allowed, tally: Tally, request: &Request<'_>, limit_ack: Opti
 
 fn act<'a>(
     question: &Question<'a>,
-    hashes: &'a [quorate_types::Hash32],
+    sighashes: &'a [quorate_types::Hash32],
 ) -> Result<Act<'a>, PolicyRefusal> {
-    match (&question.intent.intent().action, question.signing) {
-        (Action::SetUpCommittee, _) => Ok(Act::SetUpCommittee),
-        (
-            Action::CreateKey {
-                name,
-                curve,
-                scheme,
-                ..
-            },
-            _,
-        ) => Ok(Act::CreateKey(KeyFacts {
-            name,
-            scheme: *scheme,
-            curve: *curve,
-        })),
-        (
-            Action::Sign {
-                network, payload, ..
-            },
-            Some((record, _, analysis)),
-        ) => Ok(Act::Sign {
-            id: record.id,
-            key: KeyFacts {
-                name: &record.name,
-                scheme: record.scheme,
-                curve: record.public_key.curve(),
-            },
-            network: *network,
-            payload,
-            effects: &analysis.effects,
-            sighashes: hashes,
-        }),
-        (Action::Sign { .. }, None) => Err(PolicyRefusal::Desk(PolicyError::Damaged("request"))),
-    }
+    let understood = question.signing.map(|(record, _, analysis)| Understood {
+        record,
+        effects: &analysis.effects,
+        sighashes,
+    });
+    let act = Act::of(&question.intent.intent().action, understood);
+    act.ok_or(PolicyRefusal::Desk(PolicyError::Damaged("request")))
 }

@@ -1,5 +1,6 @@
 //! The rule templates, and the Cedar they become.
 
+use quorate_chain::Danger;
 use quorate_types::{
     Asset, Bundle, Counter, GroupName, KeyName, Measure, Network, RoleName, Rule, RuleId,
 };
@@ -237,16 +238,11 @@ pub struct OrApprovals {
     approvals: u16,
 }
 
-/// Dangers that are refused unless a rule allows them.
-const REFUSED: [&str; 7] = [
-    "undecodable",
-    "delegatecall",
-    "set-code",
-    "contract-creation",
-    "unlimited-approval",
-    "approval-for-all",
-    "authority-change",
-];
+/// Dangers that are refused unless a rule allows them: all but that of a message, which is valid on every chain by its nature.
+fn refused() -> Vec<&'static str> {
+    let refused = Danger::ALL.iter().filter(|d| **d != Danger::AnyChain);
+    refused.map(|danger| danger.name()).collect()
+}
 
 /// Writes the bundle's rules, counters and separations.
 pub(super) fn compile(document: &Document, bundle: &mut Bundle) -> Result<(), SourceError> {
@@ -303,7 +299,7 @@ fn built_in(
             "action in [Action::\"sign\", Action::\"create-key\", Action::\"set-up-committee\"]";
         push(bundle, id("operators")?, &Policy::permit(actions, reason()))?;
     }
-    for danger in REFUSED {
+    for danger in refused() {
         let mut policy = Policy::forbid(format!("dangerous: {danger}"));
         policy
             .when
@@ -336,10 +332,11 @@ fn allow_danger(
     calls: &[ContractEntry],
     when: &When,
 ) -> Result<(Vec<String>, String), String> {
-    if let Some(unknown) = dangers.iter().find(|d| !REFUSED.contains(&d.as_str())) {
+    let refused = refused();
+    if let Some(unknown) = dangers.iter().find(|d| !refused.contains(&d.as_str())) {
         return Err(format!(
             "{unknown:?} is no danger that is refused; they are {}",
-            REFUSED.join(", ")
+            refused.join(", ")
         ));
     }
     let narrowed = condition(bundle, when)?;

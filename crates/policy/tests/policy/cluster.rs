@@ -435,14 +435,13 @@ impl Cluster {
         for (peer, report) in &exchange.inbox {
             let (name, from) = (&self.shared.names[*peer], exchange.asked[peer]);
             let (roster, report) = (&self.shared.roster, report.clone());
-            let checked = match self.variant {
-                Variant::CountsBeforeRecording => {
-                    agent.book.merge(roster, name, from, report, self.now)
+            match agent.book.check(roster, name, from, report, self.now) {
+                Ok(new) => {
+                    if self.variant == Variant::CountsBeforeRecording {
+                        new.iter().cloned().for_each(|n| agent.book.add(n));
+                    }
+                    fresh.extend(new);
                 }
-                _ => agent.book.check(roster, name, from, report, self.now),
-            };
-            match checked {
-                Ok(new) => fresh.extend(new),
                 Err(_) if self.variant == Variant::CountsBeforeRecording => return false,
                 Err(_) => good = false,
             }

@@ -172,8 +172,12 @@ impl World {
         let report = report.to_vec();
         let fresh = self
             .book
-            .merge(&self.roster, &party(2), from, report, NOW)?;
-        Ok(fresh.len())
+            .check(&self.roster, &party(2), from, report, NOW)?;
+        let count = fresh.len();
+        for signed in fresh {
+            self.book.add(signed);
+        }
+        Ok(count)
     }
 
     /// What a small request of each kind would be compared with.
@@ -542,12 +546,13 @@ fn hostile_reports_reduce_no_sum_but_by_their_makers_own_void() {
             for answer in answers {
                 let (from, report) = answer.given(&world.book, &known);
                 let before = world.standings(world.book.history());
-                let merged = world
+                let checked = world
                     .book
-                    .merge(&world.roster, &party(2), from, report, NOW);
-                match merged {
+                    .check(&world.roster, &party(2), from, report, NOW);
+                match checked {
                     Ok(fresh) => {
                         prop_assert!(fresh.iter().all(|f| f.record.party == party(2)));
+                        fresh.iter().cloned().for_each(|f| world.book.add(f));
                         known.extend(fresh);
                     }
                     Err(error) => {

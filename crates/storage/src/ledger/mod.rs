@@ -359,6 +359,14 @@ impl Ledger {
         found.map(decode).transpose().map_err(failed("read"))
     }
 
+    /// How often the party was restored.
+    ///
+    /// # Errors
+    /// As [`Self::restore_mark`].
+    pub fn restores(&self) -> Result<u64, LedgerError> {
+        Ok(self.restore_mark()?.map_or(0, |mark| mark.counter))
+    }
+
     /// Replaces the restore mark.
     ///
     /// # Errors

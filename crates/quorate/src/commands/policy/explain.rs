@@ -5,19 +5,14 @@ use std::collections::BTreeMap;
 use quorate_types::{Bundle, Rule, ValidRoster};
 use serde_json::json;
 
-use super::draft;
+use super::{draft, named_or_in_force};
 use crate::args::{ClientArgs, ExplainArgs, PolicyFileArgs};
 use crate::operator::Viewer;
 use crate::output;
 
 pub async fn explain(client: &ClientArgs, args: &ExplainArgs, json: bool) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
-    let bundle = match &args.file {
-        Some(file) => draft(file, &viewer.roster, None, Vec::new())?
-            .bundle()
-            .clone(),
-        None => viewer.policy().await?.bundle().clone(),
-    };
+    let bundle = named_or_in_force(&viewer, args.file.as_deref()).await?;
     if json {
         return output::json(&json!({ "rules": bundle.rules, "counters": bundle.counters }));
     }

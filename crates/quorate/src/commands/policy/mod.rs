@@ -115,6 +115,16 @@ pub fn draft(
     Ok(Draft::Text(bundle))
 }
 
+/// The policy of a file, or without one that in force.
+async fn named_or_in_force(viewer: &Viewer, file: Option<&Path>) -> anyhow::Result<Bundle> {
+    Ok(match file {
+        Some(file) => draft(file, &viewer.roster, None, Vec::new())?
+            .bundle()
+            .clone(),
+        None => viewer.policy().await?.bundle().clone(),
+    })
+}
+
 fn checked(bundle: &Bundle, roster: &ValidRoster) -> anyhow::Result<()> {
     bundle.check(roster)?;
     check_rules(bundle)?;

@@ -4,22 +4,23 @@
 use anyhow::{Context as _, bail};
 use ed25519_dalek::{Signer as _, SigningKey};
 use quorate_api::{IntentState, IntentView};
+use quorate_chain::Analysis;
 use quorate_policy::{
-    Act, Book, Decision, Engine, Evidence, History, KeyFacts, Request, Spend, sighashes,
+    Act, Book, Decision, Engine, Evidence, History, Request, Spend, Understood, sighashes,
 };
 use quorate_service::now_ms;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::{
-    Action, AdminSignature, Admins, Approval, Bundle, Credential, Hash32, IntentHash, OperatorId,
-    PersonId, Proof, SignedApproval, SignedBundle, ValidRoster, Verdict,
+    Action, AdminSignature, Admins, Approval, Bundle, Credential, Hash32, IntentHash, KeyRecord,
+    OperatorId, PersonId, Proof, SignedApproval, SignedBundle, ValidRoster, Verdict,
 };
 use rand_core::OsRng;
 use serde_json::{Value, json};
 
-use super::draft;
+use super::named_or_in_force;
 use crate::args::{ClientArgs, SimulateArgs};
-use crate::commands::payload;
 use crate::commands::request::Decoded;
+use crate::commands::{payload, sign};
 use crate::operator::Viewer;
 use crate::output;
 
@@ -134,12 +135,7 @@ impl Rehearsal {
 
 pub async fn run(client: &ClientArgs, args: &SimulateArgs, json: bool) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
-    let bundle = match &args.file {
-        Some(file) => draft(file, &viewer.roster, None, Vec::new())?
-            .bundle()
-            .clone(),
-        None => viewer.policy().await?.bundle().clone(),
-    };
+    let bundle = named_or_in_force(&viewer, args.file.as_deref()).await?;
     let mut rehearsal = Rehearsal::new(&viewer.roster, &bundle)?;
     if args.past {
         return past(&viewer, &mut rehearsal, json).await;
@@ -151,21 +147,15 @@ pub async fn run(client: &ClientArgs, args: &SimulateArgs, json: bool) -> anyhow
     let hashes = sighashes(&understood.child, &understood.analysis.items);
     let now = now_ms();
     let waited = u64::try_from(args.waited.as_millis())?;
+    let action = sign::action(&understood, &payload_args, "");
     let case = Case {
         intent: IntentHash::from_bytes([0; 32]),
         operator: &args.operator,
-        act: Act::Sign {
-            id: understood.record.id,
-            key: KeyFacts {
-                name: &understood.record.name,
-                scheme: understood.record.scheme,
-                curve: understood.record.public_key.curve(),
-            },
-            network: args.chain,
-            payload: &understood.payload,
-            effects: &understood.analysis.effects,
-            sighashes: &hashes,
-        },
+        act: act(
+            &action,
+            Some((&understood.record, &understood.analysis)),
+            &hashes,
+        )?,
         approved_by: &args.approved_by,
         proposed_at: now.saturating_sub(waited),
         now,
@@ -227,39 +217,12 @@ fn past_one(
         .as_ref()
         .map(|s| sighashes(&s.child, &s.analysis.items))
         .unwrap_or_default();
-    let act = match (&intent.action, &decoded.signing) {
-        (
-            Action::Sign {
-                network, payload, ..
-            },
-            Some(signing),
-        ) => Act::Sign {
-            id: signing.record.id,
-            key: KeyFacts {
-                name: &signing.record.name,
-                scheme: signing.record.scheme,
-                curve: signing.record.public_key.curve(),
-            },
-            network: *network,
-            payload,
-            effects: &signing.analysis.effects,
-            sighashes: &hashes,
-        },
-        (
-            Action::CreateKey {
-                name,
-                curve,
-                scheme,
-                ..
-            },
-            _,
-        ) => Act::CreateKey(KeyFacts {
-            name,
-            scheme: *scheme,
-            curve: *curve,
-        }),
-        _ => Act::SetUpCommittee,
-    };
+    let signing = decoded.signing.as_ref();
+    let act = act(
+        &intent.action,
+        signing.map(|s| (&s.record, &s.analysis)),
+        &hashes,
+    )?;
     let case = Case {
         intent: view.intent,
         operator: &intent.operator,
@@ -273,6 +236,19 @@ fn past_one(
         rehearsal.history.insert(spend);
     }
     Ok(decision)
+}
+
+fn act<'a>(
+    action: &'a Action,
+    signing: Option<(&'a KeyRecord, &'a Analysis)>,
+    sighashes: &'a [Hash32],
+) -> anyhow::Result<Act<'a>> {
+    let understood = signing.map(|(record, analysis)| Understood {
+        record,
+        effects: &analysis.effects,
+        sighashes,
+    });
+    Act::of(action, understood).context("the payload was not understood")
 }
 
 fn in_words(decision: &Decision) -> Vec<String> {
