@@ -123,7 +123,7 @@ pub fn check_identity(
 }
 
 impl Agent {
-    /// Builds an agent and starts filling its stock of primes if the committee is not set up.
+    /// Builds an agent. It does nothing by itself before [`Self::start_background_work`].
     ///
     /// # Errors
     /// Keys that are not the roster's, damaged records.
@@ -148,9 +148,6 @@ impl Agent {
             Arc::clone(&roster),
         )?;
         let primes = PrimeStock::open(store)?;
-        if keybook.committee().is_none() {
-            primes.want(NEEDED);
-        }
         let policy = PolicyDesk::open(
             party.clone(),
             Arc::clone(&roster),
@@ -251,6 +248,13 @@ impl Agent {
         match &*self.standing.borrow() {
             Standing::Serving { not_before } => Ok(*not_before),
             other => Err(RefusalReason::NotServing(other.clone())),
+        }
+    }
+
+    /// Fills the stock of primes if the committee is not set up.
+    pub fn start_background_work(&self) {
+        if self.keybook.committee().is_none() {
+            self.primes.want(NEEDED);
         }
     }
 

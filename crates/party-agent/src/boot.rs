@@ -204,6 +204,7 @@ pub async fn start(
         standing,
         policy: genesis(config)?,
     })?;
+    agent.start_background_work();
     let accept = Arc::new(Accept::default());
     let run = presence::run(Arc::clone(&agent), transport, sender, Arc::clone(&accept));
     let presence = tokio::spawn(run);
