@@ -2,7 +2,7 @@
 
 use quorate_types::{SessionId, Signature, SignedStatement};
 
-use crate::{Aux, Share};
+use crate::{Aux, DklsSetup, Share};
 
 /// The randomness a ceremony is given: seeded from the operating system in production, from a printed seed in tests.
 pub type CeremonyRng = rand_chacha::ChaCha20Rng;
@@ -128,6 +128,8 @@ pub enum Outcome {
     Share(Share),
     /// This party's auxiliary information of the committee.
     Aux(Aux),
+    /// This party's side of a DKLs23 setup.
+    DklsSetup(DklsSetup),
     /// The signature, verified under the derived public key.
     Signature(Signature),
 }
@@ -137,6 +139,7 @@ impl std::fmt::Debug for Outcome {
         match self {
             Self::Share(share) => f.debug_tuple("Share").field(&share.public_key()).finish(),
             Self::Aux(_) => f.write_str("Aux([redacted])"),
+            Self::DklsSetup(_) => f.write_str("DklsSetup([redacted])"),
             Self::Signature(signature) => f.debug_tuple("Signature").field(signature).finish(),
         }
     }
@@ -189,6 +192,18 @@ pub enum AbortReason {
     /// A peer's proof, share or opening does not verify.
     #[error("a check on what peers sent failed: {detail}")]
     FailedCheck {
+        /// Which check.
+        detail: String,
+    },
+    /// A peer failed a check of DKLs23's oblivious transfers. That the check failed tells it something about secrets which the setup
+    /// reuses in every signing, and often enough repeated that yields the key: nobody may ever again run a ceremony with it for
+    /// this key, and the ban must outlast restarts (T12).
+    #[error(
+        "participant {from} failed a consistency check and must be banned from this key: {detail}"
+    )]
+    ConsistencyCheck {
+        /// Whom to ban; also the only culprit.
+        from: u16,
         /// Which check.
         detail: String,
     },

@@ -104,7 +104,7 @@ where
 }
 
 /// Normalises to low `s`, verifies, and finds the recovery id: `R = (m*G + r*X)/s` (SEC 1, 4.1.4 and 4.1.6).
-fn finish<E: generic_ec::Curve>(
+pub(crate) fn finish<E: generic_ec::Curve>(
     signature: &LibrarySignature<E>,
     public_key: &NonZero<Point<E>>,
     m: Scalar<E>,

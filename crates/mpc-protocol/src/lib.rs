@@ -5,6 +5,8 @@
 //! | distributed key generation | [`keygen`] | `cggmp24-keygen` |
 //! | committee setup for ECDSA | [`aux_info`] | `cggmp24` |
 //! | ECDSA signing | [`sign_ecdsa`] | `cggmp24` |
+//! | setup of a key for DKLs23 | [`dkls_setup`] | `dkls23`, unaudited |
+//! | ECDSA signing by DKLs23 | [`sign_dkls`] | `dkls23`, unaudited |
 //! | Ed25519 and BIP-340 signing | [`sign_frost`] | `frost-ed25519`, `frost-secp256k1-tr` |
 //!
 //! No clock, no thread, no socket, no file in here: time-outs belong to the driver, which knows from
@@ -15,6 +17,7 @@ mod aux;
 mod blame;
 mod ceremony;
 mod codec;
+mod dkls;
 mod ecdsa;
 mod frost;
 mod hd;
@@ -30,6 +33,7 @@ pub use ceremony::{
     Abort, AbortReason, Ceremony, CeremonyRng, Effect, Incoming, Outcome, Outgoing, Seat,
     SeatError, To,
 };
+pub use dkls::{DklsSetup, DklsSetupError, dkls_setup, sign_dkls};
 pub use ecdsa::sign_ecdsa;
 pub use frost::{FrostMessage, TaprootTweak, sign_frost};
 pub use hd::child_public_key;

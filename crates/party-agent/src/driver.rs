@@ -108,6 +108,7 @@ impl SessionFailure {
             Self::Aborted { reason, .. } => match reason {
                 AbortReason::InvalidMessage { .. } => "invalid-message",
                 AbortReason::FailedCheck { .. } => "failed-check",
+                AbortReason::ConsistencyCheck { .. } => "consistency-check",
                 AbortReason::UnreliableBroadcast { .. } => "unreliable-broadcast",
                 AbortReason::Unattributable { .. } => "unattributable",
                 AbortReason::Local { .. } => "local-fault",

@@ -50,6 +50,7 @@ const PINNED: &[&str] = &[
     "paillier-zk",
     "key-share",
     "round-based",
+    "dkls23",
 ];
 /// The feature that makes ceremonies fast and insecure.
 const DANGER_FEATURE: &str = "danger-test-level";
@@ -207,12 +208,15 @@ fn rust_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Versions with known holes must not come in by any door: `cggmp21` at all (CVE-2025-66016, CVE-2025-66017), `cggmp24` before
-/// 0.7.0-alpha.3 (T02).
+/// 0.7.0-alpha.3 (T02). Nor may a part of `dkls23` that nobody here has read: it pins its own parts loosely.
 fn versions(metadata: &Metadata, complaints: &mut Vec<String>) {
     for package in &metadata.packages {
         let affected = match package.name.as_str() {
             "cggmp21" | "multi-party-ecdsa" => true,
             "cggmp24" => package.version != "0.7.0-alpha.3",
+            "dkls23" | "dkls23-core" | "dkls23-secp256k1" | "dkls23-secp256r1" => {
+                package.version != "0.6.2"
+            }
             _ => false,
         };
         if affected {
