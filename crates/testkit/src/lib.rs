@@ -9,6 +9,7 @@
 )]
 
 pub mod committee;
+pub mod dkls;
 pub mod keys;
 pub mod malicious;
 pub mod policy;
