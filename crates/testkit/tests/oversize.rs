@@ -291,3 +291,53 @@ fn t13_messages_put_together_again_unchanged_are_accepted() {
         }
     }
 }
+
+/// The same of DKLs23, whose messages no seed repeats: too long, and announcing up to 2^62 elements.
+#[test]
+fn t13_dkls_messages_are_refused_in_bounded_memory() {
+    use quorate_mpc_protocol::{Effect, Seat};
+    use quorate_testkit::dkls;
+    use quorate_testkit::sim::session_id;
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let stage = dkls::Stage::new(2, quorate_types::Curve::Secp256k1);
+    for protocol in dkls::Protocol::ALL {
+        let mut simulation = stage.simulation(protocol, 101);
+        simulation.run();
+        let recording = Recording::of(&simulation);
+        for round in protocol.rounds() {
+            let honest = recording.find(CHEAT, *round, 0).unwrap();
+            let long = [honest.message.payload.as_slice(), &[0xff; 16 << 20]].concat();
+            let bombs = (0..104)
+                .step_by(4)
+                .flat_map(|keep| [(keep, 14), (keep, 24), (keep, 62)])
+                .map(|(keep, bits)| {
+                    let whole = &honest.message.payload;
+                    let mut bomb = whole[..(PLACE_LEN + keep).min(whole.len() - 1)].to_vec();
+                    bomb.extend(varint(1 << bits));
+                    bomb.extend([0xff; 200]);
+                    bomb
+                });
+            for payload in std::iter::once(long).chain(bombs) {
+                let seat = Seat::new(session_id(101), 0, 2).unwrap();
+                let mut ceremony = stage.ceremony(protocol, seat);
+                let mut message = honest.message.clone();
+                message.payload = payload;
+                let before = MEMORY.current_usage();
+                MEMORY.reset_peak_usage();
+                let start = Instant::now();
+                let effects = ceremony.deliver(message);
+                let took = start.elapsed();
+                let peak = MEMORY.peak_usage().saturating_sub(before);
+                assert!(
+                    matches!(effects.as_slice(), [Effect::Abort(a)] if a.culprits == [CHEAT]),
+                    "{protocol:?} round {round}: {effects:?}"
+                );
+                assert!(peak < 4 << 20, "{protocol:?} round {round}: {peak} bytes");
+                assert!(
+                    took < BROADCAST_LIMIT,
+                    "{protocol:?} round {round}: {took:?}"
+                );
+            }
+        }
+    }
+}

@@ -26,8 +26,9 @@ const REST: usize = 1024;
 /// One party's setup for signing with one key by DKLs23. Secret: with its peer's half it opens what that peer put into their
 /// multiplications. Memory is zeroized on drop.
 ///
-/// Bound to the key's public key and to the committee's evaluation points, which are 1 to n. Not to an epoch: see
-/// the advice in the module's documentation, and bind the epoch where it is stored.
+/// Bound to the key's public key and to the committee's evaluation points, which are 1 to n, and made for one key only. Not bound to
+/// an epoch, since it depends on no share; make a new one after a refresh all the same: whoever held one party's
+/// setup before the refresh and another's after it has both ends of their transfers.
 pub struct DklsSetup {
     pub(super) header: Header,
     pub(super) state: State,
