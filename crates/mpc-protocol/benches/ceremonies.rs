@@ -32,8 +32,8 @@ use quorate_mpc_protocol::{
     Aux, Ceremony, Effect, FrostMessage, Incoming, Outcome, Production, Seat, Share, TaprootTweak,
     To, aux_info, keygen, sign_ecdsa, sign_frost,
 };
-use quorate_testkit::primes;
 use quorate_testkit::sim::{ceremony_rng, session_id};
+use quorate_testkit::{committee, primes};
 use quorate_types::{Curve, DerivationPath, Threshold};
 use sha2::Sha256;
 
@@ -347,14 +347,14 @@ fn bench_cggmp24(c: &mut Criterion) {
     let signers: Vec<u16> = (0..t).collect();
     let shares = shares((t, n), Curve::Secp256k1, 1);
     let aux = production_aux(n);
-    let hash = [5; 32];
+    let message = committee::preimage(5);
     let name = "cggmp24 secp256k1 2-of-3, no presignature";
     let root = DerivationPath::root();
     per_party(c, name, "ours", t, |number| {
         let start = |seat: Seat| {
             let rng = ceremony_rng(number, seat.me());
             let me = usize::from(seat.me());
-            sign_ecdsa::<Production>(seat, &shares[me], &aux[me], &signers, &root, hash, rng)
+            sign_ecdsa::<Production>(seat, &shares[me], &aux[me], &signers, &root, &message, rng)
                 .unwrap()
         };
         assert_eq!(run(start, t, number).len(), usize::from(t));
@@ -363,7 +363,7 @@ fn bench_cggmp24(c: &mut Criterion) {
         let seat = Seat::new(session_id(number), 0, t).unwrap();
         let rng = ceremony_rng(number, 0);
         let started =
-            sign_ecdsa::<Production>(seat, &shares[0], &aux[0], &signers, &root, hash, rng);
+            sign_ecdsa::<Production>(seat, &shares[0], &aux[0], &signers, &root, &message, rng);
         assert!(started.is_ok());
     });
     let keys: Vec<KeyShare<Secp256k1, Production>> = shares
@@ -384,7 +384,7 @@ fn bench_cggmp24(c: &mut Criterion) {
             assert!(verify());
         },
     );
-    let data = PrehashedDataToSign::from_scalar(Scalar::from_be_bytes_mod_order(hash));
+    let data = PrehashedDataToSign::from_scalar(Scalar::from_be_bytes_mod_order(message.digest()));
     per_party(c, name, "library", t, |number| {
         let session = session_id(number);
         let (keys, signers, data) = (&keys, &signers, &data);

@@ -2,7 +2,7 @@
 
 use quorate_types::{SessionId, Signature, SignedStatement};
 
-use crate::{Aux, Share};
+use crate::{Aux, Presignature, Share};
 
 /// The randomness a ceremony is given: seeded from the operating system in production, from a printed seed in tests.
 pub type CeremonyRng = rand_chacha::ChaCha20Rng;
@@ -128,6 +128,8 @@ pub enum Outcome {
     Share(Share),
     /// This party's auxiliary information of the committee.
     Aux(Aux),
+    /// This party's part of a signature whose message is not known yet.
+    Presignature(Presignature),
     /// The signature, verified under the derived public key.
     Signature(Signature),
 }
@@ -137,6 +139,7 @@ impl std::fmt::Debug for Outcome {
         match self {
             Self::Share(share) => f.debug_tuple("Share").field(&share.public_key()).finish(),
             Self::Aux(_) => f.write_str("Aux([redacted])"),
+            Self::Presignature(_) => f.write_str("Presignature([redacted])"),
             Self::Signature(signature) => f.debug_tuple("Signature").field(signature).finish(),
         }
     }

@@ -5,6 +5,7 @@
 //! | distributed key generation | [`keygen`] | `cggmp24-keygen` |
 //! | committee setup for ECDSA | [`aux_info`] | `cggmp24` |
 //! | ECDSA signing | [`sign_ecdsa`] | `cggmp24` |
+//! | ECDSA presignatures | [`presign()`] | `cggmp24` |
 //! | Ed25519 and BIP-340 signing | [`sign_frost`] | `frost-ed25519`, `frost-secp256k1-tr` |
 //!
 //! No clock, no thread, no socket, no file in here: time-outs belong to the driver, which knows from
@@ -20,6 +21,7 @@ mod frost;
 mod hd;
 mod keygen;
 mod level;
+mod presign;
 mod primes;
 mod psi;
 mod rules;
@@ -37,6 +39,7 @@ pub use keygen::keygen;
 #[cfg(feature = "danger-test-level")]
 pub use level::DangerTestLevel;
 pub use level::{Level, Production};
+pub use presign::{PartialCheck, Presignature, PresignatureError, presign};
 pub use primes::{PrimeError, PrimeSet, SafePrime};
 pub use rules::max_message_len;
 pub use share::{Share, ShareError};

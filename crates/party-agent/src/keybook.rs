@@ -59,9 +59,20 @@ pub(crate) struct Stored {
     pub(crate) active: bool,
 }
 
+/// A key, its attestations, and whether it is active.
+type Entry = (Arc<KeyRecord>, Vec<Attestation>, bool);
+
+fn listing((record, attestations, active): &Entry) -> KeyListing {
+    KeyListing {
+        record: (**record).clone(),
+        attestations: attestations.clone(),
+        active: *active,
+    }
+}
+
 #[derive(Default)]
 struct Book {
-    keys: BTreeMap<KeyId, (Arc<KeyRecord>, Vec<Attestation>, bool)>,
+    keys: BTreeMap<KeyId, Entry>,
     committee: Option<CommitteeListing>,
     shares: BTreeMap<KeyId, Arc<Share>>,
     aux: Option<(SessionId, Arc<Aux>)>,
@@ -196,12 +207,14 @@ impl KeyBook {
             .keys
             .range((start, Unbounded))
             .take(NodeRequest::MAX_KEYS)
-            .map(|(_, (record, attestations, active))| KeyListing {
-                record: (**record).clone(),
-                attestations: attestations.clone(),
-                active: *active,
-            })
+            .map(|(_, entry)| listing(entry))
             .collect()
+    }
+
+    /// One key, if it is here.
+    #[must_use]
+    pub fn listing(&self, id: KeyId) -> Vec<KeyListing> {
+        self.lock().keys.get(&id).map(listing).into_iter().collect()
     }
 
     /// Whether there is a share of this key, active or not.

@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorate_types::node::{NodeReply, RunResult};
-use quorate_types::{Hash32, IntentHash, PartyId, SignedApproval, VerifiedIntent};
+use quorate_types::{
+    Hash32, IntentHash, PartyId, PresignaturePool, SignedApproval, VerifiedIntent,
+};
 use tokio::sync::watch;
 
 use crate::judge::{Plan, RefusalReason};
@@ -45,6 +47,10 @@ pub struct Prepared {
     pub seat: usize,
     /// This party's own.
     pub nonce: [u8; 32],
+    /// Where this agent's presignatures are taken from, if it signs with any.
+    pub pool: Option<PresignaturePool>,
+    /// What is signed with at once; empty for the interactive protocol.
+    pub presignatures: Vec<Hash32>,
 }
 
 impl Prepared {

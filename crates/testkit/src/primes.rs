@@ -44,3 +44,16 @@ fn listed(list: &str, party: u16) -> Vec<SafePrime> {
         .map(|i| nth(list, usize::from(party) * PrimeSet::LEN + i))
         .collect()
 }
+
+const AUX_3: &str = include_str!("../fixtures/aux-3.txt");
+
+/// Auxiliary information of a committee of three at the production level, by party index: a setup takes its makers a minute.
+#[must_use]
+pub fn full_aux(party: u16) -> quorate_mpc_protocol::Aux {
+    let line = AUX_3
+        .lines()
+        .nth(usize::from(party))
+        .expect("a committee of three");
+    let bytes = hex::decode(line).expect("test aux info is hexadecimal");
+    quorate_mpc_protocol::Aux::from_secret_bytes(&bytes)
+}

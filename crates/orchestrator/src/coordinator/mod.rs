@@ -14,7 +14,7 @@ use quorate_types::{
     ValidRoster,
 };
 
-use crate::keys;
+use crate::keys::{self, KeyCache};
 use crate::nodes::Nodes;
 
 mod attempt;
@@ -22,10 +22,12 @@ mod case;
 mod committee;
 mod policies;
 mod signing;
+mod stock;
 mod waiting;
 
 use attempt::Attempts;
 use case::Case;
+use stock::Stock;
 
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Intents remembered; the oldest ended ones go first.
@@ -39,17 +41,25 @@ pub struct Coordinator {
     nodes: Nodes,
     intents: Mutex<HashMap<IntentHash, Arc<Case>>>,
     numbers: AtomicU64,
+    stock: Arc<Stock>,
+    key_cache: KeyCache,
 }
 
 impl Coordinator {
-    /// A coordinator for a roster, reaching agents over a transport.
+    /// A coordinator for a roster, reaching agents over a transport. Has pools of presignatures filled until it is dropped.
     #[must_use]
     pub fn new(roster: Arc<ValidRoster>, transport: Arc<dyn Transport>) -> Arc<Self> {
+        let (nodes, stock) = (Nodes::new(transport), Arc::new(Stock::default()));
+        let filling =
+            stock::keep_filled(Arc::downgrade(&stock), nodes.clone(), Arc::clone(&roster));
+        tokio::spawn(filling);
         Arc::new(Self {
             roster,
-            nodes: Nodes::new(transport),
+            nodes,
             intents: Mutex::new(HashMap::new()),
             numbers: AtomicU64::new(0),
+            stock,
+            key_cache: KeyCache::default(),
         })
     }
 
@@ -219,7 +229,14 @@ impl Coordinator {
                 Action::SetUpCommittee | Action::CreateKey { .. } => {
                     committee::run(&attempts, &self.roster).await
                 }
-                Action::Sign { .. } => signing::run(&attempts, &self.roster).await,
+                Action::Sign { .. } => {
+                    let means = signing::Means {
+                        roster: &self.roster,
+                        stock: &self.stock,
+                        keys: &self.key_cache,
+                    };
+                    signing::run(&attempts, &means).await
+                }
             };
             match result {
                 Err(problem) if problem.code == "policy-pending" => {}
@@ -253,14 +270,32 @@ pub(crate) fn unknown_intent() -> Problem {
     )
 }
 
+/// Of those that have ended the older half goes: whoever asked for a recent one may not have seen its end yet.
+fn forget_older_half(intents: &mut HashMap<IntentHash, Arc<Case>>) {
+    let ended = |case: &Case| {
+        let state = case.view.borrow().state;
+        matches!(state, IntentState::Done | IntentState::Failed)
+    };
+    let mut numbers: Vec<u64> = intents
+        .values()
+        .filter(|c| ended(c))
+        .map(|c| c.number)
+        .collect();
+    numbers.sort_unstable();
+    if let Some(last) = numbers
+        .len()
+        .checked_sub(1)
+        .and_then(|l| numbers.get(l / 2))
+    {
+        intents.retain(|_, case| case.number > *last || !ended(case));
+    }
+}
+
 fn make_room(intents: &mut HashMap<IntentHash, Arc<Case>>) -> Result<(), Problem> {
     if intents.len() < MAX_INTENTS {
         return Ok(());
     }
-    intents.retain(|_, case| {
-        let state = case.view.borrow().state;
-        matches!(state, IntentState::Running | IntentState::Pending)
-    });
+    forget_older_half(intents);
     if intents.len() < MAX_INTENTS {
         return Ok(());
     }
