@@ -19,7 +19,7 @@ use crate::adapter::{Adapter, conclude};
 use crate::psi::FirstRound;
 use crate::rules::Rules;
 use crate::{
-    Abort, Aux, Ceremony, CeremonyRng, Level, Outcome, Presignature, Seat, Share, hd, rules,
+    Abort, Ceremony, CeremonyRng, Level, Outcome, Presignature, ReadyAux, Seat, Share, hd, rules,
 };
 
 /// Signs a message, which is hashed here.
@@ -32,7 +32,7 @@ use crate::{
 pub fn sign_ecdsa<L: Level>(
     seat: Seat,
     share: &Share,
-    aux: &Aux,
+    aux: &ReadyAux<L>,
     signers: &[u16],
     path: &DerivationPath,
     message: &Preimage,
@@ -91,7 +91,7 @@ pub(crate) fn check_signers(seat: &Seat, share: &Share, signers: &[u16]) -> Resu
 pub(crate) fn run<E, L>(
     seat: Seat,
     core: &CoreKeyShare<E>,
-    aux: &Aux,
+    aux: &ReadyAux<L>,
     signers: &[u16],
     path: &DerivationPath,
     goal: Goal<E>,
@@ -104,9 +104,8 @@ where
     Point<E>: HasAffineX<E>,
     NonZero<Point<E>>: AlwaysHasAffineX<E>,
 {
-    let aux = aux.decode::<L>().map_err(Abort::local)?;
-    let key_share: KeyShare<E, L> =
-        Valid::from_parts((core.clone(), aux)).map_err(|e| Abort::local(e.into_error()))?;
+    let key_share: KeyShare<E, L> = Valid::from_parts((core.clone(), aux.info().clone()))
+        .map_err(|e| Abort::local(e.into_error()))?;
     let public_key = hd::derive::<E, Slip10>(core, path)?.public_key;
     let session = *seat.session();
     let me = seat.me();

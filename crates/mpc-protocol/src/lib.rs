@@ -27,7 +27,7 @@ mod psi;
 mod rules;
 mod share;
 
-pub use aux::{Aux, AuxError, aux_info};
+pub use aux::{Aux, AuxError, ReadyAux, aux_info};
 pub use ceremony::{
     Abort, AbortReason, Ceremony, CeremonyRng, Effect, Incoming, Outcome, Outgoing, Seat,
     SeatError, To,

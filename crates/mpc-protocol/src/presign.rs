@@ -51,7 +51,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::ecdsa::{Goal, check_signers, data_to_sign, run};
-use crate::{Abort, Aux, Ceremony, CeremonyRng, Level, Seat, Share};
+use crate::{Abort, Ceremony, CeremonyRng, Level, ReadyAux, Seat, Share};
 
 /// Longer than the encoding for as many signers as a committee has members.
 const MAX_LEN: usize = 4096;
@@ -108,7 +108,7 @@ impl std::fmt::Debug for PartialCheck {
 pub fn presign<L: Level>(
     seat: Seat,
     share: &Share,
-    aux: &Aux,
+    aux: &ReadyAux<L>,
     signers: &[u16],
     path: &DerivationPath,
     rng: CeremonyRng,

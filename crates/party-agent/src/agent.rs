@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_chain::{SigningItem, SigningMessage};
 use quorate_messaging::{IdentityUnavailable, Messenger, PartyKeys};
 use quorate_mpc_protocol::{
-    Abort, Aux, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, Seat, Share,
+    Abort, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, ReadyAux, Seat, Share,
     TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
 };
 use quorate_service::now_ms;
@@ -267,6 +267,28 @@ impl Agent {
         if self.keybook.committee().is_none() {
             self.primes.want(NEEDED);
         }
+        self.build_tables();
+    }
+
+    /// What makes presignatures cheaper is built beside everything else; until it is there they are made without.
+    pub(crate) fn build_tables(&self) {
+        let (keybook, party) = (Arc::clone(&self.keybook), self.party.clone());
+        let build = move || {
+            Priority::Background.apply();
+            match keybook.build_tables(&party) {
+                Ok(0) => {}
+                Ok(bytes) => tracing::info!(%party, bytes, "tables for ECDSA are built"),
+                Err(error) => {
+                    tracing::warn!(%party, %error, "no tables for ECDSA; it works without, slower")
+                }
+            }
+        };
+        let spawned = std::thread::Builder::new()
+            .name("tables".to_owned())
+            .spawn(build);
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "no thread for building tables");
+        }
     }
 
     /// Stops background work.
@@ -392,7 +414,11 @@ impl Agent {
         self.check_standing().await?;
         let this = Arc::clone(self);
         blocking(move || {
+            let committee = matches!(record, Record::Committee(_));
             this.keybook.activate(record, attestations)?;
+            if committee {
+                this.build_tables();
+            }
             Ok(NodeReply::Active)
         })
         .await
@@ -690,7 +716,7 @@ impl Agent {
 /// Everything one signing ceremony is started with.
 struct SignJob {
     share: Arc<Share>,
-    aux: Option<Arc<Aux>>,
+    aux: Option<Arc<ReadyAux<Production>>>,
     signers: Vec<u16>,
     path: DerivationPath,
     /// Made by `chain`'s analysis on this agent: the only way a message gets into a signing protocol (I2).

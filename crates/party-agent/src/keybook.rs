@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_mpc_protocol::{Aux, Share, ShareError};
+use quorate_mpc_protocol::{Aux, AuxError, Production, ReadyAux, Share, ShareError};
 use quorate_storage::{
     EncryptedFileStore, ItemKind, ItemName, Ledger, LedgerError, SecretStore, StoreError,
 };
 use quorate_types::node::{CommitteeListing, CommitteeRecord, KeyListing, NodeRequest, Record};
-use quorate_types::{Attestation, Hash32, KeyId, KeyName, KeyRecord, SessionId, ValidRoster};
+use quorate_types::{
+    Attestation, Hash32, KeyId, KeyName, KeyRecord, PartyId, SessionId, ValidRoster,
+};
 
 /// Why a key or setup cannot be stored or used.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,9 @@ pub enum KeyBookError {
     /// A stored share is not valid.
     #[error(transparent)]
     Share(#[from] ShareError),
+    /// Stored auxiliary information is not valid.
+    #[error(transparent)]
+    Aux(#[from] AuxError),
     /// A stored record does not decode.
     #[error("the record {0} in the ledger is damaged")]
     Damaged(String),
@@ -75,7 +80,7 @@ struct Book {
     keys: BTreeMap<KeyId, Entry>,
     committee: Option<CommitteeListing>,
     shares: BTreeMap<KeyId, Arc<Share>>,
-    aux: Option<(SessionId, Arc<Aux>)>,
+    aux: Option<(SessionId, Arc<ReadyAux<Production>>)>,
     reserved: BTreeSet<KeyName>,
 }
 
@@ -287,7 +292,7 @@ impl KeyBook {
     ///
     /// # Errors
     /// None in force, missing or damaged in the store.
-    pub fn aux(&self) -> Result<Arc<Aux>, KeyBookError> {
+    pub fn aux(&self) -> Result<Arc<ReadyAux<Production>>, KeyBookError> {
         let session = {
             let book = self.lock();
             let session = book
@@ -303,9 +308,32 @@ impl KeyBook {
             }
             session
         };
-        let aux = Arc::new(Aux::from_secret_bytes(&self.store.get(aux_name(session))?));
+        let aux = Arc::new(self.load_aux(session)?);
         self.lock().aux = Some((session, Arc::clone(&aux)));
         Ok(aux)
+    }
+
+    fn load_aux(&self, session: SessionId) -> Result<ReadyAux<Production>, KeyBookError> {
+        let stored = self.store.get(aux_name(session))?;
+        Ok(Aux::from_secret_bytes(&stored).ready()?)
+    }
+
+    /// Gives the auxiliary information in force its tables; returns how many bytes they take. Computes for a while.
+    ///
+    /// # Errors
+    /// Missing or damaged in the store.
+    pub fn build_tables(&self, party: &PartyId) -> Result<usize, KeyBookError> {
+        let Some(committee) = self.committee() else {
+            return Ok(0);
+        };
+        let session = committee.record.session;
+        let seat = committee.record.committee.iter().position(|p| p == party);
+        let me = seat.and_then(|seat| u16::try_from(seat).ok());
+        let me = me.ok_or(KeyBookError::NoCommittee)?;
+        let aux = self.load_aux(session)?.with_tables(me)?;
+        let len = aux.tables_len();
+        self.lock().aux = Some((session, Arc::new(aux)));
+        Ok(len)
     }
 
     /// Stores a new key durably as pending: share first, then the record that points to it.

@@ -119,7 +119,7 @@ pub fn signing_simulation<'a>(
                 Signing::Ecdsa(message) => sign_ecdsa::<DangerTestLevel>(
                     seat,
                     share,
-                    &aux[party],
+                    &aux[party].ready().unwrap(),
                     signers,
                     path,
                     message,
@@ -150,8 +150,8 @@ pub fn presigning_simulation<'a>(
         |seat| {
             let party = usize::from(signers[usize::from(seat.me())]);
             let rng = ceremony_rng(seed, seat.me());
-            let (share, aux) = (&shares[party], &aux[party]);
-            presign::<DangerTestLevel>(seat, share, aux, signers, path, rng)
+            let aux = aux[party].ready().unwrap();
+            presign::<DangerTestLevel>(seat, &shares[party], &aux, signers, path, rng)
         },
     )
 }

@@ -140,7 +140,7 @@ impl Stage {
             Protocol::Ecdsa => sign_ecdsa::<DangerTestLevel>(
                 seat,
                 &self.secp256k1[party],
-                &self.aux[party],
+                &self.aux[party].ready().unwrap(),
                 signers,
                 &root,
                 &crate::committee::preimage(0x33),
@@ -149,7 +149,7 @@ impl Stage {
             Protocol::Presign => presign::<DangerTestLevel>(
                 seat,
                 &self.secp256k1[party],
-                &self.aux[party],
+                &self.aux[party].ready().unwrap(),
                 signers,
                 &root,
                 rng,

@@ -24,6 +24,7 @@ mod keepers;
 mod keys;
 mod passkey;
 mod policy;
+mod presignatures;
 mod restart;
 mod restored;
 mod sealed;

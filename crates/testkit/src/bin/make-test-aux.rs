@@ -9,9 +9,8 @@ use quorate_types::{CeremonyKind, Threshold};
 
 const SEED: u64 = 1;
 
-fn main() {
-    let threshold = Threshold::new(2, 3).expect("a threshold");
-    let identities = Identities::new(threshold, SEED);
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let identities = Identities::new(Threshold::new(2, 3)?, SEED);
     let mut simulation = Simulation::new(
         &identities,
         CeremonyKind::Aux,
@@ -27,7 +26,8 @@ fn main() {
     for ending in simulation.endings() {
         match ending.done() {
             Outcome::Aux(aux) => println!("{}", hex::encode(aux.as_secret_bytes())),
-            other => panic!("not aux: {other:?}"),
+            other => return Err(format!("not aux: {other:?}").into()),
         }
     }
+    Ok(())
 }
