@@ -267,11 +267,10 @@ impl Agent {
         if self.keybook.committee().is_none() {
             self.primes.want(NEEDED);
         }
-        self.build_tables();
     }
 
-    /// What makes presignatures cheaper is built beside everything else; until it is there they are made without.
-    pub(crate) fn build_tables(&self) {
+    /// What makes presignatures cheaper is built beside everything else, once; until it is there they are made without.
+    fn build_tables(&self) {
         let (keybook, party) = (Arc::clone(&self.keybook), self.party.clone());
         let build = move || {
             Priority::Background.apply();
@@ -414,11 +413,7 @@ impl Agent {
         self.check_standing().await?;
         let this = Arc::clone(self);
         blocking(move || {
-            let committee = matches!(record, Record::Committee(_));
             this.keybook.activate(record, attestations)?;
-            if committee {
-                this.build_tables();
-            }
             Ok(NodeReply::Active)
         })
         .await
@@ -642,7 +637,9 @@ impl Agent {
                 path: path.clone(),
                 signers: descriptor.participants.clone(),
             };
-            self.presignatures.note_use(&record.name, pool);
+            if self.presignatures.note_use(&record.name, pool) {
+                self.build_tables();
+            }
         }
     }
 

@@ -13,10 +13,12 @@ use quorate_types::{
     Action, IntentHash, PartyId, SignedApproval, SignedBundle, SignedFreeze, SignedIntent,
     ValidRoster,
 };
+use tokio::sync::Semaphore;
 
 use crate::keys::{self, KeyCache};
 use crate::nodes::Nodes;
 
+mod admission;
 mod attempt;
 mod case;
 mod committee;
@@ -25,6 +27,7 @@ mod signing;
 mod stock;
 mod waiting;
 
+use admission::{Admission, Place};
 use attempt::Attempts;
 use case::Case;
 use stock::Stock;
@@ -43,6 +46,8 @@ pub struct Coordinator {
     numbers: AtomicU64,
     stock: Arc<Stock>,
     key_cache: KeyCache,
+    admission: Admission,
+    heavy: Semaphore,
 }
 
 impl Coordinator {
@@ -60,6 +65,8 @@ impl Coordinator {
             numbers: AtomicU64::new(0),
             stock,
             key_cache: KeyCache::default(),
+            admission: Admission::default(),
+            heavy: Semaphore::new(signing::MAX_HEAVY),
         })
     }
 
@@ -126,12 +133,13 @@ impl Coordinator {
             return Ok(known.view.borrow().clone());
         }
         make_room(&mut intents)?;
+        let place = self.admission.enter(intent.intent())?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let case = Arc::new(Case::new(intent, number));
         let view = case.view.borrow().clone();
         intents.insert(hash, Arc::clone(&case));
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.run(&case).await });
+        tokio::spawn(async move { this.run(&case, place).await });
         Ok(view)
     }
 
@@ -218,13 +226,14 @@ impl Coordinator {
         Some(receiver.borrow().clone())
     }
 
-    async fn run(&self, case: &Case) {
+    async fn run(&self, case: &Case, mut place: Place) {
         tracing::info!(intent = %case.intent.hash(), action = case.intent.intent().action.name(), "started");
         let attempts = Attempts {
             nodes: &self.nodes,
             case,
         };
         let result = loop {
+            let turn = place.turn().await;
             let result = match &case.intent.intent().action {
                 Action::SetUpCommittee | Action::CreateKey { .. } => {
                     committee::run(&attempts, &self.roster).await
@@ -234,10 +243,13 @@ impl Coordinator {
                         roster: &self.roster,
                         stock: &self.stock,
                         keys: &self.key_cache,
+                        heavy: &self.heavy,
                     };
                     signing::run(&attempts, &means).await
                 }
             };
+            // Whoever waits for people holds nobody up.
+            drop(turn);
             match result {
                 Err(problem) if problem.code == "policy-pending" => {}
                 ended => break ended,
@@ -245,6 +257,7 @@ impl Coordinator {
             if let Err(problem) = waiting::until_allowed(&self.nodes, &self.roster, case).await {
                 break Err(problem);
             }
+            place = self.admission.enter_again(case.intent.intent());
         };
         case.view.send_modify(|view| match result {
             Ok(result) => {
@@ -299,10 +312,14 @@ fn make_room(intents: &mut HashMap<IntentHash, Arc<Case>>) -> Result<(), Problem
     if intents.len() < MAX_INTENTS {
         return Ok(());
     }
-    Err(Problem::new(
+    let mut problem = Problem::new(
         503,
         "busy",
         "Busy",
-        format!("{MAX_INTENTS} intents are running; retry in a moment"),
-    ))
+        format!(
+            "{MAX_INTENTS} requests are running or waiting for approval; send it again in a minute"
+        ),
+    );
+    problem.retry_after = Some(60);
+    Err(problem)
 }

@@ -8,9 +8,11 @@ use quorate_api::{Problem, ResultView};
 use quorate_chain::{SigningItem, analyse_for};
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing};
 use quorate_types::{
-    Action, DerivationPath, EcdsaPartial, PartyId, PresignaturePool, PublicKey, Signature,
+    Action, DerivationPath, EcdsaPartial, PartyId, PresignaturePool, PublicKey, Scheme, Signature,
     SignedPartials, ValidRoster, VerifiedIntent,
 };
+
+use tokio::sync::Semaphore;
 
 use super::attempt::{Attempts, PartyEnd, end_of_blame, problem_of};
 use super::stock::{Hand, Stock};
@@ -27,11 +29,17 @@ struct Expected {
     items: Vec<SigningItem>,
 }
 
+/// Interactive ECDSA signings at once: each computes for a second and more at every signer, and more of them would only wait for each other
+/// in the middle of their rounds.
+pub(super) const MAX_HEAVY: usize = 8;
+
 /// What a signing is carried out with.
 pub(super) struct Means<'a> {
     pub roster: &'a ValidRoster,
     pub stock: &'a Stock,
     pub keys: &'a KeyCache,
+    /// Held by signings that compute for long.
+    pub heavy: &'a Semaphore,
 }
 
 /// One signing, from try to try.
@@ -118,6 +126,12 @@ impl<'a> Signing<'a> {
         };
         let hand = self.means.stock.take_of(pool, self.expected.items.len());
         let presignatures = hand.map(|hand| hand.ids).unwrap_or_default();
+        let heavy = self.key.record.scheme == Scheme::Ecdsa && presignatures.is_empty();
+        // The semaphore is never closed.
+        let _alone = match heavy {
+            true => self.means.heavy.acquire().await.ok(),
+            false => None,
+        };
         let expected = &self.expected;
         let decides =
             |end: &PartyEnd| expected.good(end).is_some() || matches!(end, PartyEnd::Failed(_));

@@ -61,13 +61,17 @@ impl PresignDesk {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Someone signs with these signers: a pool of presignatures would make the next time faster.
-    pub(crate) fn note_use(&self, key: &KeyName, pool: PresignaturePool) {
+    /// Someone signs with these signers: a pool of presignatures would make the next time faster. Returns whether it is the first of all.
+    pub(crate) fn note_use(&self, key: &KeyName, pool: PresignaturePool) -> bool {
         if !self.config.is_on(key) {
-            return;
+            return false;
         }
-        let evicted = self.lock().pools.touch(pool);
+        let (first, evicted) = {
+            let pools = &mut self.lock().pools;
+            (pools.is_untouched(), pools.touch(pool))
+        };
         self.discard(evicted);
+        first
     }
 
     /// How full the pools are, for whoever has them filled.

@@ -40,6 +40,11 @@ impl Pools {
         }
     }
 
+    /// Whether no pool was ever used.
+    pub(super) const fn is_untouched(&self) -> bool {
+        self.uses == 0
+    }
+
     /// The pool was used now. Returns the presignatures of the pool that had to go for it.
     pub(super) fn touch(&mut self, pool: PresignaturePool) -> Vec<OneTimeId> {
         self.uses += 1;

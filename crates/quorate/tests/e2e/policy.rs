@@ -222,7 +222,7 @@ type = "velocity"
 max = 2
 window = "1h"
 "#;
-    let setup = Setup::new(2, 3).with_committee();
+    let setup = Setup::new(2, 3).with_committee().with_presignatures();
     let desk = Desk::with_key(RULES, setup, "hot", "secp256k1");
     let file = |nonce: u64| {
         let name = format!("tx-{nonce}.json");

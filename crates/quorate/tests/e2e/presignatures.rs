@@ -57,7 +57,7 @@ pub fn wait_until_full(cluster: &Cluster) {
 
 #[test]
 fn pools_fill_are_used_and_outlive_a_custodian() {
-    let mut cluster = Cluster::start(Setup::new(2, 3).with_committee());
+    let mut cluster = Cluster::start(Setup::new(2, 3).with_committee().with_presignatures());
     cluster.create_key("hot", "secp256k1", &[]);
     assert_eq!(levels(&cluster), [0, 0, 0]);
     spend(&cluster, &[60_000]);
