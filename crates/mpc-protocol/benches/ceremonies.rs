@@ -1,6 +1,6 @@
 //! What a ceremony costs one party here and through the bare library calls: the difference is our overhead.
 //!
-//! Everything runs in one thread; that thread's CPU time is divided by the number of participants. `docs/benchmarks.md` records
+//! Everything runs in one thread; that thread's CPU time is divided by the number of participants. `docs/benchmarks-parts.md` records
 //! the results.
 #![allow(
     clippy::unwrap_used,

@@ -1,0 +1,113 @@
+//! Every scheme, committee and concurrency.
+
+use std::sync::Arc;
+
+use quorate_types::{KeyRecord, Threshold};
+use serde::{Deserialize, Serialize};
+
+use crate::cases::{CONCURRENCIES, Plan, Scheme, Weight};
+use crate::ceremony::Alone;
+use crate::cluster::Cluster;
+use crate::load::Shape;
+use crate::measure::{self, Subject};
+use crate::stats::ms;
+use crate::{Bench, Report};
+
+/// How long a committee setup took, primes given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SetUp {
+    /// `t`.
+    pub t: u16,
+    /// `n`.
+    pub n: u16,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// A scheme with its rows, as far as there is time for any.
+type Rows = (&'static Scheme, Vec<(usize, Plan)>);
+
+pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) -> anyhow::Result<()> {
+    let work: Vec<(Threshold, Vec<Rows>)> = bench
+        .args
+        .committees()
+        .into_iter()
+        .map(|threshold| (threshold, planned(bench, threshold)))
+        .filter(|(_, rows)| !rows.is_empty())
+        .collect();
+    let rows = |rows: &Rows| rows.1.len();
+    bench.progress.expect(
+        work.iter()
+            .map(|(_, all)| all.iter().map(rows).sum::<usize>())
+            .sum(),
+    );
+    for (threshold, rows) in work {
+        committee(bench, report, threshold, &rows).await?;
+    }
+    Ok(())
+}
+
+fn planned(bench: &Bench<'_>, threshold: Threshold) -> Vec<Rows> {
+    let depth = bench.args.depth();
+    let rows = |scheme: &'static Scheme| {
+        let plan = |width: &usize| Some((*width, scheme.weight.plan(depth, threshold, *width)?));
+        (scheme, CONCURRENCIES.iter().filter_map(plan).collect())
+    };
+    let all = bench.args.schemes().into_iter().map(rows);
+    all.filter(|(_, rows): &Rows| !rows.is_empty()).collect()
+}
+
+async fn committee(
+    bench: &Bench<'_>,
+    report: &mut Report,
+    threshold: Threshold,
+    schemes: &[Rows],
+) -> anyhow::Result<()> {
+    let cluster = Cluster::start(&bench.tools, threshold).await?;
+    let mut is_set_up = false;
+    for (number, (scheme, rows)) in (1..).zip(schemes) {
+        if scheme.needs_setup && !is_set_up {
+            report.setups.push(set_up(bench, &cluster).await?);
+            is_set_up = true;
+        }
+        let key = cluster.operator.create_key(scheme, scheme.name).await?;
+        let subject = Subject {
+            cluster: &cluster,
+            scheme,
+            key: &key,
+            keys: number,
+            ceremony_ms: alone(&cluster, scheme, &key).await?,
+        };
+        for (width, plan) in rows {
+            let row = measure::row(bench, &subject, Shape::Steady(*width), *plan).await?;
+            report.signing.push(row);
+        }
+    }
+    Ok(())
+}
+
+async fn set_up(bench: &Bench<'_>, cluster: &Cluster) -> anyhow::Result<SetUp> {
+    bench.progress.expect(1);
+    let what = format!("committee setup {}", cluster.threshold);
+    let bar = bench.progress.step(&what, 1);
+    let took = cluster.set_up().await?;
+    let seconds = took.as_secs_f64();
+    bench.progress.done(&bar, &format!("{seconds:.1} s"));
+    Ok(SetUp {
+        t: cluster.threshold.t(),
+        n: cluster.threshold.n(),
+        seconds,
+    })
+}
+
+/// What the ceremonies alone cost; nothing where that would take long.
+async fn alone(cluster: &Cluster, scheme: &Scheme, key: &KeyRecord) -> anyhow::Result<Option<f64>> {
+    let samples = match scheme.weight {
+        Weight::Light => 50,
+        Weight::Heavy if cluster.threshold.t() <= 3 => 1,
+        Weight::Heavy => return Ok(None),
+    };
+    let alone = Arc::new(Alone::prepare(cluster, key.public_key.curve(), key.scheme)?);
+    let cost = tokio::task::spawn_blocking(move || alone.cost(samples)).await??;
+    Ok(Some(ms(cost)))
+}
