@@ -15,7 +15,7 @@ use crate::cases::{self, Scheme};
     after_help = "Examples:
   make bench
   quorate-bench --quick --out target/quick
-  quorate-bench --committees 2-of-3 --schemes frost-ed25519 --sections signing --out target/one"
+  quorate-bench --committees 2-of-3 --schemes frost-ed25519 --sections signing --samples 2000 --out target/one"
 )]
 pub struct Args {
     /// A few samples of each case, in under a minute
@@ -24,6 +24,9 @@ pub struct Args {
     /// As little as shows that it works; what the tests run
     #[arg(long, hide = true)]
     pub smoke: bool,
+    /// So many samples in every row of the signing section, however long they take: for profiling
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
     /// Where benchmarks.md, benchmarks.json and the plots go
     #[arg(long, value_name = "DIR", default_value = "docs")]
     pub out: PathBuf,

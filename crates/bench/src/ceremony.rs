@@ -18,7 +18,7 @@ use quorate_testkit::sim::{ceremony_rng, session_id};
 use quorate_types::{Curve, DerivationPath, PartyId, Scheme, Threshold};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::cluster::Cluster;
+use crate::cluster::Stopped;
 
 /// CPU time of the calling thread.
 fn thread_time() -> Duration {
@@ -34,27 +34,25 @@ pub struct Alone {
     threshold: Threshold,
     scheme: Scheme,
     shares: Vec<Share>,
-    aux: Vec<Aux>,
+    aux: Arc<Vec<Aux>>,
 }
 
 impl Alone {
-    /// For this scheme with this cluster's threshold: shares of a key of its own; auxiliary information, where it is needed, is
-    /// read from the cluster's stores, because making it takes a minute. The cluster is a benchmark's and guards nothing.
+    /// For this scheme, with shares of a key of its own; the signers' auxiliary information where the scheme needs it.
     ///
     /// # Errors
-    /// A committee that is not set up.
-    pub fn prepare(cluster: &Cluster, curve: Curve, scheme: Scheme) -> anyhow::Result<Self> {
-        let threshold = cluster.threshold;
-        let with_aux = match scheme {
-            Scheme::Ecdsa => threshold.t(),
-            Scheme::Bip340 | Scheme::Eddsa => 0,
-        };
-        let aux = (1..=with_aux).map(|number| read_aux(&cluster.custodian(number), number));
+    /// Shares that cannot be made.
+    pub fn prepare(
+        threshold: Threshold,
+        curve: Curve,
+        scheme: Scheme,
+        aux: Arc<Vec<Aux>>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             threshold,
             scheme,
             shares: shares(threshold, curve)?,
-            aux: aux.collect::<anyhow::Result<_>>()?,
+            aux,
         })
     }
 
@@ -62,7 +60,7 @@ impl Alone {
     ///
     /// # Errors
     /// A ceremony that does not end with a signature.
-    pub fn cost(self: Arc<Self>, samples: u32) -> anyhow::Result<Duration> {
+    pub fn cost(&self, samples: u32) -> anyhow::Result<Duration> {
         let began = thread_time();
         for number in 0..samples {
             self.sign(u64::from(number))?;
@@ -119,7 +117,17 @@ fn shares(threshold: Threshold, curve: Curve) -> anyhow::Result<Vec<Share>> {
     outcomes.into_iter().map(share).collect()
 }
 
-fn read_aux(custodian: &Path, number: u16) -> anyhow::Result<Aux> {
+/// The signers' auxiliary information, from the stores of a cluster whose committee is set up, because making it takes a minute. The
+/// cluster is a benchmark's and guards nothing.
+///
+/// # Errors
+/// A committee that is not set up.
+pub fn read_aux(cluster: &Stopped, signers: u16) -> anyhow::Result<Vec<Aux>> {
+    let of_one = |number| aux_of(&cluster.custodian(number), number);
+    (1..=signers).map(of_one).collect()
+}
+
+fn aux_of(custodian: &Path, number: u16) -> anyhow::Result<Aux> {
     let party = PartyId::new(&format!("party-{number}"))?;
     let file = custodian.join("passphrase");
     let secret = passphrase::obtain(Some(&file), "QUORATE_PASSPHRASE", "")?;

@@ -56,11 +56,9 @@ impl Cluster {
         Ok(Self::boot(tools, dir, threshold).await?.0)
     }
 
-    /// Ends every process and starts all again on the same directory; also says how long the start took.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub async fn restart(self, tools: &Tools) -> anyhow::Result<(Self, Started)> {
+    /// Ends every process; the directory stays, its stores closed.
+    #[must_use]
+    pub fn stop(self) -> Stopped {
         let Self {
             parts,
             threshold,
@@ -68,7 +66,7 @@ impl Cluster {
             ..
         } = self;
         drop(parts);
-        Self::boot(tools, dir, threshold).await
+        Stopped { threshold, dir }
     }
 
     async fn boot(
@@ -101,11 +99,6 @@ impl Cluster {
         &self.parts.0
     }
 
-    /// A custodian's directory.
-    pub fn custodian(&self, number: u16) -> PathBuf {
-        custodian(&root(self.dir.path()), number)
-    }
-
     /// Runs the committee setup; says how long it took.
     ///
     /// # Errors
@@ -121,6 +114,27 @@ impl Cluster {
             Some(ResultView::Committee(_)) => Ok(began.elapsed()),
             other => bail!("the committee is not set up: {other:?}"),
         }
+    }
+}
+
+/// A cluster of which nothing runs.
+pub struct Stopped {
+    threshold: Threshold,
+    dir: TempDir,
+}
+
+impl Stopped {
+    /// A custodian's directory.
+    pub fn custodian(&self, number: u16) -> PathBuf {
+        custodian(&root(self.dir.path()), number)
+    }
+
+    /// Starts all again; also says how long that took.
+    ///
+    /// # Errors
+    /// Whatever keeps a part from coming up.
+    pub async fn start(self, tools: &Tools) -> anyhow::Result<(Cluster, Started)> {
+        Cluster::boot(tools, self.dir, self.threshold).await
     }
 }
 

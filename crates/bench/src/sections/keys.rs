@@ -110,7 +110,7 @@ async fn restarted(
     cluster: Cluster,
     keys: &mut Keys,
 ) -> anyhow::Result<Cluster> {
-    let (cluster, took) = cluster.restart(&bench.tools).await?;
+    let (cluster, took) = cluster.stop().start(&bench.tools).await?;
     keys.starts.push(StartUp {
         keys: keys.created,
         seconds: took.as_secs_f64(),

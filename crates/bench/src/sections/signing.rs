@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use quorate_mpc_protocol::Aux;
 use quorate_types::{KeyRecord, Threshold};
 use serde::{Deserialize, Serialize};
 
 use crate::cases::{CONCURRENCIES, Plan, Scheme, Weight};
-use crate::ceremony::Alone;
+use crate::ceremony::{Alone, read_aux};
 use crate::cluster::Cluster;
 use crate::load::Shape;
 use crate::measure::{self, Subject};
@@ -50,7 +51,10 @@ pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) -> anyhow::Resul
 fn planned(bench: &Bench<'_>, threshold: Threshold) -> Vec<Rows> {
     let depth = bench.args.depth();
     let rows = |scheme: &'static Scheme| {
-        let plan = |width: &usize| Some((*width, scheme.weight.plan(depth, threshold, *width)?));
+        let plan = |width: &usize| {
+            let plan = scheme.weight.plan(depth, threshold, *width)?;
+            Some((*width, bench.args.samples.map_or(plan, Plan::exactly)))
+        };
         (scheme, CONCURRENCIES.iter().filter_map(plan).collect())
     };
     let all = bench.args.schemes().into_iter().map(rows);
@@ -63,12 +67,11 @@ async fn committee(
     threshold: Threshold,
     schemes: &[Rows],
 ) -> anyhow::Result<()> {
-    let cluster = Cluster::start(&bench.tools, threshold).await?;
-    let mut is_set_up = false;
+    let mut cluster = Cluster::start(&bench.tools, threshold).await?;
+    let mut aux = Arc::new(Vec::new());
     for (number, (scheme, rows)) in (1..).zip(schemes) {
-        if scheme.needs_setup && !is_set_up {
-            report.setups.push(set_up(bench, &cluster).await?);
-            is_set_up = true;
+        if scheme.needs_setup && aux.is_empty() {
+            (cluster, aux) = set_up(bench, report, cluster).await?;
         }
         let key = cluster.operator.create_key(scheme, scheme.name).await?;
         let subject = Subject {
@@ -76,7 +79,7 @@ async fn committee(
             scheme,
             key: &key,
             keys: number,
-            ceremony_ms: alone(&cluster, scheme, &key).await?,
+            ceremony_ms: alone(threshold, scheme, &key, &aux).await?,
         };
         for (width, plan) in rows {
             let row = measure::row(bench, &subject, Shape::Steady(*width), *plan).await?;
@@ -86,28 +89,43 @@ async fn committee(
     Ok(())
 }
 
-async fn set_up(bench: &Bench<'_>, cluster: &Cluster) -> anyhow::Result<SetUp> {
+/// Sets the committee up, and stops the cluster for a moment to read what came of it.
+async fn set_up(
+    bench: &Bench<'_>,
+    report: &mut Report,
+    cluster: Cluster,
+) -> anyhow::Result<(Cluster, Arc<Vec<Aux>>)> {
     bench.progress.expect(1);
-    let what = format!("committee setup {}", cluster.threshold);
-    let bar = bench.progress.step(&what, 1);
-    let took = cluster.set_up().await?;
-    let seconds = took.as_secs_f64();
+    let threshold = cluster.threshold;
+    let bar = bench
+        .progress
+        .step(&format!("committee setup {threshold}"), 1);
+    let seconds = cluster.set_up().await?.as_secs_f64();
     bench.progress.done(&bar, &format!("{seconds:.1} s"));
-    Ok(SetUp {
-        t: cluster.threshold.t(),
-        n: cluster.threshold.n(),
+    report.setups.push(SetUp {
+        t: threshold.t(),
+        n: threshold.n(),
         seconds,
-    })
+    });
+    let stopped = cluster.stop();
+    let aux = Arc::new(read_aux(&stopped, threshold.t())?);
+    Ok((stopped.start(&bench.tools).await?.0, aux))
 }
 
 /// What the ceremonies alone cost; nothing where that would take long.
-async fn alone(cluster: &Cluster, scheme: &Scheme, key: &KeyRecord) -> anyhow::Result<Option<f64>> {
+async fn alone(
+    threshold: Threshold,
+    scheme: &Scheme,
+    key: &KeyRecord,
+    aux: &Arc<Vec<Aux>>,
+) -> anyhow::Result<Option<f64>> {
     let samples = match scheme.weight {
         Weight::Light => 50,
-        Weight::Heavy if cluster.threshold.t() <= 3 => 1,
+        Weight::Heavy if threshold.t() <= 3 => 1,
         Weight::Heavy => return Ok(None),
     };
-    let alone = Arc::new(Alone::prepare(cluster, key.public_key.curve(), key.scheme)?);
+    let curve = key.public_key.curve();
+    let alone = Alone::prepare(threshold, curve, key.scheme, Arc::clone(aux))?;
     let cost = tokio::task::spawn_blocking(move || alone.cost(samples)).await??;
     Ok(Some(ms(cost)))
 }
