@@ -87,6 +87,41 @@ impl Args {
         }
     }
 
+    /// The command that measures the same; files and directories are left out.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let mut words = Vec::new();
+        let mut say = |name: &str, value: String| words.push(format!(" --{name}{value}"));
+        match self.depth() {
+            Depth::Full => {}
+            Depth::Quick => say("quick", String::new()),
+            Depth::Smoke => say("smoke", String::new()),
+        }
+        let list = |all: Vec<String>| format!(" {}", all.join(","));
+        if !self.committees.is_empty() {
+            let name = |c: &Threshold| format!("{}-of-{}", c.t(), c.n());
+            say(
+                "committees",
+                list(self.committees.iter().map(name).collect()),
+            );
+        }
+        if !self.schemes.is_empty() {
+            let name = |s: &&Scheme| s.name.to_owned();
+            say("schemes", list(self.schemes.iter().map(name).collect()));
+        }
+        if !self.sections.is_empty() {
+            let name = |s: &Section| format!("{s:?}").to_lowercase();
+            say("sections", list(self.sections.iter().map(name).collect()));
+        }
+        if let Some(samples) = self.samples {
+            say("samples", format!(" {samples}"));
+        }
+        match words.is_empty() {
+            true => "make bench".to_owned(),
+            false => format!("quorate-bench{}", words.concat()),
+        }
+    }
+
     /// Whether a section is wanted.
     #[must_use]
     pub fn wants(&self, section: Section) -> bool {

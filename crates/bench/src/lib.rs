@@ -64,6 +64,7 @@ pub async fn measure(args: &Args) -> anyhow::Result<Report> {
     };
     let mut report = Report {
         began: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        command: args.command(),
         depth: args.depth(),
         machine: machine::describe(&bench.tools)?,
         ..Report::default()

@@ -26,7 +26,8 @@ pub struct Carried {
 /// No answer, or an unreadable one.
 pub fn carried(monitoring: SocketAddr) -> anyhow::Result<Carried> {
     let limit = Duration::from_secs(5);
-    let mut stream = TcpStream::connect_timeout(&monitoring, limit)?;
+    let mut stream = TcpStream::connect_timeout(&monitoring, limit)
+        .context("nats-server does not answer; has it been ended?")?;
     stream.set_read_timeout(Some(limit))?;
     stream.write_all(b"GET /varz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
     let mut answer = String::new();

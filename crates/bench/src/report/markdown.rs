@@ -63,12 +63,7 @@ pub fn document(report: &Report, plots: &[Plot]) -> String {
 
 fn head(doc: &mut Document, report: &Report) {
     doc.paragraph("# Benchmarks of a whole cluster");
-    let command = match report.depth {
-        Depth::Full => "make bench",
-        Depth::Quick => "quorate-bench --quick",
-        Depth::Smoke => "quorate-bench --smoke",
-    };
-    doc.paragraph(format!("    {command}"));
+    doc.paragraph(format!("    {}", report.command));
     doc.paragraph(format!(
         "Written by that command, numbers and all: {}, in {:.0} s. [benchmarks.json](benchmarks.json) has every latency. What single \
          parts cost, such as a ceremony against the bare library, is in [benchmarks-parts.md](benchmarks-parts.md).",

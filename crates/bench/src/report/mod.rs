@@ -21,6 +21,8 @@ pub struct Report {
     pub began: String,
     /// How long it took.
     pub took_seconds: f64,
+    /// By which command.
+    pub command: String,
     /// How much was measured.
     pub depth: Depth,
     /// On what.
