@@ -1,6 +1,6 @@
 //! What a ceremony costs one party here and through the bare library calls: the difference is our overhead.
 //!
-//! Everything runs in one thread; that thread's CPU time is divided by the number of participants. `docs/benchmarks.md` records
+//! Everything runs in one thread; that thread's CPU time is divided by the number of participants. `docs/benchmarks-parts.md` records
 //! the results.
 #![allow(
     clippy::unwrap_used,
@@ -345,9 +345,9 @@ fn psi_verification(
 fn bench_presign(c: &mut Criterion, shares: &[Share], stored: &[Aux]) {
     let (t, signers, root) = (2, [0, 1], DerivationPath::root());
     let plain: Vec<ReadyAux<Production>> = stored.iter().map(|a| a.ready().unwrap()).collect();
-    let tables: Vec<ReadyAux<Production>> = (0..)
-        .zip(stored)
-        .map(|(me, a)| a.ready().unwrap().with_tables(me).unwrap())
+    let tables: Vec<ReadyAux<Production>> = stored
+        .iter()
+        .map(|a| a.ready().unwrap().with_tables().unwrap())
         .collect();
     println!("tables of an agent: {} bytes", tables[0].tables_len());
     let make = |aux: &[ReadyAux<Production>], number| {
@@ -407,7 +407,7 @@ fn bench_cggmp24(c: &mut Criterion) {
     );
     per_party(c, name, "building its tables, once for an agent", 1, |_| {
         let ready = stored[0].ready::<Production>().unwrap();
-        assert!(ready.with_tables(0).unwrap().tables_len() > 0);
+        assert!(ready.with_tables().unwrap().tables_len() > 0);
     });
     bench_presign(c, &shares, &stored);
     let keys: Vec<KeyShare<Secp256k1, Production>> = shares

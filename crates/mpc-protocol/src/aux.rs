@@ -89,16 +89,15 @@ impl<L: Level> std::fmt::Debug for ReadyAux<L> {
 }
 
 impl<L: Level> ReadyAux<L> {
-    /// With tables of powers of everyone's Pedersen parameters, and the residues of the party's own modulus: what ceremonies raise to powers again and
-    /// again. `me` is the party's index in the committee. Takes a while, and [`Self::tables_len`] bytes of memory.
+    /// With tables of powers of everyone's Pedersen parameters, which ceremonies raise to powers again and again. Takes a while, and
+    /// [`Self::tables_len`] bytes of memory.
     ///
     /// # Errors
-    /// Parameters that no setup made, or another party's index.
-    pub fn with_tables(self, me: u16) -> Result<Self, AuxError> {
+    /// Parameters that no setup made.
+    pub fn with_tables(self) -> Result<Self, AuxError> {
         let error = |e: &dyn std::fmt::Display| AuxError(e.to_string());
         let mut info = self.0.into_inner();
         info.precompute_multiexp_tables().map_err(|e| error(&e))?;
-        info.precompute_crt(me).map_err(|e| error(&e))?;
         let valid = info.validate().map_err(|e| error(&e.into_error()))?;
         Ok(Self(valid))
     }

@@ -274,7 +274,7 @@ impl Agent {
         let (keybook, party) = (Arc::clone(&self.keybook), self.party.clone());
         let build = move || {
             Priority::Background.apply();
-            match keybook.build_tables(&party) {
+            match keybook.build_tables() {
                 Ok(0) => {}
                 Ok(bytes) => tracing::info!(%party, bytes, "tables for ECDSA are built"),
                 Err(error) => {

@@ -11,9 +11,7 @@ use quorate_storage::{
     EncryptedFileStore, ItemKind, ItemName, Ledger, LedgerError, SecretStore, StoreError,
 };
 use quorate_types::node::{CommitteeListing, CommitteeRecord, KeyListing, NodeRequest, Record};
-use quorate_types::{
-    Attestation, Hash32, KeyId, KeyName, KeyRecord, PartyId, SessionId, ValidRoster,
-};
+use quorate_types::{Attestation, Hash32, KeyId, KeyName, KeyRecord, SessionId, ValidRoster};
 
 /// Why a key or setup cannot be stored or used.
 #[derive(Debug, thiserror::Error)]
@@ -322,15 +320,12 @@ impl KeyBook {
     ///
     /// # Errors
     /// Missing or damaged in the store.
-    pub fn build_tables(&self, party: &PartyId) -> Result<usize, KeyBookError> {
+    pub fn build_tables(&self) -> Result<usize, KeyBookError> {
         let Some(committee) = self.committee() else {
             return Ok(0);
         };
         let session = committee.record.session;
-        let seat = committee.record.committee.iter().position(|p| p == party);
-        let me = seat.and_then(|seat| u16::try_from(seat).ok());
-        let me = me.ok_or(KeyBookError::NoCommittee)?;
-        let aux = self.load_aux(session)?.with_tables(me)?;
+        let aux = self.load_aux(session)?.with_tables()?;
         let len = aux.tables_len();
         self.lock().aux = Some((session, Arc::new(aux)));
         Ok(len)

@@ -21,7 +21,7 @@ pub fn small(party: u16) -> PrimeSet {
     set(PRIMES_520, party)
 }
 
-/// Four 1536-bit primes for the production level, different for each party index below 5.
+/// Four 1536-bit primes for the production level, different for each party index below 9.
 #[must_use]
 pub fn full(party: u16) -> PrimeSet {
     set(PRIMES_1536, party)

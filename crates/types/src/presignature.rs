@@ -43,7 +43,7 @@ pub struct PoolLevel {
     pub pool: PresignaturePool,
     /// Those that are there, in id order, at most [`PoolLevel::MAX_IDS`].
     pub ids: Vec<Hash32>,
-    /// How many more the agent wants now: none between the marks, unless it is filling up.
+    /// How many more the agent wants now: none between the marks, unless it is filling up, nor while it makes as many as it can.
     pub wanted: u32,
     /// How many are being made.
     pub making: u32,

@@ -187,30 +187,44 @@ async fn refill(stock: &Stock, nodes: &Nodes, parties: &[PartyId]) -> bool {
     busy
 }
 
-/// Has every signer make so many, or as many as all can just now.
+/// Has every signer make so many, or as many as all can just now. Returns whether they do.
 async fn presign(nodes: &Nodes, pool: &PresignaturePool, wanted: u32, useful: Vec<Hash32>) -> bool {
     let prepare = NodeRequest::PreparePresign {
         pool: pool.clone(),
         count: wanted.min(NodeRequest::MAX_PRESIGN),
         useful,
     };
-    let mut nonces = Vec::new();
-    let mut count = wanted;
-    for reply in nodes.ask_all(&pool.signers, &prepare, TIMEOUT).await {
-        match reply {
-            Ok(NodeReply::Prepared { nonce, items }) => {
-                nonces.push(nonce);
-                count = count.min(items);
-            }
-            // A promise that is not redeemed lapses.
-            _ => return false,
-        }
-    }
-    let begin = NodeRequest::BeginPresign { nonces, count };
-    let begun = nodes.ask_all(&pool.signers, &begin, TIMEOUT).await;
-    begun
+    let replies = nodes.ask_all(&pool.signers, &prepare, TIMEOUT).await;
+    let promises: Vec<Option<([u8; 32], u32)>> = replies
+        .into_iter()
+        .map(|reply| match reply {
+            Ok(NodeReply::Prepared { nonce, items }) => Some((nonce, items)),
+            _ => None,
+        })
+        .collect();
+    // If one makes none, none are made, and those who promised some are told so.
+    let count = promises
         .iter()
-        .all(|reply| matches!(reply, Ok(NodeReply::Running)))
+        .map(|p| p.map_or(0, |(_, items)| items))
+        .min();
+    let count = count.unwrap_or(0).min(wanted);
+    let begin = NodeRequest::BeginPresign {
+        nonces: promises
+            .iter()
+            .map(|p| p.map_or([0; 32], |(nonce, _)| nonce))
+            .collect(),
+        count,
+    };
+    let promised = pool.signers.iter().zip(&promises);
+    let promised: Vec<PartyId> = promised
+        .filter(|(_, promise)| promise.is_some())
+        .map(|(party, _)| party.clone())
+        .collect();
+    let begun = nodes.ask_all(&promised, &begin, TIMEOUT).await;
+    count > 0
+        && begun
+            .iter()
+            .all(|reply| matches!(reply, Ok(NodeReply::Running)))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) struct Promised {
 
 impl PresignDesk {
     /// Sessions at once: one computes while another waits for messages.
-    fn most_at_once() -> u32 {
+    pub(super) fn most_at_once() -> u32 {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         u32::try_from(cores).unwrap_or(1).saturating_add(1)
     }

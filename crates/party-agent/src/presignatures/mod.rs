@@ -76,7 +76,7 @@ impl PresignDesk {
 
     /// How full the pools are, for whoever has them filled.
     pub(crate) fn levels(&self) -> Vec<PoolLevel> {
-        self.lock().pools.levels()
+        self.lock().pools.levels(Self::most_at_once())
     }
 
     /// The same for people.

@@ -153,11 +153,15 @@ impl Pools {
         pools
     }
 
-    pub(super) fn levels(&self) -> Vec<PoolLevel> {
+    /// `at_once` are made at once: while they are, nobody wants more.
+    pub(super) fn levels(&self, at_once: u32) -> Vec<PoolLevel> {
+        let free = at_once.saturating_sub(self.making());
         let level = |(pool, level): (&PresignaturePool, &Level)| PoolLevel {
             pool: pool.clone(),
             ids: level.ids.iter().take(PoolLevel::MAX_IDS).copied().collect(),
-            wanted: u32::try_from(self.wanted(level)).unwrap_or(u32::MAX),
+            wanted: u32::try_from(self.wanted(level))
+                .unwrap_or(u32::MAX)
+                .min(free),
             making: level.making,
         };
         self.in_order().into_iter().map(level).collect()
@@ -213,7 +217,7 @@ mod tests {
     }
 
     fn wanted(pools: &Pools) -> u32 {
-        pools.levels()[0].wanted
+        pools.levels(8)[0].wanted
     }
 
     #[test]
@@ -264,7 +268,7 @@ mod tests {
         pools.touch(pool(0));
         let evicted = pools.touch(pool(200));
         assert_eq!(evicted, PresignDesk::names(&pool(1), &[id(1)]));
-        assert_eq!(pools.levels().len(), MAX_POOLS);
+        assert_eq!(pools.levels(8).len(), MAX_POOLS);
         assert_eq!(pools.reserve(&pool(1), 1, &[]), (0, Vec::new()));
     }
 }

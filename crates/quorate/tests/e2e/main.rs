@@ -12,6 +12,7 @@
 mod support;
 
 mod backup;
+mod bench;
 mod bitcoin_chain;
 mod canaries;
 mod demo;
