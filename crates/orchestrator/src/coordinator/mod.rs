@@ -24,12 +24,14 @@ mod case;
 mod committee;
 mod policies;
 mod signing;
+mod statuses;
 mod stock;
 mod waiting;
 
 use admission::{Admission, Place};
 use attempt::Attempts;
 use case::Case;
+use statuses::Statuses;
 use stock::Stock;
 
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,6 +49,7 @@ pub struct Coordinator {
     stock: Arc<Stock>,
     key_cache: KeyCache,
     admission: Admission,
+    statuses: Statuses,
     heavy: Semaphore,
 }
 
@@ -66,6 +69,7 @@ impl Coordinator {
             stock,
             key_cache: KeyCache::default(),
             admission: Admission::default(),
+            statuses: Statuses::default(),
             heavy: Semaphore::new(signing::MAX_HEAVY),
         })
     }
@@ -243,6 +247,7 @@ impl Coordinator {
                         roster: &self.roster,
                         stock: &self.stock,
                         keys: &self.key_cache,
+                        statuses: &self.statuses,
                         heavy: &self.heavy,
                     };
                     signing::run(&attempts, &means).await

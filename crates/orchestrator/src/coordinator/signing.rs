@@ -15,9 +15,11 @@ use quorate_types::{
 use tokio::sync::Semaphore;
 
 use super::attempt::{Attempts, PartyEnd, end_of_blame, problem_of};
+use super::statuses::Statuses;
 use super::stock::{Hand, Stock};
 use super::{policies, waiting};
 use crate::keys::KeyCache;
+use crate::nodes::Nodes;
 
 const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Different quorums tried before giving up.
@@ -38,6 +40,7 @@ pub(super) struct Means<'a> {
     pub roster: &'a ValidRoster,
     pub stock: &'a Stock,
     pub keys: &'a KeyCache,
+    pub statuses: &'a Statuses,
     /// Held by signings that compute for long.
     pub heavy: &'a Semaphore,
 }
@@ -117,7 +120,14 @@ impl<'a> Signing<'a> {
             self.means.keys.set_counted(self.key.record.id);
             self.prepared = true;
         }
-        let (quorum, witnesses) = pick(self.attempts, &self.key, self.needed, &self.doubts).await?;
+        let (quorum, witnesses) = pick(
+            self.attempts,
+            self.means.statuses,
+            &self.key,
+            self.needed,
+            &self.doubts,
+        )
+        .await?;
         let pool = PresignaturePool {
             key: self.key.record.id,
             epoch: self.key.record.epoch,
@@ -210,6 +220,7 @@ impl<'a> Signing<'a> {
                 waiting::ask(self.attempts.nodes, self.means.roster, self.attempts.case).await;
             self.needed = self.needed.max(opinion.acknowledgements);
         }
+        self.means.statuses.doubt();
         self.doubts.learn(ends);
     }
 }
@@ -345,32 +356,22 @@ impl Expected {
 }
 
 /// Of those that can take part: an agent that is still confirming settles within a moment; a sealed or quarantined one waits for people.
-async fn statuses(attempts: &Attempts<'_>, candidates: &[PartyId]) -> Vec<NodeStatus> {
-    let replies = attempts
-        .nodes
-        .ask_all(candidates, &NodeRequest::Status, PING_TIMEOUT)
-        .await;
+async fn able(nodes: &Nodes, known: &Statuses, candidates: &[PartyId]) -> Vec<NodeStatus> {
     let may_take_part = |status: &NodeStatus| {
         !matches!(
             status.standing,
             Standing::Sealed { .. } | Standing::Quarantined { .. }
         )
     };
-    let of_party = candidates
-        .iter()
-        .zip(replies)
-        .filter_map(|(party, reply)| match reply {
-            // An agent's answer is another's only if it lies, and then it is not asked.
-            Ok(NodeReply::Status(status)) if status.party == *party => Some(status),
-            _ => None,
-        });
-    of_party.filter(may_take_part).collect()
+    let statuses = known.of(nodes, candidates).await.into_iter();
+    statuses.filter(may_take_part).collect()
 }
 
 /// The t of the committee that answer and have least against them, in committee order, and so many more that `needed` acknowledge. All of them
 /// under the same policy: who missed a version gets it first.
 async fn pick(
     attempts: &Attempts<'_>,
+    known: &Statuses,
     key: &KeyListing,
     needed: u16,
     doubts: &Doubts,
@@ -382,9 +383,11 @@ async fn pick(
         .filter(|p| !doubts.out.contains(p))
         .cloned()
         .collect();
-    let mut statuses = statuses(attempts, &candidates).await;
-    if policies::heal(attempts.nodes, &statuses).await {
-        statuses = self::statuses(attempts, &candidates).await;
+    let nodes = attempts.nodes;
+    let mut statuses = able(nodes, known, &candidates).await;
+    if policies::heal(nodes, &statuses).await {
+        known.doubt();
+        statuses = able(nodes, known, &candidates).await;
     }
     let t = usize::from(key.record.threshold.t());
     let version = policies::common(&statuses, t);
