@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build tools test bench fuzz-smoke
+.PHONY: help demo build tools test bench bench-cluster fuzz-smoke
 
 # What is off by default: a TPM needs libtss2 to build, KMS brings Amazon's client.
 EVERYTHING := quorate/tpm,quorate/kms
@@ -26,8 +26,14 @@ test: ## tools, then every check: format, lints, dependency rules, all tests
 		'cargo xtask licences' \
 		'cargo test --workspace --locked --features $(EVERYTHING)'
 
-bench: ## how long ceremonies take
+bench: bench-cluster ## what a whole cluster does (docs/benchmarks.md, ten minutes), then what single parts cost
 	cargo bench --workspace --locked --features $(EVERYTHING)
+
+bench-cluster:
+	@test -x .venv/bin/nats-server || scripts/tools.sh
+	@# By themselves: together with the tests' crates they would be built with the tests' features.
+	cargo build --release --locked -p quorate
+	cargo run --release --locked -p quorate-bench
 
 SECONDS_EACH ?= 60
 fuzz-smoke: ## every decoder of untrusted bytes under fuzzing, a minute each; needs a nightly toolchain and cargo-fuzz

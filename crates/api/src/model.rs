@@ -145,6 +145,9 @@ pub struct Problem {
     /// Signed refusals of custodians.
     #[serde(default)]
     pub refusals: Vec<Refusal>,
+    /// When it is worth trying again, in seconds; also in the header `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -160,6 +163,7 @@ impl Problem {
             culprits: Vec::new(),
             missing: Vec::new(),
             refusals: Vec::new(),
+            retry_after: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The one door from a payload to something that may be signed.
 
-use quorate_types::{DerivationPath, KeyRecord, Network, Payload, PublicKey, Scheme};
+use quorate_types::{DerivationPath, KeyRecord, Network, Payload, Preimage, PublicKey, Scheme};
 
 use crate::address::{check_key, evm_address};
 use crate::hd::derive_child;
@@ -19,8 +19,8 @@ pub enum TaprootTweak {
 /// What a signing protocol is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SigningMessage {
-    /// A 32-byte digest, for ECDSA.
-    EcdsaPrehash([u8; 32]),
+    /// The bytes whose hash is signed, for ECDSA.
+    Ecdsa(Preimage),
     /// A 32-byte message for BIP-340, and the key it is for.
     Bip340 {
         /// The message.
@@ -37,7 +37,7 @@ pub enum SigningMessage {
 /// ```compile_fail,E0451
 /// use quorate_chain::{SigningItem, SigningMessage};
 ///
-/// let forged = SigningItem { index: 0, message: SigningMessage::EcdsaPrehash([0; 32]) };
+/// let forged = SigningItem { index: 0, message: SigningMessage::Ed25519(Vec::new()) };
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningItem {

@@ -16,6 +16,7 @@
 pub mod address;
 mod analysis;
 mod assembly;
+mod combine;
 pub mod effects;
 mod error;
 pub mod evm;
@@ -31,6 +32,7 @@ pub use address::{address, script_pubkey};
 pub use alloy_primitives::U256;
 pub use analysis::{Analysis, SigningItem, SigningMessage, TaprootTweak, analyse, analyse_for};
 pub use assembly::{Assembled, assemble};
+pub use combine::{CombineError, combine};
 pub use effects::{AssetRef, Call, Danger, Effects, Movement, MovementKind, Reading};
 pub use error::ChainError;
 pub use facts::Facts;

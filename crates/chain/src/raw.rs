@@ -1,6 +1,6 @@
 //! Bytes that belong to no chain. Nothing that a chain would take as a transaction may be signed this way.
 
-use quorate_types::{Curve, PublicKey, Scheme};
+use quorate_types::{Curve, HashAlgorithm, Preimage, PublicKey, Scheme};
 use sha2::{Digest as _, Sha256};
 
 use crate::facts::RawFacts;
@@ -38,7 +38,8 @@ fn ecdsa(bytes: &[u8], curve: Curve) -> Result<SigningMessage, ChainError> {
     if curve == Curve::Secp256k1 && bytes.len() == 32 {
         return Err(ChainError::RawIsHalfSighash);
     }
-    Ok(SigningMessage::EcdsaPrehash(Sha256::digest(bytes).into()))
+    let preimage = Preimage::new(HashAlgorithm::Sha256, bytes.to_vec());
+    Ok(SigningMessage::Ecdsa(preimage))
 }
 
 fn eddsa(bytes: &[u8]) -> Result<SigningMessage, ChainError> {

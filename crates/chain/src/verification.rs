@@ -44,11 +44,11 @@ pub fn verify(
     signature: &Signature,
 ) -> Result<(), VerifyError> {
     match (message, child.curve(), signature) {
-        (SigningMessage::EcdsaPrehash(hash), Curve::Secp256k1, Signature::Ecdsa(sig)) => {
-            ecdsa_secp256k1(hash, child, sig)
+        (SigningMessage::Ecdsa(preimage), Curve::Secp256k1, Signature::Ecdsa(sig)) => {
+            ecdsa_secp256k1(preimage.digest(), child, sig)
         }
-        (SigningMessage::EcdsaPrehash(hash), Curve::P256, Signature::Ecdsa(sig)) => {
-            ecdsa_p256(hash, child, sig)
+        (SigningMessage::Ecdsa(preimage), Curve::P256, Signature::Ecdsa(sig)) => {
+            ecdsa_p256(preimage.digest(), child, sig)
         }
         (SigningMessage::Bip340 { message, tweak }, Curve::Secp256k1, Signature::Bip340(bytes)) => {
             bip340(message, *tweak, child, bytes)

@@ -1,6 +1,6 @@
 //! What a ceremony costs one party here and through the bare library calls: the difference is our overhead.
 //!
-//! Everything runs in one thread; that thread's CPU time is divided by the number of participants. `docs/benchmarks.md` records
+//! Everything runs in one thread; that thread's CPU time is divided by the number of participants. `docs/benchmarks-parts.md` records
 //! the results.
 #![allow(
     clippy::unwrap_used,
@@ -29,11 +29,11 @@ use key_share::CoreKeyShare;
 use paillier_zk::IntegerExt as _;
 use paillier_zk::paillier_encryption_in_range_with_el_gamal as pi_enc_elg;
 use quorate_mpc_protocol::{
-    Aux, Ceremony, Effect, FrostMessage, Incoming, Outcome, Production, Seat, Share, TaprootTweak,
-    To, aux_info, keygen, sign_ecdsa, sign_frost,
+    Aux, Ceremony, Effect, FrostMessage, Incoming, Outcome, Presignature, Production, ReadyAux,
+    Seat, Share, TaprootTweak, To, aux_info, keygen, presign, sign_ecdsa, sign_frost,
 };
-use quorate_testkit::primes;
 use quorate_testkit::sim::{ceremony_rng, session_id};
+use quorate_testkit::{committee, primes};
 use quorate_types::{Curve, DerivationPath, Threshold};
 use sha2::Sha256;
 
@@ -341,34 +341,78 @@ fn psi_verification(
     }
 }
 
+/// With and without tables, and what is left to do when the message is there.
+fn bench_presign(c: &mut Criterion, shares: &[Share], stored: &[Aux]) {
+    let (t, signers, root) = (2, [0, 1], DerivationPath::root());
+    let plain: Vec<ReadyAux<Production>> = stored.iter().map(|a| a.ready().unwrap()).collect();
+    let tables: Vec<ReadyAux<Production>> = stored
+        .iter()
+        .map(|a| a.ready().unwrap().with_tables().unwrap())
+        .collect();
+    println!("tables of an agent: {} bytes", tables[0].tables_len());
+    let make = |aux: &[ReadyAux<Production>], number| {
+        let start = |seat: Seat| {
+            let rng = ceremony_rng(number, seat.me());
+            let me = usize::from(seat.me());
+            presign::<Production>(seat, &shares[me], &aux[me], &signers, &root, rng).unwrap()
+        };
+        run(start, t, number)
+    };
+    let name = "cggmp24 secp256k1 2-of-3, presignature";
+    per_party(c, name, "ours", t, |number| {
+        assert_eq!(make(&plain, number).len(), usize::from(t));
+    });
+    per_party(c, name, "ours, with tables", t, |number| {
+        assert_eq!(make(&tables, number).len(), usize::from(t));
+    });
+    let message = committee::preimage(6);
+    let made = make(&tables, 1).remove(0);
+    let Outcome::Presignature(presignature) = made else {
+        panic!("not a presignature")
+    };
+    let stored = presignature.to_secret_bytes().unwrap();
+    per_party(c, name, "opening and issuing", 1, |_| {
+        let opened = Presignature::from_secret_bytes(&stored).unwrap();
+        opened.issue(&message).unwrap();
+    });
+}
+
 /// 3072-bit moduli; the setup before takes a minute.
 fn bench_cggmp24(c: &mut Criterion) {
     let (t, n) = (2, 3);
     let signers: Vec<u16> = (0..t).collect();
     let shares = shares((t, n), Curve::Secp256k1, 1);
-    let aux = production_aux(n);
-    let hash = [5; 32];
+    let stored = production_aux(n);
+    let aux: Vec<ReadyAux<Production>> = stored.iter().map(|a| a.ready().unwrap()).collect();
+    let message = committee::preimage(5);
     let name = "cggmp24 secp256k1 2-of-3, no presignature";
     let root = DerivationPath::root();
     per_party(c, name, "ours", t, |number| {
         let start = |seat: Seat| {
             let rng = ceremony_rng(number, seat.me());
             let me = usize::from(seat.me());
-            sign_ecdsa::<Production>(seat, &shares[me], &aux[me], &signers, &root, hash, rng)
+            sign_ecdsa::<Production>(seat, &shares[me], &aux[me], &signers, &root, &message, rng)
                 .unwrap()
         };
         assert_eq!(run(start, t, number).len(), usize::from(t));
     });
-    per_party(c, name, "ours, decoding the aux info only", 1, |number| {
-        let seat = Seat::new(session_id(number), 0, t).unwrap();
-        let rng = ceremony_rng(number, 0);
-        let started =
-            sign_ecdsa::<Production>(seat, &shares[0], &aux[0], &signers, &root, hash, rng);
-        assert!(started.is_ok());
+    per_party(
+        c,
+        name,
+        "decoding the aux info, once for an agent",
+        1,
+        |_| {
+            assert_eq!(stored[0].ready::<Production>().unwrap().tables_len(), 0);
+        },
+    );
+    per_party(c, name, "building its tables, once for an agent", 1, |_| {
+        let ready = stored[0].ready::<Production>().unwrap();
+        assert!(ready.with_tables().unwrap().tables_len() > 0);
     });
+    bench_presign(c, &shares, &stored);
     let keys: Vec<KeyShare<Secp256k1, Production>> = shares
         .iter()
-        .zip(&aux)
+        .zip(&stored)
         .map(|(share, aux)| {
             let aux: AuxInfo<Production> = ciborium::from_reader(aux.as_secret_bytes()).unwrap();
             Valid::from_parts((core_secp256k1(share).clone(), aux)).unwrap()
@@ -384,7 +428,7 @@ fn bench_cggmp24(c: &mut Criterion) {
             assert!(verify());
         },
     );
-    let data = PrehashedDataToSign::from_scalar(Scalar::from_be_bytes_mod_order(hash));
+    let data = PrehashedDataToSign::from_scalar(Scalar::from_be_bytes_mod_order(message.digest()));
     per_party(c, name, "library", t, |number| {
         let session = session_id(number);
         let (keys, signers, data) = (&keys, &signers, &data);

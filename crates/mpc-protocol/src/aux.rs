@@ -3,7 +3,7 @@
 
 use cggmp24::ExecutionId;
 use cggmp24::key_refresh::Msg;
-use cggmp24::key_share::AuxInfo;
+use cggmp24::key_share::{AuxInfo, Validate as _};
 use quorate_types::Hash32;
 use quorate_types::canonical::tagged_hash;
 use round_based::state_machine::wrap_protocol;
@@ -59,6 +59,14 @@ impl Aux {
         Ok(tagged_hash("quorate/aux-public/v1", &parts))
     }
 
+    /// Decodes and validates for a security level.
+    ///
+    /// # Errors
+    /// Bytes that are no auxiliary information of this level.
+    pub fn ready<L: Level>(&self) -> Result<ReadyAux<L>, AuxError> {
+        self.decode().map(ReadyAux)
+    }
+
     fn encode<L: Level>(info: &AuxInfo<L>) -> Result<Self, AuxError> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(256 * 1024));
         ciborium::into_writer(&**info, &mut *bytes).map_err(|e| AuxError(e.to_string()))?;
@@ -66,8 +74,42 @@ impl Aux {
     }
 
     /// Decodes and validates for a security level: moduli and primes are large enough, parameters are units.
-    pub(crate) fn decode<L: Level>(&self) -> Result<AuxInfo<L>, AuxError> {
+    fn decode<L: Level>(&self) -> Result<AuxInfo<L>, AuxError> {
         codec::from_cbor(&self.0).map_err(AuxError)
+    }
+}
+
+/// Auxiliary information decoded and validated once, for as many ceremonies as there will be. Secret.
+pub struct ReadyAux<L: Level>(AuxInfo<L>);
+
+impl<L: Level> std::fmt::Debug for ReadyAux<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReadyAux([redacted])")
+    }
+}
+
+impl<L: Level> ReadyAux<L> {
+    /// With tables of powers of everyone's Pedersen parameters, which ceremonies raise to powers again and again. Takes a while, and
+    /// [`Self::tables_len`] bytes of memory.
+    ///
+    /// # Errors
+    /// Parameters that no setup made.
+    pub fn with_tables(self) -> Result<Self, AuxError> {
+        let error = |e: &dyn std::fmt::Display| AuxError(e.to_string());
+        let mut info = self.0.into_inner();
+        info.precompute_multiexp_tables().map_err(|e| error(&e))?;
+        let valid = info.validate().map_err(|e| error(&e.into_error()))?;
+        Ok(Self(valid))
+    }
+
+    /// What the tables take, in bytes; 0 without.
+    #[must_use]
+    pub fn tables_len(&self) -> usize {
+        self.0.multiexp_tables_size()
+    }
+
+    pub(crate) const fn info(&self) -> &AuxInfo<L> {
+        &self.0
     }
 }
 

@@ -2,7 +2,7 @@
 
 use quorate_types::{SessionId, Signature, SignedStatement};
 
-use crate::{Aux, DklsSetup, Share};
+use crate::{Aux, DklsSetup, Presignature, Share};
 
 /// The randomness a ceremony is given: seeded from the operating system in production, from a printed seed in tests.
 pub type CeremonyRng = rand_chacha::ChaCha20Rng;
@@ -130,6 +130,8 @@ pub enum Outcome {
     Aux(Aux),
     /// This party's side of a DKLs23 setup.
     DklsSetup(DklsSetup),
+    /// This party's part of a signature whose message is not known yet.
+    Presignature(Presignature),
     /// The signature, verified under the derived public key.
     Signature(Signature),
 }
@@ -140,6 +142,7 @@ impl std::fmt::Debug for Outcome {
             Self::Share(share) => f.debug_tuple("Share").field(&share.public_key()).finish(),
             Self::Aux(_) => f.write_str("Aux([redacted])"),
             Self::DklsSetup(_) => f.write_str("DklsSetup([redacted])"),
+            Self::Presignature(_) => f.write_str("Presignature([redacted])"),
             Self::Signature(signature) => f.debug_tuple("Signature").field(signature).finish(),
         }
     }

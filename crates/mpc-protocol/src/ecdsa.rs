@@ -1,21 +1,28 @@
-//! Threshold ECDSA: CGGMP24's interactive signing (ePrint 2021/060, figures 8 to 10), four rounds and an echo.
+//! Threshold ECDSA: CGGMP24's signing (ePrint 2021/060, figures 8 to 10), four rounds and an echo, the last of which may wait for its
+//! message.
 
 use cggmp24::key_share::{KeyShare, Valid};
+use cggmp24::signing::PresignaturePublicData;
 use cggmp24::signing::msg::Msg;
-use cggmp24::{ExecutionId, PrehashedDataToSign, Signature as LibrarySignature};
+use cggmp24::{DataToSign, ExecutionId, Signature as LibrarySignature};
 use generic_ec::coords::{AlwaysHasAffineX, HasAffineX};
 use generic_ec::curves::{Secp256k1, Secp256r1};
 use generic_ec::{NonZero, Point, Scalar};
 use hd_wallet::{DeriveShift, Slip10};
 use key_share::CoreKeyShare;
-use quorate_types::{DerivationPath, EcdsaSignature, Signature};
+use quorate_types::{DerivationPath, EcdsaSignature, HashAlgorithm, Preimage, Signature};
 use round_based::state_machine::wrap_protocol;
+use sha2::{Digest as _, Sha256};
+use sha3::Keccak256;
 
 use crate::adapter::{Adapter, conclude};
 use crate::psi::FirstRound;
-use crate::{Abort, Aux, Ceremony, CeremonyRng, Level, Outcome, Seat, Share, hd, rules};
+use crate::rules::Rules;
+use crate::{
+    Abort, Ceremony, CeremonyRng, Level, Outcome, Presignature, ReadyAux, Seat, Share, hd, rules,
+};
 
-/// Signs a 32-byte hash that the caller computed from a message it parsed.
+/// Signs a message, which is hashed here.
 ///
 /// `signers` are the participants' committee indices in session order; the seat's own entry must be the share's index.
 /// The signature has a low `s` and has been verified under the derived key.
@@ -25,17 +32,40 @@ use crate::{Abort, Aux, Ceremony, CeremonyRng, Level, Outcome, Seat, Share, hd, 
 pub fn sign_ecdsa<L: Level>(
     seat: Seat,
     share: &Share,
-    aux: &Aux,
+    aux: &ReadyAux<L>,
     signers: &[u16],
     path: &DerivationPath,
-    hash: [u8; 32],
+    message: &Preimage,
     rng: CeremonyRng,
 ) -> Result<Box<dyn Ceremony>, Abort> {
     check_signers(&seat, share, signers)?;
     match share {
-        Share::Secp256k1(core) => run::<Secp256k1, L>(seat, core, aux, signers, path, hash, rng),
-        Share::P256(core) => run::<Secp256r1, L>(seat, core, aux, signers, path, hash, rng),
+        Share::Secp256k1(core) => {
+            let goal = Goal::Signature(data_to_sign(message));
+            run::<Secp256k1, L>(seat, core, aux, signers, path, goal, rng)
+        }
+        Share::P256(core) => {
+            let goal = Goal::Signature(data_to_sign(message));
+            run::<Secp256r1, L>(seat, core, aux, signers, path, goal, rng)
+        }
         Share::Ed25519(_) => Err(Abort::local("Ed25519 keys do not sign ECDSA")),
+    }
+}
+
+/// What the ceremony is to yield.
+pub(crate) enum Goal<E: generic_ec::Curve> {
+    /// A signature over this.
+    Signature(DataToSign<E>),
+    /// A presignature, made from the library's.
+    Presignature(fn(cggmp24::Presignature<E>, PresignaturePublicData<E>) -> Presignature),
+}
+
+impl<E: generic_ec::Curve> Goal<E> {
+    const fn rules(&self) -> &'static Rules {
+        match self {
+            Self::Signature(_) => &rules::ECDSA,
+            Self::Presignature(_) => &rules::PRESIGN,
+        }
     }
 }
 
@@ -58,13 +88,13 @@ pub(crate) fn check_signers(seat: &Seat, share: &Share, signers: &[u16]) -> Resu
     }
 }
 
-fn run<E, L>(
+pub(crate) fn run<E, L>(
     seat: Seat,
     core: &CoreKeyShare<E>,
-    aux: &Aux,
+    aux: &ReadyAux<L>,
     signers: &[u16],
     path: &DerivationPath,
-    hash: [u8; 32],
+    goal: Goal<E>,
     mut rng: CeremonyRng,
 ) -> Result<Box<dyn Ceremony>, Abort>
 where
@@ -74,9 +104,8 @@ where
     Point<E>: HasAffineX<E>,
     NonZero<Point<E>>: AlwaysHasAffineX<E>,
 {
-    let aux = aux.decode::<L>().map_err(Abort::local)?;
-    let key_share: KeyShare<E, L> =
-        Valid::from_parts((core.clone(), aux)).map_err(|e| Abort::local(e.into_error()))?;
+    let key_share: KeyShare<E, L> = Valid::from_parts((core.clone(), aux.info().clone()))
+        .map_err(|e| Abort::local(e.into_error()))?;
     let public_key = hd::derive::<E, Slip10>(core, path)?.public_key;
     let session = *seat.session();
     let me = seat.me();
@@ -84,23 +113,43 @@ where
         .ok_or_else(|| Abort::local("the aux info lacks a signer"))?;
     let signers = signers.to_vec();
     let path = path.components().to_vec();
-    let data = PrehashedDataToSign::from_scalar(Scalar::from_be_bytes_mod_order(hash));
+    let rules = goal.rules();
     let machine = wrap_protocol::<Msg<E, sha2::Sha256>, _>(move |party| async move {
         let eid = ExecutionId::new(session.as_bytes());
         let builder = cggmp24::signing(eid, me, &signers, &key_share)
             .enforce_reliable_broadcast(true)
             .set_derivation_path(path)
             .map_err(|e| Abort::local(format!("{e:?}")))?;
-        let result = builder.sign(&mut rng, party, &data).await;
-        conclude(result, &rules::ECDSA, |signature| {
-            finish(&signature, &public_key, data.to_scalar())
-                .map(|sig| Outcome::Signature(Signature::Ecdsa(sig)))
-        })
+        match goal {
+            Goal::Signature(data) => {
+                let result = builder.sign(&mut rng, party, &data).await;
+                conclude(result, rules, |signature| {
+                    finish(&signature, &public_key, data.to_scalar())
+                        .map(|sig| Outcome::Signature(Signature::Ecdsa(sig)))
+                })
+            }
+            Goal::Presignature(wrap) => {
+                let result = builder.generate_presignature(&mut rng, party).await;
+                conclude(result, rules, |(secret, public)| {
+                    Ok(Outcome::Presignature(wrap(secret, public)))
+                })
+            }
+        }
     });
-    let adapter = Adapter::new(seat, &rules::ECDSA, machine);
+    let adapter = Adapter::new(seat, rules, machine);
     Ok(Box::new(adapter.with_inspection(move |from, message| {
         first_round.inspect(from, message)
     })))
+}
+
+/// The message, hashed by the library's own type so that no hash from elsewhere can take its place.
+pub(crate) fn data_to_sign<E: generic_ec::Curve>(message: &Preimage) -> DataToSign<E> {
+    let bytes = message.bytes();
+    match message.algorithm() {
+        HashAlgorithm::Sha256 => DataToSign::digest::<Sha256>(bytes),
+        HashAlgorithm::Sha256d => DataToSign::digest::<Sha256>(&Sha256::digest(bytes)),
+        HashAlgorithm::Keccak256 => DataToSign::digest::<Keccak256>(bytes),
+    }
 }
 
 /// Normalises to low `s`, verifies, and finds the recovery id: `R = (m*G + r*X)/s` (SEC 1, 4.1.4 and 4.1.6).

@@ -80,6 +80,19 @@ pub(crate) static ECDSA: Rules = Rules {
     max_item: MAX_INTEGER,
 };
 
+/// The same without Round4, the partial signatures.
+pub(crate) static PRESIGN: Rules = Rules {
+    rounds: &[
+        broadcast(0),
+        direct(1),
+        broadcast(5),
+        direct(2),
+        broadcast(3),
+    ],
+    max_len: ECDSA.max_len,
+    max_item: ECDSA.max_item,
+};
+
 /// RFC 9591: commitments, then shares with an echo of the commitments.
 pub(crate) static FROST: Rules = Rules {
     rounds: &[broadcast(0), broadcast(1)],
@@ -93,7 +106,8 @@ pub fn max_message_len(kind: CeremonyKind) -> usize {
     match kind {
         CeremonyKind::Keygen | CeremonyKind::Reshare => KEYGEN.max_len,
         CeremonyKind::Aux => AUX.max_len,
-        CeremonyKind::Presign | CeremonyKind::Sign => ECDSA.max_len,
+        CeremonyKind::Presign => PRESIGN.max_len,
+        CeremonyKind::Sign => ECDSA.max_len,
         // No ceremony of these protocols.
         CeremonyKind::Spend => 0,
     }

@@ -29,7 +29,10 @@ fn ends_after(change: impl Fn(&mut Proofs)) -> Ending {
     let identities = Identities::new(Threshold::new(2, 2).unwrap(), 5);
     let shares = committee::shares(&identities, Curve::Secp256k1, 1);
     let aux = committee::aux(&identities, 2);
-    let (path, message) = (DerivationPath::root(), Signing::Ecdsa([9; 32]));
+    let (path, message) = (
+        DerivationPath::root(),
+        Signing::Ecdsa(committee::preimage(9)),
+    );
     let mut simulation =
         committee::signing_simulation(&identities, &shares, &aux, &[0, 1], &path, &message, 3)
             .with_meddler(1, |_, outgoing| Some(changed(outgoing, &change)));

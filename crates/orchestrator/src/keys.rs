@@ -1,14 +1,77 @@
 //! What keys there are: the agents know, the orchestrator asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use quorate_api::Problem;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record};
 use quorate_types::{Hash32, KeyId, PartyId, ValidRoster};
 use tokio::time::timeout;
 
 use crate::nodes::{NodeError, Nodes};
+
+/// Keys that were looked up before. A key's record does not change while its epoch does not.
+#[derive(Default)]
+pub struct KeyCache(Mutex<HashMap<KeyId, Cached>>);
+
+struct Cached {
+    key: Arc<KeyListing>,
+    /// A rolling limit counted what it signed.
+    counted: bool,
+}
+
+/// Keys remembered; when there are more, all are looked up anew.
+const MAX_CACHED: usize = 100_000;
+
+impl KeyCache {
+    fn lock(&self) -> MutexGuard<'_, HashMap<KeyId, Cached>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A key in force.
+    ///
+    /// # Errors
+    /// Nobody knows it.
+    pub async fn find(
+        &self,
+        nodes: &Nodes,
+        roster: &ValidRoster,
+        id: KeyId,
+    ) -> Result<Arc<KeyListing>, Problem> {
+        if let Some(cached) = self.lock().get(&id) {
+            return Ok(Arc::clone(&cached.key));
+        }
+        let Some(found) = one(nodes, roster, id).await else {
+            let detail = format!("no custodian that answers knows key {id}");
+            return Err(Problem::new(404, "key-unknown", "Unknown key", detail));
+        };
+        let key = Arc::new(found);
+        let mut cache = self.lock();
+        if cache.len() >= MAX_CACHED {
+            cache.clear();
+        }
+        let cached = Cached {
+            key: Arc::clone(&key),
+            counted: false,
+        };
+        cache.insert(id, cached);
+        Ok(key)
+    }
+
+    /// Whether custodians wanted to show each other what the key spends.
+    pub fn is_counted(&self, id: KeyId) -> bool {
+        self.lock().get(&id).is_some_and(|cached| cached.counted)
+    }
+
+    /// They did.
+    pub fn set_counted(&self, id: KeyId) {
+        if let Some(cached) = self.lock().get_mut(&id) {
+            cached.counted = true;
+        }
+    }
+}
 
 /// A key, and which of the records told of it.
 type Place = (KeyId, Hash32);
@@ -68,6 +131,24 @@ pub async fn all(nodes: &Nodes, roster: &ValidRoster) -> Vec<KeyListing> {
     }
     heal(nodes, roster, &keys, inactive).await;
     keys.into_values().collect()
+}
+
+/// One key, if every party has attested it.
+pub async fn one(nodes: &Nodes, roster: &ValidRoster, id: KeyId) -> Option<KeyListing> {
+    let parties = roster.party_ids();
+    let replies = nodes
+        .ask_all(&parties, &NodeRequest::Key { id }, TIMEOUT)
+        .await;
+    let mut keys: BTreeMap<Place, KeyListing> = BTreeMap::new();
+    for (party, reply) in parties.iter().zip(replies) {
+        let Ok(NodeReply::Keys(found)) = reply else {
+            continue;
+        };
+        for listing in found.into_iter().filter(|k| k.record.id == id).take(1) {
+            merge(&mut keys, roster, party, listing);
+        }
+    }
+    keys.into_values().find(|key| key.active)
 }
 
 fn merge(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_chain::{SigningItem, SigningMessage};
 use quorate_messaging::{IdentityUnavailable, Messenger, PartyKeys};
 use quorate_mpc_protocol::{
-    Abort, Aux, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, Seat, Share,
+    Abort, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, ReadyAux, Seat, Share,
     TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
 };
 use quorate_service::now_ms;
@@ -16,24 +16,25 @@ use quorate_types::node::{
 };
 use quorate_types::presence::Heartbeat;
 use quorate_types::{
-    Attestation, DerivationPath, IntentHash, KeyRecord, PartyId, PublicKey, Scheme,
-    SessionDescriptor, Signature, SignedBundle, ValidRoster,
+    Attestation, DerivationPath, IntentHash, KeyRecord, PartyId, PresignaturePool, PublicKey,
+    Scheme, SessionDescriptor, Signature, SignedBundle, ValidRoster,
 };
 use rand_core::{OsRng, RngCore as _, SeedableRng as _};
 
 use tokio::sync::{Notify, watch};
 
-use crate::Timeouts;
 use crate::driver::{Drive, Participants, SessionFailure};
 use crate::judge::{Plan, RefusalReason};
 use crate::keybook::{KeyBook, KeyBookError};
 use crate::log;
 use crate::policy::{PolicyDesk, PolicyError};
 use crate::pool::Priority;
+use crate::presignatures::PresignDesk;
 use crate::primes::{NEEDED, PrimeStock};
 use crate::refusals::{Refusals, intent_of};
 use crate::runs::{Ended, Runs};
 use crate::taking_part::Places;
+use crate::{PresignConfig, Timeouts};
 
 /// How long after its own part of a committee setup an agent expects the setup to come into force.
 const ACTIVATION_WAIT: Duration = Duration::from_secs(60);
@@ -53,6 +54,9 @@ pub enum AgentError {
     /// The sealed store.
     #[error(transparent)]
     Store(#[from] quorate_storage::StoreError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Its policy.
     #[error("the policy: {0}")]
     Policy(#[from] PolicyError),
@@ -80,6 +84,8 @@ pub struct Parts {
     pub standing: watch::Receiver<Standing>,
     /// The first policy bundle, for a ledger that has none.
     pub policy: Option<SignedBundle>,
+    /// Presignatures.
+    pub presign: PresignConfig,
 }
 
 /// A custodian's agent.
@@ -98,6 +104,7 @@ pub struct Agent {
     pub(crate) policy: Arc<PolicyDesk>,
     /// Held from recording a spend until it is judged with what peers know: see docs/decisions/0009.
     pub(crate) spending: tokio::sync::Mutex<()>,
+    pub(crate) presignatures: PresignDesk,
     pub(crate) refusals: Refusals,
     pub(crate) runs: Runs,
 }
@@ -139,6 +146,7 @@ impl Agent {
             timeouts,
             standing,
             policy: genesis,
+            presign,
         } = parts;
         check_identity(&roster, &party, &keys)?;
         let keybook = KeyBook::open(
@@ -155,6 +163,7 @@ impl Agent {
             genesis,
             now_ms(),
         )?;
+        let presignatures = PresignDesk::open(party.clone(), Arc::clone(&ledger), presign)?;
         let mut life = [0; 16];
         OsRng.fill_bytes(&mut life);
         Ok(Arc::new(Self {
@@ -171,6 +180,7 @@ impl Agent {
             primes,
             policy: Arc::new(policy),
             spending: tokio::sync::Mutex::new(()),
+            presignatures,
             refusals: Refusals::default(),
             runs: Runs::default(),
         }))
@@ -224,6 +234,7 @@ impl Agent {
             epoch: self.keybook.highest_epoch(),
             policy_version: self.policy.version(),
             keys: count(self.keybook.len()),
+            presignatures: count(self.presignatures.len()),
         })
     }
 
@@ -258,6 +269,27 @@ impl Agent {
         }
     }
 
+    /// What makes presignatures cheaper is built beside everything else, once; until it is there they are made without.
+    fn build_tables(&self) {
+        let (keybook, party) = (Arc::clone(&self.keybook), self.party.clone());
+        let build = move || {
+            Priority::Background.apply();
+            match keybook.build_tables() {
+                Ok(0) => {}
+                Ok(bytes) => tracing::info!(%party, bytes, "tables for ECDSA are built"),
+                Err(error) => {
+                    tracing::warn!(%party, %error, "no tables for ECDSA; it works without, slower")
+                }
+            }
+        };
+        let spawned = std::thread::Builder::new()
+            .name("tables".to_owned())
+            .spawn(build);
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "no thread for building tables");
+        }
+    }
+
     /// Stops background work.
     pub fn stop(&self) {
         self.primes.stop();
@@ -266,9 +298,17 @@ impl Agent {
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, request: NodeRequest) -> NodeReply {
         let about = intent_of(&request);
-        let reply = match request {
+        match Box::pin(self.dispatch(request)).await {
+            Ok(reply) => reply,
+            Err(reason) => NodeReply::Refused(self.refuse(about, &reason).await),
+        }
+    }
+
+    async fn dispatch(self: &Arc<Self>, request: NodeRequest) -> Result<NodeReply, RefusalReason> {
+        match request {
             NodeRequest::Status => Ok(NodeReply::Status(self.status())),
             NodeRequest::Keys { after } => Ok(NodeReply::Keys(self.keybook.page(after))),
+            NodeRequest::Key { id } => Ok(NodeReply::Keys(self.keybook.listing(id))),
             NodeRequest::Propose { intent, approvals } => self.propose(intent, approvals).await,
             NodeRequest::Say(said) => self.say(said).await,
             NodeRequest::Publish(bundle) => self.publish(*bundle).await,
@@ -280,13 +320,38 @@ impl Agent {
                 witnesses,
                 attempt,
                 participants,
+                presignatures,
             } => {
                 let seats = Places {
                     participants,
                     witnesses,
                 };
-                self.prepare(intent, approvals, attempt, seats).await
+                self.prepare(intent, approvals, attempt, seats, presignatures)
+                    .await
             }
+            NodeRequest::Issue {
+                intent,
+                approvals,
+                attempt,
+                participants,
+                presignatures,
+            } => {
+                self.issue(intent, approvals, attempt, participants, presignatures)
+                    .await
+            }
+            NodeRequest::Settle { intent, signatures } => self.settle(intent, signatures).await,
+            NodeRequest::Blame {
+                intent,
+                attempt,
+                partials,
+            } => self.blame((intent, attempt), partials).await,
+            NodeRequest::Pools => Ok(NodeReply::Pools(self.presignatures.levels())),
+            NodeRequest::PreparePresign {
+                pool,
+                count,
+                useful,
+            } => self.prepare_presign(pool, count, useful).await,
+            NodeRequest::BeginPresign { nonces, count } => self.begin_presign(nonces, count).await,
             NodeRequest::Begin {
                 intent,
                 attempt,
@@ -302,10 +367,6 @@ impl Agent {
                 record,
                 attestations,
             } => self.activate(record, attestations).await,
-        };
-        match reply {
-            Ok(reply) => reply,
-            Err(reason) => NodeReply::Refused(self.refuse(about, &reason).await),
         }
     }
 
@@ -323,6 +384,7 @@ impl Agent {
             policy_version: self.policy.version(),
             policy: self.policy.hash(),
             frozen: self.policy.frozen().into_keys().collect(),
+            pools: self.presignatures.status(),
         }
     }
 
@@ -538,7 +600,10 @@ impl Agent {
         let share = self.keybook.share(record).await;
         let share = share.map_err(|e| local_failure(&e))?;
         let aux = match record.scheme {
-            Scheme::Ecdsa => Some(self.keybook.aux().map_err(|e| local_failure(&e))?),
+            Scheme::Ecdsa => {
+                self.note_signing(record, path, descriptors);
+                Some(self.keybook.aux().map_err(|e| local_failure(&e))?)
+            }
             Scheme::Bip340 | Scheme::Eddsa => None,
         };
         let sessions = items
@@ -556,6 +621,26 @@ impl Agent {
             });
         let signatures = futures_join(sessions.collect()).await?;
         Ok(RunResult::Signatures(signatures))
+    }
+
+    /// Next time a presignature would do.
+    fn note_signing(
+        &self,
+        record: &KeyRecord,
+        path: &DerivationPath,
+        descriptors: &[SessionDescriptor],
+    ) {
+        if let Some(descriptor) = descriptors.first() {
+            let pool = PresignaturePool {
+                key: record.id,
+                epoch: record.epoch,
+                path: path.clone(),
+                signers: descriptor.participants.clone(),
+            };
+            if self.presignatures.note_use(&record.name, pool) {
+                self.build_tables();
+            }
+        }
     }
 
     async fn sign_one(
@@ -578,7 +663,7 @@ impl Agent {
         Ok(signature)
     }
 
-    async fn drive<F>(
+    pub(crate) async fn drive<F>(
         &self,
         descriptor: &SessionDescriptor,
         priority: Priority,
@@ -628,7 +713,7 @@ impl Agent {
 /// Everything one signing ceremony is started with.
 struct SignJob {
     share: Arc<Share>,
-    aux: Option<Arc<Aux>>,
+    aux: Option<Arc<ReadyAux<Production>>>,
     signers: Vec<u16>,
     path: DerivationPath,
     /// Made by `chain`'s analysis on this agent: the only way a message gets into a signing protocol (I2).
@@ -638,7 +723,7 @@ struct SignJob {
 impl SignJob {
     fn start(self, seat: Seat, rng: CeremonyRng) -> Result<Box<dyn Ceremony>, Abort> {
         let frost = match self.item.message() {
-            SigningMessage::EcdsaPrehash(hash) => {
+            SigningMessage::Ecdsa(message) => {
                 let aux = self.aux.as_deref();
                 let aux = aux.ok_or_else(|| local_abort("no auxiliary information"))?;
                 return sign_ecdsa::<Production>(
@@ -647,7 +732,7 @@ impl SignJob {
                     aux,
                     &self.signers,
                     &self.path,
-                    *hash,
+                    message,
                     rng,
                 );
             }
@@ -681,7 +766,7 @@ fn fresh_rng() -> CeremonyRng {
     CeremonyRng::from_seed(*seed)
 }
 
-fn local_failure(error: &dyn std::fmt::Display) -> Failure {
+pub(crate) fn local_failure(error: &dyn std::fmt::Display) -> Failure {
     Failure {
         code: "local-fault".to_owned(),
         reason: error.to_string(),
@@ -694,7 +779,7 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn cannot_sign(error: &IdentityUnavailable) -> Failure {
+pub(crate) fn cannot_sign(error: &IdentityUnavailable) -> Failure {
     Failure {
         code: IdentityUnavailable::CODE.to_owned(),
         ..local_failure(error)

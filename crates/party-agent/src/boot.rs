@@ -203,6 +203,7 @@ pub async fn start(
         timeouts: config.timeouts,
         standing,
         policy: genesis(config)?,
+        presign: config.presign.clone(),
     })?;
     agent.start_background_work();
     let accept = Arc::new(Accept::default());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_service::Configuration;
 use quorate_storage::backup::Lock;
-use quorate_types::{CeremonyKind, PartyId};
+use quorate_types::{CeremonyKind, KeyName, PartyId};
 use serde::{Deserialize, Serialize};
 
 use crate::hardware::{self, HsmConfig, KmsConfig, TpmConfig};
@@ -40,9 +40,59 @@ pub struct AgentConfig {
     /// Scheduled backups; none are made without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupConfig>,
+    /// Presignatures for ECDSA keys.
+    #[serde(default, skip_serializing_if = "PresignConfig::is_default")]
+    pub presign: PresignConfig,
     /// Time-outs.
     #[serde(default)]
     pub timeouts: Timeouts,
+}
+
+/// Presignatures: made in the background for the keys, children and signers that are used, so that signing is one round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PresignConfig {
+    /// Whether any are made.
+    pub enabled: bool,
+    /// A pool with fewer than this is filled up. At least 1.
+    pub low: u16,
+    /// A pool is filled up to this. At least `low`, at most 1024.
+    pub high: u16,
+    /// Names of keys for which none are made.
+    pub off: Vec<KeyName>,
+}
+
+impl Default for PresignConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            low: 4,
+            high: 8,
+            off: Vec::new(),
+        }
+    }
+}
+
+impl PresignConfig {
+    /// Whether presignatures are made for a key.
+    #[must_use]
+    pub fn is_on(&self, key: &KeyName) -> bool {
+        self.enabled && !self.off.contains(key)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if (1..=self.high).contains(&self.low) && self.high <= 1024 {
+            return Ok(());
+        }
+        Err(
+            "presign.low must be at least 1, presign.high at least presign.low and at most 1024"
+                .to_owned(),
+        )
+    }
 }
 
 /// Scheduled backups.
@@ -137,6 +187,8 @@ pub struct Timeouts {
     pub aux: u32,
     /// Signing.
     pub sign: u32,
+    /// Making presignatures, which yields to everything else.
+    pub presign: u32,
     /// Showing each other what was spent.
     pub spend: u32,
 }
@@ -147,6 +199,7 @@ impl Default for Timeouts {
             keygen: 15,
             aux: 180,
             sign: 30,
+            presign: 180,
             spend: 10,
         }
     }
@@ -159,7 +212,8 @@ impl Timeouts {
         let seconds = match kind {
             CeremonyKind::Keygen | CeremonyKind::Reshare => self.keygen,
             CeremonyKind::Aux => self.aux,
-            CeremonyKind::Sign | CeremonyKind::Presign => self.sign,
+            CeremonyKind::Sign => self.sign,
+            CeremonyKind::Presign => self.presign,
             CeremonyKind::Spend => self.spend,
         };
         Duration::from_secs(u64::from(seconds))
@@ -191,9 +245,10 @@ impl Configuration for AgentConfig {
             keygen,
             aux,
             sign,
+            presign,
             spend,
         } = self.timeouts;
-        if [keygen, aux, sign, spend]
+        if [keygen, aux, sign, presign, spend]
             .iter()
             .any(|t| !(1..=3600).contains(t))
         {
@@ -204,6 +259,7 @@ impl Configuration for AgentConfig {
                 "nats.url must be a tls:// address; plain connections are not used".to_owned(),
             );
         }
+        self.presign.check()?;
         hardware::check(self.hsm.as_ref(), self.tpm.as_ref(), self.kms.as_ref())?;
         self.backup.as_ref().map_or(Ok(()), BackupConfig::check)
     }
@@ -275,6 +331,9 @@ key = "tls/party.key"
             GOOD.replace("tls://", "nats://"),
             format!("{GOOD}\n[timeouts]\nsign = 0\n"),
             format!("{GOOD}\n[timeouts]\nsignn = 10\n"),
+            format!("{GOOD}\n[presign]\nlow = 0\n"),
+            format!("{GOOD}\n[presign]\nlow = 9\nhigh = 8\n"),
+            format!("{GOOD}\n[presign]\nhigh = 1025\n"),
         ] {
             assert!(load(&bad).is_err(), "{bad}");
         }

@@ -324,5 +324,6 @@ fn sealed_status(party: PartyId, roster: &ValidRoster, standing: Standing) -> No
         policy_version: 0,
         policy: None,
         frozen: Vec::new(),
+        pools: Vec::new(),
     }
 }

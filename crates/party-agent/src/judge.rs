@@ -76,6 +76,38 @@ pub enum RefusalReason {
     /// What was spent.
     #[error(transparent)]
     Spending(#[from] SpendingError),
+    /// Nothing was given out for it here.
+    #[error(
+        "no partial signature of this agent is waiting for a signature of intent {0}, or not for this one"
+    )]
+    NothingIssued(quorate_types::IntentHash),
+    /// The pool is full, or this agent keeps none for it.
+    #[error("no presignatures are wanted for this key, child and these signers now")]
+    NoPresignatureWanted,
+    /// A presignature that was used, or is not here.
+    #[error("presignature {0} was used before or is not here; sign without it")]
+    PresignatureUnavailable(quorate_types::Hash32),
+    /// Not one presignature for each item.
+    #[error("{given} presignatures were given for {items} items, or for items that have none")]
+    PresignatureCount {
+        /// Items.
+        items: usize,
+        /// Presignatures.
+        given: usize,
+    },
+    /// A rolling limit counts the request, so custodians must hear from each other first.
+    #[error(
+        "a rolling limit counts this request: it must be prepared, so that custodians show each other what was spent"
+    )]
+    MustBePrepared,
+    /// Another generation of shares.
+    #[error("the key's shares are of epoch {current}, not {asked}")]
+    Epoch {
+        /// The request's.
+        asked: u32,
+        /// The key's.
+        current: u32,
+    },
     /// Too much at once.
     #[error("busy: {0} runs at once is the limit; retry in a moment")]
     Busy(usize),
@@ -121,6 +153,12 @@ impl RefusalReason {
             Self::ClockBack(_) => "clock-back",
             Self::Policy(refusal) => refusal.code(),
             Self::Spending(error) => error.code(),
+            Self::NothingIssued(_) => "nothing-issued",
+            Self::NoPresignatureWanted => "presignatures-full",
+            Self::PresignatureUnavailable(_) => "presignature-unavailable",
+            Self::PresignatureCount { .. } => "presignature-count",
+            Self::MustBePrepared => "must-be-prepared",
+            Self::Epoch { .. } => "epoch",
             Self::Busy(_) => "busy",
             Self::Unreadable(_) => "unreadable",
         }
@@ -297,7 +335,7 @@ impl Judge<'_> {
             return Err(RefusalReason::Unreadable("not a signing".to_owned()));
         };
         let record = self.keybook.key(*key)?;
-        let signers = self.quorum(&record, seats)?;
+        let signers = seats.map_or(Ok(Vec::new()), |seats| quorum(self.me, &record, seats))?;
         let (child, analysis) = analyse_for(payload, *network, &record, path)?;
         if record.scheme == Scheme::Ecdsa {
             self.keybook.aux()?;
@@ -322,36 +360,33 @@ impl Judge<'_> {
             wanted.len()
         )))
     }
+}
 
-    /// Exactly t different committee members sign, others of it may witness, and this party is among them; returns the signers'
-    /// committee indices.
-    fn quorum(
-        &self,
-        record: &KeyRecord,
-        seats: Option<&Seats<'_>>,
-    ) -> Result<Vec<u16>, RefusalReason> {
-        let Some(seats) = seats else {
-            return Ok(Vec::new());
-        };
-        let index = |party: &PartyId| {
-            let index = record.committee.iter().position(|c| c == party)?;
-            u16::try_from(index).ok()
-        };
-        let everyone: BTreeSet<&PartyId> = seats.everyone().collect();
-        let members = everyone.iter().all(|party| index(party).is_some());
-        let distinct = everyone.len() == seats.everyone().count();
-        let signers: Vec<u16> = seats.participants.iter().filter_map(index).collect();
-        if members
-            && distinct
-            && signers.len() == usize::from(record.threshold.t())
-            && everyone.contains(self.me)
-        {
-            return Ok(signers);
-        }
-        Err(RefusalReason::Participants(format!(
-            "key {} is signed for by {} different custodians of its committee, this one among them or among different witnesses",
-            record.name,
-            record.threshold.t()
-        )))
+/// Exactly t different committee members sign, others of it may witness, and this party is among them; returns the signers'
+/// committee indices.
+pub(crate) fn quorum(
+    me: &PartyId,
+    record: &KeyRecord,
+    seats: &Seats<'_>,
+) -> Result<Vec<u16>, RefusalReason> {
+    let index = |party: &PartyId| {
+        let index = record.committee.iter().position(|c| c == party)?;
+        u16::try_from(index).ok()
+    };
+    let everyone: BTreeSet<&PartyId> = seats.everyone().collect();
+    let members = everyone.iter().all(|party| index(party).is_some());
+    let distinct = everyone.len() == seats.everyone().count();
+    let signers: Vec<u16> = seats.participants.iter().filter_map(index).collect();
+    if members
+        && distinct
+        && signers.len() == usize::from(record.threshold.t())
+        && everyone.contains(me)
+    {
+        return Ok(signers);
     }
+    Err(RefusalReason::Participants(format!(
+        "key {} is signed for by {} different custodians of its committee, this one among them or among different witnesses",
+        record.name,
+        record.threshold.t()
+    )))
 }

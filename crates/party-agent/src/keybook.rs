@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_mpc_protocol::{Aux, Share, ShareError};
+use quorate_mpc_protocol::{Aux, AuxError, Production, ReadyAux, Share, ShareError};
 use quorate_storage::{
     EncryptedFileStore, ItemKind, ItemName, Ledger, LedgerError, SecretStore, StoreError,
 };
@@ -25,6 +25,9 @@ pub enum KeyBookError {
     /// A stored share is not valid.
     #[error(transparent)]
     Share(#[from] ShareError),
+    /// Stored auxiliary information is not valid.
+    #[error(transparent)]
+    Aux(#[from] AuxError),
     /// A stored record does not decode.
     #[error("the record {0} in the ledger is damaged")]
     Damaged(String),
@@ -59,12 +62,23 @@ pub(crate) struct Stored {
     pub(crate) active: bool,
 }
 
+/// A key, its attestations, and whether it is active.
+type Entry = (Arc<KeyRecord>, Vec<Attestation>, bool);
+
+fn listing((record, attestations, active): &Entry) -> KeyListing {
+    KeyListing {
+        record: (**record).clone(),
+        attestations: attestations.clone(),
+        active: *active,
+    }
+}
+
 #[derive(Default)]
 struct Book {
-    keys: BTreeMap<KeyId, (Arc<KeyRecord>, Vec<Attestation>, bool)>,
+    keys: BTreeMap<KeyId, Entry>,
     committee: Option<CommitteeListing>,
     shares: BTreeMap<KeyId, Arc<Share>>,
-    aux: Option<(SessionId, Arc<Aux>)>,
+    aux: Option<(SessionId, Arc<ReadyAux<Production>>)>,
     reserved: BTreeSet<KeyName>,
 }
 
@@ -196,12 +210,14 @@ impl KeyBook {
             .keys
             .range((start, Unbounded))
             .take(NodeRequest::MAX_KEYS)
-            .map(|(_, (record, attestations, active))| KeyListing {
-                record: (**record).clone(),
-                attestations: attestations.clone(),
-                active: *active,
-            })
+            .map(|(_, entry)| listing(entry))
             .collect()
+    }
+
+    /// One key, if it is here.
+    #[must_use]
+    pub fn listing(&self, id: KeyId) -> Vec<KeyListing> {
+        self.lock().keys.get(&id).map(listing).into_iter().collect()
     }
 
     /// Whether there is a share of this key, active or not.
@@ -274,7 +290,7 @@ impl KeyBook {
     ///
     /// # Errors
     /// None in force, missing or damaged in the store.
-    pub fn aux(&self) -> Result<Arc<Aux>, KeyBookError> {
+    pub fn aux(&self) -> Result<Arc<ReadyAux<Production>>, KeyBookError> {
         let session = {
             let book = self.lock();
             let session = book
@@ -290,9 +306,29 @@ impl KeyBook {
             }
             session
         };
-        let aux = Arc::new(Aux::from_secret_bytes(&self.store.get(aux_name(session))?));
+        let aux = Arc::new(self.load_aux(session)?);
         self.lock().aux = Some((session, Arc::clone(&aux)));
         Ok(aux)
+    }
+
+    fn load_aux(&self, session: SessionId) -> Result<ReadyAux<Production>, KeyBookError> {
+        let stored = self.store.get(aux_name(session))?;
+        Ok(Aux::from_secret_bytes(&stored).ready()?)
+    }
+
+    /// Gives the auxiliary information in force its tables; returns how many bytes they take. Computes for a while.
+    ///
+    /// # Errors
+    /// Missing or damaged in the store.
+    pub fn build_tables(&self) -> Result<usize, KeyBookError> {
+        let Some(committee) = self.committee() else {
+            return Ok(0);
+        };
+        let session = committee.record.session;
+        let aux = self.load_aux(session)?.with_tables()?;
+        let len = aux.tables_len();
+        self.lock().aux = Some((session, Arc::new(aux)));
+        Ok(len)
     }
 
     /// Stores a new key durably as pending: share first, then the record that points to it.

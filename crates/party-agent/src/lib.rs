@@ -23,6 +23,7 @@ pub mod passphrase;
 pub mod policy;
 pub mod pool;
 pub mod presence;
+mod presignatures;
 pub mod primes;
 pub mod protector;
 mod refusals;
@@ -34,5 +35,5 @@ mod taking_part;
 pub mod unlock;
 
 pub use agent::{Agent, AgentError};
-pub use config::{AgentConfig, Timeouts};
+pub use config::{AgentConfig, PresignConfig, Timeouts};
 pub use unlock::Unlock;

@@ -24,6 +24,8 @@ pub enum LogEntry {
         participants: Vec<PartyId>,
         /// Who only acknowledges what is spent.
         witnesses: Vec<PartyId>,
+        /// The presignatures it uses up, one for each item; none in the interactive protocol.
+        presignatures: Vec<Hash32>,
         /// The policy that allowed it.
         policy: Hash32,
         /// Whose approvals counted.
@@ -64,13 +66,14 @@ pub enum LogEntry {
 }
 
 impl Canonical for LogEntry {
-    const DOMAIN: &'static str = "quorate/log-entry/v2";
+    const DOMAIN: &'static str = "quorate/log-entry/v3";
 }
 
 pub(crate) fn begun(
     start: &Start,
     participants: &[PartyId],
     witnesses: &[PartyId],
+    presignatures: &[Hash32],
     ruling: &Ruling,
 ) -> Vec<u8> {
     LogEntry::Begun {
@@ -79,6 +82,7 @@ pub(crate) fn begun(
         sessions: start.sessions.clone(),
         participants: participants.to_vec(),
         witnesses: witnesses.to_vec(),
+        presignatures: presignatures.to_vec(),
         policy: ruling.allowed.policy(),
         approvers: ruling.approvers.clone(),
     }

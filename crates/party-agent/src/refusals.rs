@@ -35,16 +35,23 @@ impl Refusals {
 /// The intent that a request is about.
 pub(crate) fn intent_of(request: &NodeRequest) -> Option<IntentHash> {
     match request {
-        NodeRequest::Propose { intent, .. } | NodeRequest::Prepare { intent, .. } => {
-            Some(intent.intent.hash())
-        }
-        NodeRequest::Begin { intent, .. } | NodeRequest::Await { intent, .. } => Some(*intent),
+        NodeRequest::Propose { intent, .. }
+        | NodeRequest::Prepare { intent, .. }
+        | NodeRequest::Issue { intent, .. } => Some(intent.intent.hash()),
+        NodeRequest::Begin { intent, .. }
+        | NodeRequest::Await { intent, .. }
+        | NodeRequest::Settle { intent, .. }
+        | NodeRequest::Blame { intent, .. } => Some(*intent),
         NodeRequest::Say(said) => Some(said.approval.intent),
         NodeRequest::Status
         | NodeRequest::Keys { .. }
+        | NodeRequest::Key { .. }
         | NodeRequest::Publish(_)
         | NodeRequest::Policy { .. }
         | NodeRequest::Freeze(_)
+        | NodeRequest::Pools
+        | NodeRequest::PreparePresign { .. }
+        | NodeRequest::BeginPresign { .. }
         | NodeRequest::Activate { .. } => None,
     }
 }

@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorate_types::node::{NodeReply, RunResult};
-use quorate_types::{Hash32, IntentHash, PartyId, SignedApproval, VerifiedIntent};
+use quorate_types::{
+    Hash32, IntentHash, PartyId, PresignaturePool, SignedApproval, VerifiedIntent,
+};
 use tokio::sync::watch;
 
 use crate::judge::{Plan, RefusalReason};
@@ -14,8 +16,12 @@ use crate::judge::{Plan, RefusalReason};
 const PREPARED_FOR: Duration = Duration::from_secs(60);
 /// How long an ended run is remembered in memory; its result stays in the ledger.
 const ENDED_FOR: Duration = Duration::from_secs(600);
-/// How many runs are known at once.
+/// How many runs are prepared or running at once.
 const MAX_RUNS: usize = 4096;
+/// How many ended ones are remembered in memory; the oldest go first.
+const MAX_ENDED: usize = 4096;
+/// How often stale runs are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// An intent's try.
 pub type RunId = (IntentHash, u32);
@@ -45,6 +51,10 @@ pub struct Prepared {
     pub seat: usize,
     /// This party's own.
     pub nonce: [u8; 32],
+    /// Where this agent's presignatures are taken from, if it signs with any.
+    pub pool: Option<PresignaturePool>,
+    /// What is signed with at once; empty for the interactive protocol.
+    pub presignatures: Vec<Hash32>,
 }
 
 impl Prepared {
@@ -85,24 +95,66 @@ enum Run {
     Begun(watch::Receiver<State>),
 }
 
-/// Drops what was prepared too long ago or has expired, and what ended long ago. The expiry is compared with the wall clock as well,
+/// What was prepared too long ago or has expired, and what ended long ago. The expiry is compared with the wall clock as well,
 /// because the other clock stands still while a machine sleeps.
-fn forget_stale(runs: &mut HashMap<RunId, (Instant, Run)>, now: u64) {
-    runs.retain(|_, (since, run)| match run {
-        Run::Prepared(prepared) => since.elapsed() < PREPARED_FOR && now < prepared.expires_at(),
-        Run::Begun(state) => state.borrow().is_none() || since.elapsed() < ENDED_FOR,
-    });
+fn is_stale(since: Instant, run: &Run, now: u64) -> bool {
+    match run {
+        Run::Prepared(prepared) => since.elapsed() >= PREPARED_FOR || now >= prepared.expires_at(),
+        Run::Begun(_) => run.is_ended() && since.elapsed() >= ENDED_FOR,
+    }
+}
+
+impl Run {
+    fn is_ended(&self) -> bool {
+        matches!(self, Self::Begun(state) if state.borrow().is_some())
+    }
+}
+
+#[derive(Default)]
+struct Known {
+    runs: HashMap<RunId, (Instant, Run)>,
+    swept: Option<Instant>,
+    /// Prepared or running when it was last swept, and begun to be prepared since.
+    live: usize,
+}
+
+impl Known {
+    /// Forgets what is stale, where that was not done a moment ago.
+    fn sweep(&mut self, now: u64) {
+        let recently = self.swept.is_some_and(|at| at.elapsed() < SWEEP);
+        if recently && self.live < MAX_RUNS && self.runs.len() < 2 * (MAX_RUNS + MAX_ENDED) {
+            return;
+        }
+        self.swept = Some(Instant::now());
+        self.runs
+            .retain(|_, (since, run)| !is_stale(*since, run, now));
+        let ended = self.runs.iter().filter(|(_, (_, run))| run.is_ended());
+        let mut ended: Vec<(Instant, RunId)> =
+            ended.map(|(id, (since, _))| (*since, *id)).collect();
+        self.live = self.runs.len() - ended.len();
+        let surplus = ended.len().saturating_sub(MAX_ENDED);
+        ended.sort_unstable();
+        for (_, id) in ended.into_iter().take(surplus) {
+            self.runs.remove(&id);
+        }
+    }
+
+    /// A run as it is now: one that is stale is not there.
+    fn get(&self, id: RunId, now: u64) -> Option<&Run> {
+        let (since, run) = self.runs.get(&id)?;
+        (!is_stale(*since, run, now)).then_some(run)
+    }
 }
 
 /// The runs.
 #[derive(Default)]
 pub struct Runs {
-    runs: Mutex<HashMap<RunId, (Instant, Run)>>,
+    known: Mutex<Known>,
 }
 
 impl Runs {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, (Instant, Run)>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a prepared run. Preparing the same try again replaces the earlier one: its nonce dies with it.
@@ -110,15 +162,17 @@ impl Runs {
     /// # Errors
     /// Begun before, or too many.
     pub fn prepare(&self, id: RunId, prepared: Prepared, now: u64) -> Result<(), RefusalReason> {
-        let mut runs = self.lock();
-        forget_stale(&mut runs, now);
-        if matches!(runs.get(&id), Some((_, Run::Begun(_)))) {
+        let mut known = self.lock();
+        known.sweep(now);
+        if matches!(known.get(id, now), Some(Run::Begun(_))) {
             return Err(RefusalReason::Repeated);
         }
-        if runs.len() >= MAX_RUNS {
+        if known.live >= MAX_RUNS {
             return Err(RefusalReason::Busy(MAX_RUNS));
         }
-        runs.insert(id, (Instant::now(), Run::Prepared(Box::new(prepared))));
+        known.live += 1;
+        let run = Run::Prepared(Box::new(prepared));
+        known.runs.insert(id, (Instant::now(), run));
         Ok(())
     }
 
@@ -132,12 +186,11 @@ impl Runs {
         nonces: &[[u8; 32]],
         now: u64,
     ) -> Result<(Prepared, watch::Sender<State>), RefusalReason> {
-        let mut runs = self.lock();
-        forget_stale(&mut runs, now);
-        match runs.get(&id) {
+        let mut known = self.lock();
+        match known.get(id, now) {
             None => return Err(RefusalReason::NotPrepared(id.0)),
-            Some((_, Run::Begun(_))) => return Err(RefusalReason::Repeated),
-            Some((_, Run::Prepared(prepared))) => {
+            Some(Run::Begun(_)) => return Err(RefusalReason::Repeated),
+            Some(Run::Prepared(prepared)) => {
                 let everyone = prepared.participants.len() + prepared.witnesses.len();
                 let right_count = nonces.len() == everyone;
                 if !right_count || nonces.get(prepared.seat) != Some(&prepared.nonce) {
@@ -146,7 +199,8 @@ impl Runs {
             }
         }
         let (sender, receiver) = watch::channel(None);
-        match runs.insert(id, (Instant::now(), Run::Begun(receiver))) {
+        let begun = Run::Begun(receiver);
+        match known.runs.insert(id, (Instant::now(), begun)) {
             Some((_, Run::Prepared(prepared))) => Ok((*prepared, sender)),
             _ => Err(RefusalReason::NotPrepared(id.0)),
         }
@@ -156,12 +210,13 @@ impl Runs {
     #[must_use]
     pub fn running(&self) -> usize {
         let running = |run: &Run| matches!(run, Run::Begun(state) if state.borrow().is_none());
-        self.lock().values().filter(|(_, run)| running(run)).count()
+        let known = self.lock();
+        known.runs.values().filter(|(_, run)| running(run)).count()
     }
 
     /// Waits up to `wait` for a begun run to end. `None`: no such run here.
     pub async fn wait(&self, id: RunId, wait: Duration) -> Option<State> {
-        let mut receiver = match self.lock().get(&id) {
+        let mut receiver = match self.lock().runs.get(&id) {
             Some((_, Run::Begun(receiver))) => receiver.clone(),
             _ => return None,
         };

@@ -156,6 +156,7 @@ mod tests {
             epoch: 0,
             policy_version: 0,
             keys: 0,
+            presignatures: 0,
         }
     }
 

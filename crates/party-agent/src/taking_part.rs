@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_service::now_ms;
-use quorate_storage::{Batch, Begun, Start};
+use quorate_storage::{Batch, Begun, SealedOneTime, Start};
 use quorate_types::node::{NodeReply, RunResult};
 use quorate_types::{
-    CeremonyKind, IntentHash, PartyId, SessionDescriptor, SignedApproval, SignedIntent,
+    CeremonyKind, Hash32, IntentHash, PartyId, SessionDescriptor, SignedApproval, SignedIntent,
 };
 use rand_core::{OsRng, RngCore as _};
 
@@ -16,6 +16,7 @@ use crate::agent::{blocking, finished};
 use crate::judge::{Judge, Plan, RefusalReason, Seats};
 use crate::log;
 use crate::policy::{PolicyRefusal, Question, Ruling, to_ledger};
+use crate::presignatures::PresignDesk;
 use crate::runs::{Ended, Evidence, Prepared};
 
 /// How long a request that a limit counts waits for another to be done with.
@@ -155,6 +156,7 @@ impl Agent {
         approvals: Vec<SignedApproval>,
         attempt: u32,
         places: Places,
+        presignatures: Vec<Hash32>,
     ) -> Result<NodeReply, RefusalReason> {
         let places = Arc::new(places);
         let judged = self
@@ -164,19 +166,34 @@ impl Agent {
             Ok(good) => good,
             Err(result) => return finished(&result),
         };
-        if let Plan::Sign { record, .. } = &judged.plan {
+        if let Plan::Sign { record, .. } = &judged.plan
+            && presignatures.is_empty()
+        {
             // A share that does not open is said now, not in the middle of a ceremony.
             self.keybook.share(record).await?;
         }
         let items = u32::try_from(judged.plan.items()).unwrap_or(u32::MAX);
+        let intent = judged.evidence.intent.hash();
+        let prepared = self.prepared(judged, &places, presignatures)?;
+        let nonce = prepared.nonce;
+        self.runs.prepare((intent, attempt), prepared, now_ms())?;
+        Ok(NodeReply::Prepared { nonce, items })
+    }
+
+    fn prepared(
+        &self,
+        judged: Judged,
+        places: &Places,
+        presignatures: Vec<Hash32>,
+    ) -> Result<Prepared, RefusalReason> {
+        let pool = self.pool_for(&judged.plan, &places.participants, &presignatures)?;
         let seat = places.seats().everyone().position(|p| *p == self.party);
         let seat = seat.ok_or_else(|| {
             RefusalReason::Participants(format!("{} is not among the participants", self.party))
         })?;
         let mut nonce = [0u8; 32];
         OsRng.fill_bytes(&mut nonce);
-        let intent = judged.evidence.intent.hash();
-        let prepared = Prepared {
+        Ok(Prepared {
             evidence: judged.evidence,
             plan: judged.plan,
             policy: judged.ruling.allowed.policy(),
@@ -184,9 +201,54 @@ impl Agent {
             witnesses: places.witnesses.clone(),
             seat,
             nonce,
+            pool,
+            presignatures,
+        })
+    }
+
+    /// Judges a request and signs it with presignatures, in one step.
+    pub(crate) async fn issue(
+        self: &Arc<Self>,
+        signed: SignedIntent,
+        approvals: Vec<SignedApproval>,
+        attempt: u32,
+        participants: Vec<PartyId>,
+        presignatures: Vec<Hash32>,
+    ) -> Result<NodeReply, RefusalReason> {
+        let places = Arc::new(Places {
+            participants,
+            witnesses: Vec::new(),
+        });
+        let judged = self
+            .judged(signed, approvals, attempt, Some(Arc::clone(&places)))
+            .await?;
+        let mut judged = match judged {
+            Ok(good) => good,
+            Err(result) => return finished(&result),
         };
-        self.runs.prepare((intent, attempt), prepared, now_ms())?;
-        Ok(NodeReply::Prepared { nonce, items })
+        let spend = judged.ruling.spend.take();
+        if spend.is_some() {
+            return Err(RefusalReason::MustBePrepared);
+        }
+        let ruling = judged.ruling.clone();
+        let run = Run {
+            intent: judged.evidence.intent.hash(),
+            attempt,
+            prepared: Arc::new(self.prepared(judged, &places, presignatures)?),
+            nonces: Vec::new(),
+        };
+        if run.prepared.pool.is_none() {
+            return Err(RefusalReason::PresignatureCount {
+                items: run.prepared.plan.items(),
+                given: 0,
+            });
+        }
+        let ended = match self.record_start(&run, &ruling).await? {
+            Recorded::Fresh { taken, .. } => self.carry_out(run, taken).await?,
+            Recorded::Finished(ended) => ended,
+        };
+        self.worked.notify_one();
+        Ok(ended.to_reply())
     }
 
     pub(crate) async fn begin(
@@ -224,28 +286,51 @@ impl Agent {
             nonces,
         };
         let ruling = self.judge_again(&run).await?;
-        if run.is_shown(&ruling) {
+        let taken = if run.is_shown(&ruling) {
             // From recording to judging with what peers know, one at a time: places of records follow each other without gaps.
             let one_at_a_time = tokio::time::timeout(SPENDING_WAIT, self.spending.lock()).await;
             let _one_at_a_time = one_at_a_time.map_err(|_| RefusalReason::Busy(1))?;
             // Others may have spent meanwhile.
             let ruling = self.judge_again(&run).await?;
-            let own = match self.record_start(&run, &ruling).await? {
-                Recorded::Fresh(own) => own,
+            let (own, taken) = match self.record_start(&run, &ruling).await? {
+                Recorded::Fresh { own, taken } => (own, taken),
                 Recorded::Finished(ended) => return Ok(ended),
             };
             self.worked.notify_one();
             self.agree_on_spending(&run, own).await?;
+            taken
         } else {
-            if let Recorded::Finished(ended) = self.record_start(&run, &ruling).await? {
-                return Ok(ended);
-            }
+            let taken = match self.record_start(&run, &ruling).await? {
+                Recorded::Fresh { taken, .. } => taken,
+                Recorded::Finished(ended) => return Ok(ended),
+            };
             self.worked.notify_one();
+            taken
+        };
+        self.carry_out(run, taken).await
+    }
+
+    /// Signs with what was taken, or runs the ceremony.
+    async fn carry_out(
+        self: &Arc<Self>,
+        run: Run,
+        taken: Vec<SealedOneTime>,
+    ) -> Result<Ended, RefusalReason> {
+        if !taken.is_empty() {
+            let this = Arc::clone(self);
+            let issued = move || {
+                let id = (run.intent, run.attempt);
+                Ok(this.issue_partials(id, &run.prepared, &taken))
+            };
+            return Ok(match blocking(issued).await? {
+                Ok(result) => Ended::Finished(result),
+                Err(failure) => Ended::Failed(failure),
+            });
         }
         let descriptors = self.descriptors(&run);
         match Arc::try_unwrap(run.prepared) {
-            Ok(prepared) => Ok(self.run(intent, prepared.plan, descriptors).await),
-            Err(_) => Err(RefusalReason::NotPrepared(intent)),
+            Ok(prepared) => Ok(self.run(run.intent, prepared.plan, descriptors).await),
+            Err(_) => Err(RefusalReason::NotPrepared(run.intent)),
         }
     }
 
@@ -292,25 +377,40 @@ impl Agent {
             &start,
             &run.prepared.participants,
             &run.prepared.witnesses,
+            &run.prepared.presignatures,
             ruling,
         );
+        let pool = run.prepared.pool.clone();
+        let ids = &run.prepared.presignatures;
         let batch = Batch {
+            take: pool
+                .as_ref()
+                .map_or_else(Vec::new, |pool| PresignDesk::names(pool, ids)),
             leaves: vec![leaf],
             spends: own.iter().map(to_ledger).collect(),
             ..Batch::new(start, now_ms())
         };
         let ledger = Arc::clone(&self.ledger);
-        match blocking(move || Ok(ledger.begin(batch)?)).await? {
-            Begun::Fresh { .. } => {}
+        let begun = blocking(move || Ok(ledger.begin(batch)?)).await?;
+        if let Some(pool) = pool {
+            self.presignatures.forget(&pool, ids);
+        }
+        let taken = match begun {
+            Begun::Fresh { taken } => taken,
             Begun::Finished(result) => return Ok(Recorded::Finished(ended(&result)?)),
             Begun::ClockBack(ms) => return Err(RefusalReason::ClockBack(ms)),
-            // Of one-time values nothing was asked for.
-            Begun::Repeated | Begun::Unavailable(_) => return Err(RefusalReason::Repeated),
-        }
+            Begun::Repeated => return Err(RefusalReason::Repeated),
+            Begun::Unavailable(name) => {
+                return Err(RefusalReason::PresignatureUnavailable(name.id));
+            }
+        };
         if let Some(own) = &own {
             self.policy.spending().add(own.clone());
         }
-        Ok(Recorded::Fresh(own.map(Box::new)))
+        Ok(Recorded::Fresh {
+            own: own.map(Box::new),
+            taken,
+        })
     }
 
     fn descriptors(&self, run: &Run) -> Vec<SessionDescriptor> {
@@ -373,8 +473,13 @@ impl Run {
 }
 
 enum Recorded {
-    /// Go ahead; this is the agent's own record of what it spends.
-    Fresh(Option<Box<quorate_policy::SignedSpendRecord>>),
+    /// Go ahead.
+    Fresh {
+        /// The agent's own record of what it spends.
+        own: Option<Box<quorate_policy::SignedSpendRecord>>,
+        /// The presignatures, which are nowhere else any more (I4).
+        taken: Vec<SealedOneTime>,
+    },
     /// It was done before.
     Finished(Ended),
 }

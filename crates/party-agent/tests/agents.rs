@@ -6,6 +6,7 @@
     reason = "test support: a failed assumption should stop the test where it happens"
 )]
 
+#[allow(dead_code, reason = "shared with tests that need other parts of it")]
 mod support;
 
 use std::sync::Arc;

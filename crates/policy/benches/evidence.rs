@@ -1,7 +1,7 @@
 //! What it costs an agent to judge one request from bytes to decision: the operator's signature, the transaction taken apart, three
 //! approvals, fifty rules, and a history of 100 000 records.
 //!
-//! `cargo bench -p quorate-policy`; `docs/benchmarks.md` records the results.
+//! `cargo bench -p quorate-policy`; `docs/benchmarks-parts.md` records the results.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

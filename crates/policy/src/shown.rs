@@ -82,7 +82,7 @@ impl Shown {
 #[must_use]
 pub fn sighashes(child: &PublicKey, items: &[SigningItem]) -> Vec<Hash32> {
     let hash = |item: &SigningItem| match item.message() {
-        SigningMessage::EcdsaPrehash(hash) => *hash,
+        SigningMessage::Ecdsa(preimage) => *preimage.digest(),
         SigningMessage::Bip340 { message, .. } => *message,
         SigningMessage::Ed25519(bytes) => Sha256::digest(bytes).into(),
     };

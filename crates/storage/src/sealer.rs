@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use borsh::BorshSerialize;
 use quorate_types::PartyId;
+use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
 use crate::locked::LockedKey;
@@ -31,6 +32,17 @@ impl Sealer {
     pub(crate) fn new(party: PartyId, key: &[u8; 32]) -> Result<Self, StoreError> {
         let key = LockedKey::new(key).map_err(|cause| StoreError::Memory(cause.to_string()))?;
         Ok(Self(Arc::new(Inner { party, key })))
+    }
+
+    /// Seals under a fresh key that is nowhere but in this memory: what it sealed cannot be opened by a later process, nor from a copy of
+    /// the disk.
+    ///
+    /// # Errors
+    /// Memory that cannot be locked.
+    pub fn ephemeral(party: PartyId) -> Result<Self, StoreError> {
+        let mut key = zeroize::Zeroizing::new([0u8; 32]);
+        OsRng.fill_bytes(&mut *key);
+        Self::new(party, &key)
     }
 
     /// Whose items.

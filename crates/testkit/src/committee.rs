@@ -1,9 +1,10 @@
 //! Shortcuts: run a whole ceremony in the simulator and take the results.
 
 use quorate_mpc_protocol::{
-    Aux, DangerTestLevel, FrostMessage, Outcome, Share, aux_info, keygen, sign_ecdsa, sign_frost,
+    Aux, DangerTestLevel, FrostMessage, Outcome, Presignature, Share, aux_info, keygen, presign,
+    sign_ecdsa, sign_frost,
 };
-use quorate_types::{CeremonyKind, Curve, DerivationPath, Threshold};
+use quorate_types::{CeremonyKind, Curve, DerivationPath, HashAlgorithm, Preimage, Threshold};
 
 use crate::keys::Identities;
 use crate::primes;
@@ -78,11 +79,17 @@ pub fn aux(identities: &Identities, seed: u64) -> Vec<Aux> {
         .collect()
 }
 
+/// A message for ECDSA, different for every number.
+#[must_use]
+pub fn preimage(number: u64) -> Preimage {
+    Preimage::new(HashAlgorithm::Sha256, number.to_le_bytes().to_vec())
+}
+
 /// What a signing simulation signs.
 #[derive(Debug, Clone)]
 pub enum Signing {
-    /// A 32-byte hash with ECDSA.
-    Ecdsa([u8; 32]),
+    /// A message with ECDSA.
+    Ecdsa(Preimage),
     /// A FROST message.
     Frost(FrostMessage),
 }
@@ -109,19 +116,57 @@ pub fn signing_simulation<'a>(
             let rng = ceremony_rng(seed, seat.me());
             let share = &shares[party];
             match message {
-                Signing::Ecdsa(hash) => sign_ecdsa::<DangerTestLevel>(
+                Signing::Ecdsa(message) => sign_ecdsa::<DangerTestLevel>(
                     seat,
                     share,
-                    &aux[party],
+                    &aux[party].ready().unwrap(),
                     signers,
                     path,
-                    *hash,
+                    message,
                     rng,
                 ),
                 Signing::Frost(message) => sign_frost(seat, share, signers, path, message, rng),
             }
         },
     )
+}
+
+/// A presigning session of `signers` (committee indices), ready to run.
+#[must_use]
+pub fn presigning_simulation<'a>(
+    identities: &'a Identities,
+    shares: &'a [Share],
+    aux: &'a [Aux],
+    signers: &'a [u16],
+    path: &'a DerivationPath,
+    seed: u64,
+) -> Simulation<'a> {
+    Simulation::new(
+        identities,
+        CeremonyKind::Presign,
+        signers,
+        session_id(seed),
+        seed,
+        |seat| {
+            let party = usize::from(signers[usize::from(seat.me())]);
+            let rng = ceremony_rng(seed, seat.me());
+            let aux = aux[party].ready().unwrap();
+            presign::<DangerTestLevel>(seat, &shares[party], &aux, signers, path, rng)
+        },
+    )
+}
+
+/// Everyone's presignature, in the order of the signers.
+#[must_use]
+pub fn presignatures(mut simulation: Simulation<'_>) -> Vec<Presignature> {
+    simulation.run();
+    let endings = simulation.endings().into_iter();
+    endings
+        .map(|ending| match ending.done() {
+            Outcome::Presignature(presignature) => presignature,
+            other => panic!("not a presignature: {other:?}"),
+        })
+        .collect()
 }
 
 /// Signatures of everyone who finished; panics if they differ.

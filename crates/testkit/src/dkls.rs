@@ -3,9 +3,9 @@
 //! The library draws its own randomness, so a seed repeats the network's misbehaviour but not the messages.
 
 use quorate_mpc_protocol::{Ceremony, DklsSetup, Outcome, Seat, Share, dkls_setup, sign_dkls};
-use quorate_types::{CeremonyKind, Curve, DerivationPath, Threshold};
+use quorate_types::{CeremonyKind, Curve, DerivationPath, Preimage, Threshold};
 
-use crate::committee;
+use crate::committee::{self, preimage};
 use crate::keys::Identities;
 use crate::sim::{Simulation, session_id};
 
@@ -52,7 +52,7 @@ pub fn signing_simulation<'a>(
     setups: &'a [DklsSetup],
     signers: &'a [u16],
     path: &'a DerivationPath,
-    hash: [u8; 32],
+    message: &'a Preimage,
     seed: u64,
 ) -> Simulation<'a> {
     Simulation::new(
@@ -63,7 +63,7 @@ pub fn signing_simulation<'a>(
         seed,
         |seat| {
             let party = usize::from(signers[usize::from(seat.me())]);
-            sign_dkls(seat, &shares[party], &setups[party], signers, path, hash)
+            sign_dkls(seat, &shares[party], &setups[party], signers, path, message)
         },
     )
 }
@@ -147,7 +147,7 @@ impl Stage {
                 &self.setups[party],
                 &self.signers,
                 &DerivationPath::root(),
-                [0x55; 32],
+                &preimage(0x55),
             ),
         }
         .expect("ceremony starts")

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use quorate_mpc_protocol::{
     Aux, Ceremony, DangerTestLevel, Effect, FrostMessage, Outgoing, PrimeSet, Seat, Share,
-    TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
+    TaprootTweak, aux_info, keygen, presign, sign_ecdsa, sign_frost,
 };
 use quorate_types::{CeremonyKind, Curve, DerivationPath, Threshold};
 
@@ -25,6 +25,8 @@ pub enum Protocol {
     Aux,
     /// CGGMP24 signing with secp256k1.
     Ecdsa,
+    /// The same without a message.
+    Presign,
     /// FROST over Ed25519.
     Ed25519,
     /// FROST for BIP-340, with the BIP-86 tweak.
@@ -33,12 +35,13 @@ pub enum Protocol {
 
 impl Protocol {
     /// Each once.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Keygen(Curve::Secp256k1),
         Self::Keygen(Curve::P256),
         Self::Keygen(Curve::Ed25519),
         Self::Aux,
         Self::Ecdsa,
+        Self::Presign,
         Self::Ed25519,
         Self::Bip340,
     ];
@@ -50,6 +53,7 @@ impl Protocol {
             Self::Keygen(_) => &[0, 4, 1, 2, 3],
             Self::Aux => &[0, 3, 1, 2],
             Self::Ecdsa => &[0, 1, 5, 2, 3, 4],
+            Self::Presign => &[0, 1, 5, 2, 3],
             Self::Ed25519 | Self::Bip340 => &[0, 1],
         }
     }
@@ -60,7 +64,7 @@ impl Protocol {
         match self {
             Self::Keygen(_) => 4,
             Self::Aux => 3,
-            Self::Ecdsa => 5,
+            Self::Ecdsa | Self::Presign => 5,
             Self::Ed25519 | Self::Bip340 => 1,
         }
     }
@@ -71,6 +75,7 @@ impl Protocol {
         match self {
             Self::Keygen(_) => CeremonyKind::Keygen,
             Self::Aux => CeremonyKind::Aux,
+            Self::Presign => CeremonyKind::Presign,
             _ => CeremonyKind::Sign,
         }
     }
@@ -135,10 +140,18 @@ impl Stage {
             Protocol::Ecdsa => sign_ecdsa::<DangerTestLevel>(
                 seat,
                 &self.secp256k1[party],
-                &self.aux[party],
+                &self.aux[party].ready().unwrap(),
                 signers,
                 &root,
-                [0x33; 32],
+                &crate::committee::preimage(0x33),
+                rng,
+            ),
+            Protocol::Presign => presign::<DangerTestLevel>(
+                seat,
+                &self.secp256k1[party],
+                &self.aux[party].ready().unwrap(),
+                signers,
+                &root,
                 rng,
             ),
             Protocol::Ed25519 => {

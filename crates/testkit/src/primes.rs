@@ -21,7 +21,7 @@ pub fn small(party: u16) -> PrimeSet {
     set(PRIMES_520, party)
 }
 
-/// Four 1536-bit primes for the production level, different for each party index below 5.
+/// Four 1536-bit primes for the production level, different for each party index below 9.
 #[must_use]
 pub fn full(party: u16) -> PrimeSet {
     set(PRIMES_1536, party)
@@ -43,4 +43,17 @@ fn listed(list: &str, party: u16) -> Vec<SafePrime> {
     (0..PrimeSet::LEN)
         .map(|i| nth(list, usize::from(party) * PrimeSet::LEN + i))
         .collect()
+}
+
+const AUX_3: &str = include_str!("../fixtures/aux-3.txt");
+
+/// Auxiliary information of a committee of three at the production level, by party index: a setup takes its makers a minute.
+#[must_use]
+pub fn full_aux(party: u16) -> quorate_mpc_protocol::Aux {
+    let line = AUX_3
+        .lines()
+        .nth(usize::from(party))
+        .expect("a committee of three");
+    let bytes = hex::decode(line).expect("test aux info is hexadecimal");
+    quorate_mpc_protocol::Aux::from_secret_bytes(&bytes)
 }

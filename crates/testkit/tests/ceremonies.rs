@@ -8,7 +8,7 @@
 )]
 
 use quorate_mpc_protocol::{FrostMessage, Share, TaprootTweak, child_public_key};
-use quorate_testkit::committee::{self, Signing, signature_of};
+use quorate_testkit::committee::{self, Signing, preimage, signature_of};
 use quorate_testkit::keys::Identities;
 use quorate_testkit::verify;
 use quorate_types::{Curve, DerivationPath, PublicKey, Threshold};
@@ -38,7 +38,7 @@ fn sign(
 
 fn verification_key(child: &PublicKey, message: &Signing) -> (PublicKey, Vec<u8>) {
     match message {
-        Signing::Ecdsa(hash) => (child.clone(), hash.to_vec()),
+        Signing::Ecdsa(message) => (child.clone(), message.digest().to_vec()),
         Signing::Frost(FrostMessage::Ed25519(bytes)) => (child.clone(), bytes.clone()),
         Signing::Frost(FrostMessage::Bip340 { message, tweak }) => match tweak {
             TaprootTweak::None => (child.clone(), message.to_vec()),
@@ -101,7 +101,7 @@ fn ecdsa_secp256k1_2_of_3() {
         2,
         3,
         Curve::Secp256k1,
-        &[Signing::Ecdsa([0x5a; 32])],
+        &[Signing::Ecdsa(preimage(0x5a))],
         &pairs_of_three(),
     );
 }
@@ -112,7 +112,7 @@ fn ecdsa_p256_2_of_3() {
         2,
         3,
         Curve::P256,
-        &[Signing::Ecdsa([0x77; 32])],
+        &[Signing::Ecdsa(preimage(0x77))],
         &pairs_of_three()[..2],
     );
 }
@@ -123,7 +123,7 @@ fn ecdsa_secp256k1_3_of_5() {
         3,
         5,
         Curve::Secp256k1,
-        &[Signing::Ecdsa([3; 32])],
+        &[Signing::Ecdsa(preimage(3))],
         &[vec![0, 2, 4]],
     );
 }

@@ -146,7 +146,7 @@ fn t13_length_bombs_are_refused_in_bounded_memory() {
             let whole = &honest.message.payload;
             // The first step of these two takes a while.
             let step = match protocol {
-                Protocol::Aux | Protocol::Ecdsa => 9,
+                Protocol::Aux | Protocol::Ecdsa | Protocol::Presign => 9,
                 _ => 1,
             };
             for (keep, bits) in (0..48)

@@ -276,7 +276,7 @@ fn frost_bytes(child: &PublicKey, message: &Signing) -> (PublicKey, Vec<u8>) {
             TaprootTweak::None => (child.clone(), message.to_vec()),
             TaprootTweak::Bip86 => (verify::bip86_output_key(child), message.to_vec()),
         },
-        Signing::Ecdsa(hash) => (child.clone(), hash.to_vec()),
+        Signing::Ecdsa(message) => (child.clone(), message.digest().to_vec()),
     }
 }
 
@@ -372,7 +372,7 @@ fn ecdsa_sweep(test: &'static str, runs: u64, curve: Curve, committees: &[(u16, 
         .map(|(t, n)| Committee::new(*t, *n, curve, true))
         .collect();
     sweep(test, runs, |seed| {
-        let message = |rng: &mut ChaCha20Rng| Signing::Ecdsa(hash(rng));
+        let message = |rng: &mut ChaCha20Rng| Signing::Ecdsa(committee::preimage(rng.next_u64()));
         signing_run(&committees, seed, message, frost_bytes)
     });
 }

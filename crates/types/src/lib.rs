@@ -15,7 +15,9 @@ pub mod key;
 pub mod node;
 pub mod passkey;
 pub mod payload;
+pub mod preimage;
 pub mod presence;
+pub mod presignature;
 pub mod roster;
 pub mod session;
 pub mod signature;
@@ -35,11 +37,13 @@ pub use intent::{Action, Intent, IntentError, SignedIntent, VerifiedIntent};
 pub use key::{Attestation, Curve, KeyRecord, Protocol, PublicKey, PublicKeyError, Scheme};
 pub use passkey::{Assertion, Passkey, PasskeyKey, RelyingParty};
 pub use payload::{BitcoinNetwork, Network, NetworkError, Payload};
+pub use preimage::{HashAlgorithm, Preimage};
+pub use presignature::{PoolLevel, PresignaturePool, SignedPartials};
 pub use roster::{
     OperatorEntry, PartyEntry, Roster, RosterError, Threshold, ThresholdError, ValidRoster,
 };
 pub use session::{CeremonyKind, SessionDescriptor};
-pub use signature::{EcdsaSignature, Signature, SignatureError};
+pub use signature::{EcdsaPartial, EcdsaSignature, Signature, SignatureError};
 pub use statement::{Equivocation, Recipient, SignedStatement, Statement, StatementError};
 
 /// The largest committee this version runs (`n`).

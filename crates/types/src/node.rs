@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::Canonical;
 use crate::roster::ValidRoster;
 use crate::{
-    Attestation, Hash32, IntentHash, KeyId, KeyRecord, PartyId, SessionId, Signature,
-    SignedApproval, SignedBundle, SignedFreeze, SignedIntent,
+    Attestation, Hash32, IntentHash, KeyId, KeyRecord, PartyId, PoolLevel, PresignaturePool,
+    SessionId, Signature, SignedApproval, SignedBundle, SignedFreeze, SignedIntent, SignedPartials,
 };
 
 /// A request to one agent.
@@ -22,6 +22,11 @@ pub enum NodeRequest {
     Keys {
         /// Where the previous page ended.
         after: Option<KeyId>,
+    },
+    /// One key, in a list of at most one.
+    Key {
+        /// Which.
+        id: KeyId,
     },
     /// Judge an intent without preparing anything. Time locks begin to count when a custodian first sees a request.
     Propose {
@@ -53,6 +58,55 @@ pub enum NodeRequest {
         attempt: u32,
         /// Who is to take part, in protocol order.
         participants: Vec<PartyId>,
+        /// One for each item, to sign with at once; none for the interactive protocol.
+        presignatures: Vec<Hash32>,
+    },
+    /// Judge an intent; if it is good, sign with these presignatures at once and answer with the partial signatures.
+    Issue {
+        /// The intent.
+        intent: SignedIntent,
+        /// What people have said about it.
+        approvals: Vec<SignedApproval>,
+        /// From 0, below [`NodeRequest::MAX_ATTEMPTS`].
+        attempt: u32,
+        /// Who signs, in protocol order.
+        participants: Vec<PartyId>,
+        /// One for each item.
+        presignatures: Vec<Hash32>,
+    },
+    /// These are the signatures that came of an intent's partial signatures.
+    Settle {
+        /// The intent's hash.
+        intent: IntentHash,
+        /// One for each item.
+        signatures: Vec<Signature>,
+    },
+    /// These partial signatures do not make a good signature: whose is wrong?
+    Blame {
+        /// The intent's hash.
+        intent: IntentHash,
+        /// Of which try.
+        attempt: u32,
+        /// Every signer's.
+        partials: Vec<SignedPartials>,
+    },
+    /// How full are the pools of presignatures?
+    Pools,
+    /// Get ready to make presignatures: answer with a fresh nonce.
+    PreparePresign {
+        /// For which pool.
+        pool: PresignaturePool,
+        /// How many at once.
+        count: u32,
+        /// Those of the pool that every signer has; others are of no use and may go.
+        useful: Vec<Hash32>,
+    },
+    /// Make them.
+    BeginPresign {
+        /// Every signer's nonce, in order.
+        nonces: Vec<[u8; 32]>,
+        /// How many: no more than any signer promised.
+        count: u32,
     },
     /// Run what was prepared.
     Begin {
@@ -90,6 +144,8 @@ impl NodeRequest {
     pub const MAX_ATTEMPTS: u32 = 16;
     /// The longest an agent waits before it answers, in milliseconds.
     pub const MAX_WAIT_MS: u32 = 10_000;
+    /// Presignatures made by one request.
+    pub const MAX_PRESIGN: u32 = 64;
     /// The longest request or reply, in bytes.
     pub const MAX_LEN: usize = crate::Intent::MAX_LEN + 256 * 1024;
 }
@@ -185,6 +241,22 @@ pub struct NodeStatus {
     pub policy: Option<Hash32>,
     /// Freeze orders in force.
     pub frozen: Vec<Hash32>,
+    /// Its pools of presignatures, the most recently used first.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// How full a pool of presignatures is.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolStatus {
+    /// What they are for.
+    pub pool: PresignaturePool,
+    /// How many there are.
+    pub level: u32,
+    /// Filled up when fewer than this.
+    pub low: u32,
+    /// Filled up to this.
+    pub high: u32,
 }
 
 /// Whether an agent takes part in anything, and if not why.
@@ -371,6 +443,8 @@ pub struct Failure {
 pub enum RunResult {
     /// One signature per item.
     Signatures(Vec<Signature>),
+    /// A signer's part of signatures made from presignatures.
+    Partials(Box<SignedPartials>),
     /// A witness's: the spend is acknowledged.
     Acknowledged,
     /// A record and this party's attestation of it.
@@ -387,29 +461,31 @@ pub enum RunResult {
 pub enum NodeReply {
     /// To `Status`.
     Status(NodeStatus),
-    /// To `Keys`, in id order.
+    /// To `Keys` and `Key`, in id order.
     Keys(Vec<KeyListing>),
     /// To `Propose`: the policy allows it.
     Judged {
         /// How many agents must take part or acknowledge it; the key's threshold where no limit counts it.
         acknowledgements: u16,
     },
-    /// To `Say` and `Freeze`: it is remembered.
+    /// To `Pools`.
+    Pools(Vec<PoolLevel>),
+    /// To `Say`, `Freeze` and `Settle`: it is remembered.
     Noted,
     /// To `Policy` and `Publish`.
     Bundle(Option<Box<SignedBundle>>),
-    /// To `Prepare`.
+    /// To `Prepare` and `PreparePresign`.
     Prepared {
         /// This party's fresh nonce.
         nonce: [u8; 32],
         /// How many messages or inputs there are to sign; 1 for other ceremonies.
         items: u32,
     },
-    /// To `Begin` and `Await`: not finished yet.
+    /// To `Begin` and `Await`: not finished yet. To `BeginPresign`: it is being done.
     Running,
-    /// To `Begin` and `Await`: finished.
+    /// To `Begin`, `Await` and `Issue`: finished.
     Finished(RunResult),
-    /// To `Begin` and `Await`: ended without a result.
+    /// To `Begin`, `Await` and `Issue`: ended without a result. To `Blame`: the culprits.
     Failed(Failure),
     /// To `Activate`.
     Active,

@@ -29,6 +29,8 @@ pub struct Heartbeat {
     pub policy_version: u64,
     /// Keys it has shares of.
     pub keys: u32,
+    /// Presignatures it has.
+    pub presignatures: u32,
 }
 
 impl Canonical for Heartbeat {

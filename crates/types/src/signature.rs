@@ -26,6 +26,15 @@ impl EcdsaSignature {
     }
 }
 
+/// One signer's part of an ECDSA signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct EcdsaPartial {
+    /// The signature's nonce point R, compressed SEC 1; the same from every signer.
+    pub nonce_point: [u8; 33],
+    /// This signer's summand of `s`, 32 bytes big-endian.
+    pub sigma: [u8; 32],
+}
+
 /// A finished, verified signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Signature {

@@ -42,7 +42,7 @@ const THRESHOLD: &[&str] = &[
 /// Clients of key hardware and key services: only storage names them.
 const KEY_HARDWARE: &[&str] = &["cryptoki", "tss-esapi", "aws-config", "aws-sdk-kms"];
 /// Crates whose every use is development.
-const DEVELOPMENT: &[&str] = &["quorate-testkit", "xtask"];
+const DEVELOPMENT: &[&str] = &["quorate-testkit", "quorate-bench", "xtask"];
 /// Exact versions: the protocols' checks and the reading of their errors depend on them.
 const PINNED: &[&str] = &[
     "cggmp24",
@@ -274,6 +274,7 @@ mod tests {
             ("quorate-orchestrator", "quorate-storage"),
             ("quorate-chain", "tokio"),
             ("quorate-party-agent", "quorate-testkit"),
+            ("quorate", "quorate-bench"),
             ("quorate-mpc-protocol", "quorate-messaging"),
         ] {
             assert!(

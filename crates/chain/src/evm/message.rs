@@ -1,22 +1,23 @@
 //! EIP-191 version `0x45` messages (`personal_sign`), and the 65-byte form of signatures over messages.
 
-use alloy_primitives::{eip191_hash_message, hex};
-use quorate_types::EcdsaSignature;
+use alloy_primitives::hex;
+use alloy_primitives::utils::eip191_message;
+use quorate_types::{EcdsaSignature, HashAlgorithm, Preimage};
 
 use crate::facts::EvmMessageFacts;
 use crate::{Analysis, Assembled, ChainError, Facts, SigningMessage};
 
 pub(crate) fn analyse(bytes: &[u8], chain_id: u64) -> (EvmMessageFacts, SigningMessage) {
-    let hash = eip191_hash_message(bytes);
+    let preimage = Preimage::new(HashAlgorithm::Keccak256, eip191_message(bytes));
     let text = std::str::from_utf8(bytes).ok().map(str::to_owned);
     let facts = EvmMessageFacts {
         chain_id,
         len: bytes.len(),
         hex: text.is_none().then(|| hex::encode_prefixed(bytes)),
         text,
-        hash: hex::encode_prefixed(hash),
+        hash: hex::encode_prefixed(preimage.digest()),
     };
-    (facts, SigningMessage::EcdsaPrehash(hash.0))
+    (facts, SigningMessage::Ecdsa(preimage))
 }
 
 /// `r || s || v` with v 27 or 28, the form of EIP-191 and EIP-712.

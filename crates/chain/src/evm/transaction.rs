@@ -5,7 +5,7 @@ use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEi
 use alloy_eips::eip4844::VERSIONED_HASH_VERSION_KZG;
 use alloy_primitives::{Signature, U256, hex, keccak256};
 use alloy_rlp::Decodable as _;
-use quorate_types::EcdsaSignature;
+use quorate_types::{EcdsaSignature, HashAlgorithm, Preimage};
 
 use super::EvmError;
 use super::rlp::{field_lengths, list_content, refusal};
@@ -114,7 +114,7 @@ impl UnsignedTx {
     }
 
     pub(crate) fn signing_message(&self) -> SigningMessage {
-        SigningMessage::EcdsaPrehash(keccak256(self.encode()).0)
+        SigningMessage::Ecdsa(Preimage::new(HashAlgorithm::Keccak256, self.encode()))
     }
 
     /// EIP-155 chain id; a legacy transaction without one does not decode.

@@ -2,7 +2,7 @@
 
 use bitcoin::hashes::Hash as _;
 use bitcoin::sighash::{EcdsaSighashType, Prevouts, SighashCache, TapSighashType};
-use quorate_types::Scheme;
+use quorate_types::{HashAlgorithm, Preimage, Scheme};
 
 use super::{CheckedPsbt, PsbtError};
 use crate::{SigningMessage, TaprootTweak};
@@ -28,13 +28,21 @@ impl CheckedPsbt {
             .spent
             .get(input)
             .map_or(bitcoin::Amount::ZERO, |o| o.value);
-        let hash = cache
-            .p2wpkh_signature_hash(input, &self.script, value, EcdsaSighashType::All)
-            .map_err(|e| PsbtError::Sighash {
+        let failed = |reason: String| PsbtError::Sighash { input, reason };
+        let script = self.script.p2wpkh_script_code();
+        let script = script.ok_or_else(|| failed("not a P2WPKH script".to_owned()))?;
+        let mut bytes = Vec::new();
+        cache
+            .segwit_v0_encode_signing_data_to(
+                &mut bytes,
                 input,
-                reason: e.to_string(),
-            })?;
-        Ok(SigningMessage::EcdsaPrehash(hash.to_byte_array()))
+                &script,
+                value,
+                EcdsaSighashType::All,
+            )
+            .map_err(|e| failed(e.to_string()))?;
+        let preimage = Preimage::new(HashAlgorithm::Sha256d, bytes);
+        Ok(SigningMessage::Ecdsa(preimage))
     }
 
     fn bip341(

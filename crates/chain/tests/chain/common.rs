@@ -52,7 +52,7 @@ impl LocalKey {
 
     pub fn sign(&self, message: &SigningMessage) -> Signature {
         match message {
-            SigningMessage::EcdsaPrehash(hash) => Signature::Ecdsa(self.ecdsa(hash)),
+            SigningMessage::Ecdsa(preimage) => Signature::Ecdsa(self.ecdsa(preimage.digest())),
             SigningMessage::Bip340 { message, tweak } => {
                 let secp = Secp256k1::new();
                 let key = match tweak {
@@ -83,6 +83,14 @@ impl LocalKey {
 
     pub fn sign_all(&self, items: &[SigningItem]) -> Vec<Signature> {
         items.iter().map(|item| self.sign(item.message())).collect()
+    }
+}
+
+/// The hash of a message that ECDSA signs.
+pub fn digest(message: &SigningMessage) -> [u8; 32] {
+    match message {
+        SigningMessage::Ecdsa(preimage) => *preimage.digest(),
+        other => panic!("not signed by ECDSA: {other:?}"),
     }
 }
 

@@ -1,9 +1,9 @@
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEip2930, TxLegacy};
 use alloy_primitives::{Address, Bytes, TxKind, U256, keccak256};
-use quorate_chain::{Facts, SigningMessage, analyse};
+use quorate_chain::{Facts, analyse};
 use quorate_types::{Network, Payload, Scheme};
 
-use crate::common::{ETHEREUM, LocalKey, code, evm, only_message};
+use crate::common::{ETHEREUM, LocalKey, code, digest, evm, only_message};
 
 /// The signing data of EIP-155's example.
 pub const EIP155: &str =
@@ -43,10 +43,7 @@ fn facts(bytes: &[u8]) -> quorate_chain::facts::EvmFacts {
 fn eip155_example_has_the_published_hash() {
     let expected = "daf5a779ae972f972197303d7b574746c7ef83eadac0f2791ad23db92e4c8e53";
     let analysis = evm(&eip155()).unwrap();
-    let SigningMessage::EcdsaPrehash(hash) = only_message(&analysis) else {
-        panic!("not a digest");
-    };
-    assert_eq!(hex::encode(hash), expected);
+    assert_eq!(hex::encode(digest(&only_message(&analysis))), expected);
     let facts = facts(&eip155());
     assert_eq!(
         (facts.nonce, facts.chain_id, facts.gas_limit),
@@ -123,8 +120,8 @@ fn every_supported_type_is_its_own_digest() {
     legacy.encode_for_signing(&mut encodings[1]);
     eip2930.encode_for_signing(&mut encodings[2]);
     for bytes in encodings {
-        let expected = SigningMessage::EcdsaPrehash(keccak256(&bytes).0);
-        assert_eq!(only_message(&evm(&bytes).unwrap()), expected);
+        let message = only_message(&evm(&bytes).unwrap());
+        assert_eq!(digest(&message), keccak256(&bytes).0);
     }
 }
 
@@ -272,11 +269,8 @@ fn eip191_message_has_the_known_hash() {
     let payload = Payload::Message(b"Hello World".to_vec());
     let key = LocalKey::new(1).secp256k1();
     let analysis = analyse(&payload, Some(ETHEREUM), Scheme::Ecdsa, &key, false).unwrap();
-    let SigningMessage::EcdsaPrehash(hash) = only_message(&analysis) else {
-        panic!("not a digest");
-    };
     assert_eq!(
-        hex::encode(hash),
+        hex::encode(digest(&only_message(&analysis))),
         "a1de988600a42c4b4ab089b619297c17d53cffae5d5120d82d8a92d0bb3b78f2"
     );
     assert_eq!(analysis.facts.summary_lines()[1], "text: \"Hello World\"");

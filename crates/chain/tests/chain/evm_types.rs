@@ -6,10 +6,10 @@ use alloy_eips::eip2718::Decodable2718 as _;
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, U256};
 use quorate_chain::facts::EvmFacts;
-use quorate_chain::{Danger, Facts, SigningMessage, address, analyse, assemble};
+use quorate_chain::{Danger, Facts, address, analyse, assemble};
 use quorate_types::{Payload, Scheme};
 
-use crate::common::{ETHEREUM, LocalKey, code, evm, only_message};
+use crate::common::{ETHEREUM, LocalKey, code, digest, evm, only_message};
 
 const KEY: LocalKey = LocalKey::new(0x46);
 
@@ -173,8 +173,8 @@ fn both_types_assemble_to_what_recovers_to_the_sender() {
         let payload = Payload::EvmTransaction(bytes.clone());
         let child = KEY.secp256k1();
         let analysis = analyse(&payload, Some(ETHEREUM), Scheme::Ecdsa, &child, false).unwrap();
-        let expected = SigningMessage::EcdsaPrehash(alloy_primitives::keccak256(&bytes).0);
-        assert_eq!(only_message(&analysis), expected);
+        let expected = alloy_primitives::keccak256(&bytes).0;
+        assert_eq!(digest(&only_message(&analysis)), expected);
         let signatures = KEY.sign_all(&analysis.items);
         let done = assemble(&payload, Some(ETHEREUM), Scheme::Ecdsa, &child, &signatures).unwrap();
         let envelope = TxEnvelope::decode_2718_exact(&done.bytes).unwrap();

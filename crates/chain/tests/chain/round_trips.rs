@@ -11,7 +11,9 @@ use quorate_types::{Network, Payload, Scheme};
 use solana_message::compiled_instruction::CompiledInstruction;
 use solana_message::{MessageHeader, VersionedMessage, legacy, v0};
 
-use crate::common::{ETHEREUM, LocalKey, analyse_psbt, foreign_script, only_message, psbt, script};
+use crate::common::{
+    ETHEREUM, LocalKey, analyse_psbt, digest, foreign_script, only_message, psbt, script,
+};
 use crate::evm_types::{authorization, blob_hash};
 
 /// Fixed, so that a failure and its printed minimal input repeat on every run.
@@ -70,8 +72,7 @@ fn check_evm<T: SignableTransaction<alloy_primitives::Signature>>(tx: &T) {
     let payload = Payload::EvmTransaction(bytes.clone());
     let key = LocalKey::new(1).secp256k1();
     let analysis = analyse(&payload, Some(ETHEREUM), Scheme::Ecdsa, &key, false).unwrap();
-    let expected = SigningMessage::EcdsaPrehash(keccak256(&bytes).0);
-    assert_eq!(only_message(&analysis), expected);
+    assert_eq!(digest(&only_message(&analysis)), keccak256(&bytes).0);
     let Facts::Evm(facts) = analysis.facts else {
         panic!("{:?}", analysis.facts);
     };

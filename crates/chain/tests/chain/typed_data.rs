@@ -1,8 +1,8 @@
-use quorate_chain::{Analysis, ChainError, Facts, SigningMessage, analyse, assemble};
+use quorate_chain::{Analysis, ChainError, Facts, analyse, assemble};
 use quorate_types::{Payload, Scheme};
 use serde_json::{Value, json};
 
-use crate::common::{ETHEREUM, LocalKey, code, only_message};
+use crate::common::{ETHEREUM, LocalKey, code, digest, only_message};
 
 /// The example of EIP-712.
 pub fn mail() -> Value {
@@ -63,9 +63,7 @@ fn single(type_name: &str, value: Value) -> String {
 #[test]
 fn the_eip712_example_has_the_published_hash_and_signature() {
     let analysis = analyse_text(&mail().to_string()).unwrap();
-    let SigningMessage::EcdsaPrehash(hash) = only_message(&analysis) else {
-        panic!("not a digest");
-    };
+    let hash = digest(&only_message(&analysis));
     let expected = "be609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2";
     assert_eq!(hex::encode(hash), expected);
 

@@ -1,18 +1,25 @@
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use quorate_chain::{SigningMessage, TaprootTweak, VerifyError, verify};
-use quorate_types::{Curve, EcdsaSignature, PublicKey, Signature};
+use quorate_types::{Curve, EcdsaSignature, HashAlgorithm, Preimage, PublicKey, Signature};
 
-use crate::common::LocalKey;
+use crate::common::{LocalKey, digest};
 
 const KEY: LocalKey = LocalKey::new(0x61);
-const HASH: SigningMessage = SigningMessage::EcdsaPrehash([0x42; 32]);
+
+fn hashed(bytes: &[u8]) -> SigningMessage {
+    SigningMessage::Ecdsa(Preimage::new(HashAlgorithm::Sha256, bytes.to_vec()))
+}
 
 fn ecdsa() -> EcdsaSignature {
-    KEY.ecdsa(&[0x42; 32])
+    KEY.ecdsa(&digest(&hashed(b"hello")))
 }
 
 fn check(signature: EcdsaSignature) -> Result<(), VerifyError> {
-    verify(&HASH, &KEY.secp256k1(), &Signature::Ecdsa(signature))
+    verify(
+        &hashed(b"hello"),
+        &KEY.secp256k1(),
+        &Signature::Ecdsa(signature),
+    )
 }
 
 /// `n - s`, as the other valid `s` of a signature.
@@ -63,8 +70,8 @@ fn valid_signatures_are_accepted() {
     let message = SigningMessage::Ed25519(b"hello".to_vec());
     verify(&message, &KEY.ed25519(), &KEY.sign(&message)).unwrap();
     for i in 0..8 {
-        let (low, _) = p256_signature(&[i; 32]);
-        let message = SigningMessage::EcdsaPrehash([i; 32]);
+        let message = hashed(&[i]);
+        let (low, _) = p256_signature(&digest(&message));
         verify(&message, &KEY.p256(), &Signature::Ecdsa(low)).unwrap();
     }
 }
@@ -77,8 +84,8 @@ fn high_s_is_refused() {
         ..ecdsa()
     };
     assert_eq!(check(high), Err(VerifyError::HighS));
-    let (_, high) = p256_signature(&[0x42; 32]);
-    let refused = verify(&HASH, &KEY.p256(), &Signature::Ecdsa(high));
+    let (_, high) = p256_signature(&digest(&hashed(b"hello")));
+    let refused = verify(&hashed(b"hello"), &KEY.p256(), &Signature::Ecdsa(high));
     assert_eq!(refused, Err(VerifyError::HighS));
 }
 
@@ -92,9 +99,9 @@ fn wrong_recovery_ids_are_refused() {
     assert_eq!(flipped, Err(VerifyError::WrongRecoveryId));
     assert!(check(wrong(2)).is_err());
     assert_eq!(check(wrong(4)), Err(VerifyError::Malformed));
-    let (mut low, _) = p256_signature(&[0x42; 32]);
+    let (mut low, _) = p256_signature(&digest(&hashed(b"hello")));
     low.recovery_id ^= 1;
-    let refused = verify(&HASH, &KEY.p256(), &Signature::Ecdsa(low));
+    let refused = verify(&hashed(b"hello"), &KEY.p256(), &Signature::Ecdsa(low));
     assert_eq!(refused, Err(VerifyError::WrongRecoveryId));
 }
 
@@ -112,7 +119,7 @@ fn out_of_range_numbers_are_refused() {
             },
         ] {
             assert!(check(signature).is_err());
-            let p256 = verify(&HASH, &KEY.p256(), &Signature::Ecdsa(signature));
+            let p256 = verify(&hashed(b"hello"), &KEY.p256(), &Signature::Ecdsa(signature));
             assert!(p256.is_err());
         }
     }
@@ -135,10 +142,10 @@ fn the_tweak_decides_the_key() {
 #[test]
 fn another_message_or_key_is_refused() {
     let signature = Signature::Ecdsa(ecdsa());
-    let other = SigningMessage::EcdsaPrehash([1; 32]);
+    let other = hashed(b"other");
     let refused = verify(&other, &KEY.secp256k1(), &signature);
     assert_eq!(refused, Err(VerifyError::Invalid));
-    let refused = verify(&HASH, &LocalKey::new(1).secp256k1(), &signature);
+    let refused = verify(&hashed(b"hello"), &LocalKey::new(1).secp256k1(), &signature);
     assert_eq!(refused, Err(VerifyError::Invalid));
     let message = SigningMessage::Ed25519(b"hello".to_vec());
     let signature = KEY.sign(&message);
@@ -163,8 +170,12 @@ fn small_order_ed25519_keys_are_refused() {
 fn mixed_schemes_are_refused() {
     let ed25519 = SigningMessage::Ed25519(vec![1]);
     let cases = [
-        (HASH, KEY.secp256k1(), Signature::Bip340([1; 64])),
-        (HASH, KEY.ed25519(), Signature::Ecdsa(ecdsa())),
+        (
+            hashed(b"hello"),
+            KEY.secp256k1(),
+            Signature::Bip340([1; 64]),
+        ),
+        (hashed(b"hello"), KEY.ed25519(), Signature::Ecdsa(ecdsa())),
         (ed25519, KEY.ed25519(), Signature::Bip340([1; 64])),
     ];
     for (message, key, signature) in cases {

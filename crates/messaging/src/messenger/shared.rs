@@ -1,7 +1,8 @@
 //! The state behind a messenger. Lock order: session table, then one session, then one link; no lock is held across an
 //! await.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,18 +28,20 @@ pub(super) struct Slot {
     pub id: SessionId,
     pub core: Mutex<SessionCore>,
     pub arrived: Notify,
-    closed: Mutex<Option<u64>>,
+    closed: AtomicBool,
 }
 
 impl Slot {
     pub(super) fn is_open(&self) -> bool {
-        lock(&self.closed).is_none()
+        !self.closed.load(Ordering::Acquire)
     }
 }
 
 #[derive(Default)]
 struct Table {
     slots: HashMap<SessionId, Arc<Slot>>,
+    /// Closed ones and when their grace time ends, which is equally long for all: the first ends first.
+    closed: VecDeque<(u64, SessionId)>,
     opened: OpenedSessions,
 }
 
@@ -129,7 +132,7 @@ impl Shared {
             id: spec.id,
             core: Mutex::new(core),
             arrived: Notify::new(),
-            closed: Mutex::new(None),
+            closed: AtomicBool::new(false),
         });
         let early = {
             let mut table = lock(&self.table);
@@ -171,9 +174,21 @@ impl Shared {
     }
 
     pub(super) fn close(&self, slot: &Slot) {
-        let at = self.now().monotonic;
-        *lock(&slot.closed) = Some(at.saturating_add(millis(self.options.grace)));
-        self.timers_changed.notify_one();
+        let until = self
+            .now()
+            .monotonic
+            .saturating_add(millis(self.options.grace));
+        let first = {
+            let mut table = lock(&self.table);
+            if slot.closed.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            table.closed.push_back((until, slot.id));
+            table.closed.len() == 1
+        };
+        if first {
+            self.timers_changed.notify_one();
+        }
     }
 
     pub(super) fn place(&self, id: &SessionId) -> Place {
@@ -383,18 +398,15 @@ impl Shared {
 
     fn forget_sessions(&self) {
         let now = self.now().monotonic;
-        lock(&self.table)
-            .slots
-            .retain(|_, slot| lock(&slot.closed).is_none_or(|until| until > now));
+        let mut table = lock(&self.table);
+        while let Some((_, session)) = table.closed.pop_front_if(|(until, _)| *until <= now) {
+            table.slots.remove(&session);
+        }
     }
 
     fn next_timer(&self) -> Option<u64> {
         let links = self.links.values().filter_map(|l| lock(l).next_poll());
-        let closed: Vec<u64> = {
-            let table = lock(&self.table);
-            let until = table.slots.values().filter_map(|s| *lock(&s.closed));
-            until.collect()
-        };
+        let closed = lock(&self.table).closed.front().map(|(until, _)| *until);
         links.chain(closed).min()
     }
 }

@@ -30,7 +30,7 @@ use k256_dkls::elliptic_curve::CurveArithmetic;
 use k256_dkls::elliptic_curve::ff::Field as _;
 use key_share::CoreKeyShare;
 use quorate_types::canonical::tagged_hash;
-use quorate_types::{DerivationPath, EcdsaSignature, Hash32, Signature};
+use quorate_types::{DerivationPath, EcdsaSignature, Hash32, Preimage, Signature};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
@@ -50,7 +50,7 @@ const MAX_ITEM: usize = 256 * 78;
 /// Bytes of a commitment's salt.
 const SALT: usize = 64;
 
-/// Signs a 32-byte hash that the caller computed from a message it parsed. `signers` as in [`crate::sign_ecdsa`]; `setup` is this
+/// Signs a message, which is hashed here. `signers` as in [`crate::sign_ecdsa`]; `setup` is this
 /// party's of [`crate::dkls_setup`], and everyone's must have the same [`DklsSetup::id`].
 ///
 /// The signature has a low `s` and has been verified under the derived key, by another library than made it.
@@ -66,7 +66,7 @@ pub fn sign_dkls(
     setup: &DklsSetup,
     signers: &[u16],
     path: &DerivationPath,
-    hash: [u8; 32],
+    message: &Preimage,
 ) -> Result<Box<dyn Ceremony>, Abort> {
     check_signers(&seat, share, signers)?;
     setup.check_fits(share)?;
@@ -75,7 +75,7 @@ pub fn sign_dkls(
         setup,
         signers,
         path,
-        hash,
+        hash: *message.digest(),
     };
     match (share, &setup.state) {
         (Share::Secp256k1(core), State::Secp256k1(pairs)) => {

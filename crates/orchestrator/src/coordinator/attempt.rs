@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use quorate_api::Problem;
-use quorate_types::PartyId;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, Refusal, RunResult};
+use quorate_types::{Hash32, PartyId};
 use tokio::time::{Instant, timeout_at};
 
 use super::case::Case;
+use super::stock::Hand;
 use crate::nodes::{NodeError, Nodes};
 
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,13 +51,10 @@ impl Attempts<'_> {
         &self,
         participants: &[PartyId],
         witnesses: &[PartyId],
+        presignatures: &[Hash32],
         decides: impl Fn(&PartyEnd) -> bool,
     ) -> Vec<(PartyId, PartyEnd)> {
-        let attempt = self.case.attempt();
-        self.case.view.send_modify(|view| {
-            view.attempts = attempt + 1;
-            view.participants = participants.to_vec();
-        });
+        let attempt = self.next(participants);
         let everyone = [participants, witnesses].concat();
         let request = NodeRequest::Prepare {
             intent: self.case.intent.signed().clone(),
@@ -64,6 +62,7 @@ impl Attempts<'_> {
             witnesses: witnesses.to_vec(),
             attempt,
             participants: participants.to_vec(),
+            presignatures: presignatures.to_vec(),
         };
         let ends = match self.prepare(&request, &everyone).await {
             Ok(nonces) => {
@@ -73,6 +72,39 @@ impl Attempts<'_> {
             Err(ends) => ends,
         };
         everyone.into_iter().zip(ends).collect()
+    }
+
+    /// The number of the next try, which is shown from now on.
+    fn next(&self, participants: &[PartyId]) -> u32 {
+        let attempt = self.case.attempt();
+        self.case.view.send_modify(|view| {
+            view.attempts = attempt + 1;
+            view.participants = participants.to_vec();
+        });
+        attempt
+    }
+
+    /// One try with presignatures, in one round. Answers in the order of the signers, and the try's number.
+    pub async fn issue(&self, hand: &Hand) -> (u32, Vec<(PartyId, PartyEnd)>) {
+        let signers = &hand.pool.signers;
+        let attempt = self.next(signers);
+        let request = NodeRequest::Issue {
+            intent: self.case.intent.signed().clone(),
+            approvals: self.case.approvals(),
+            attempt,
+            participants: signers.clone(),
+            presignatures: hand.ids.clone(),
+        };
+        let replies = self.nodes.ask_all(signers, &request, PREPARE_TIMEOUT).await;
+        let ends: Vec<PartyEnd> = replies
+            .into_iter()
+            .map(|reply| end_of(reply).unwrap_or_else(waiting))
+            .collect();
+        // A refusal comes before anything is recorded.
+        if !ends.iter().all(|end| matches!(end, PartyEnd::Refused(_))) {
+            self.case.begun();
+        }
+        (attempt, signers.iter().cloned().zip(ends).collect())
     }
 
     /// Everyone's nonce; or, if someone gives none, how it stands with each.
@@ -166,6 +198,11 @@ fn end_of(reply: Result<NodeReply, NodeError>) -> Option<PartyEnd> {
         Ok(_) => None,
         Err(error) => Some(PartyEnd::Silent(error)),
     }
+}
+
+/// An answer to the question whose part is wrong.
+pub(super) fn end_of_blame(reply: Result<NodeReply, NodeError>) -> PartyEnd {
+    end_of(reply).unwrap_or_else(waiting)
 }
 
 /// It had begun, and now knows nothing of it.

@@ -18,7 +18,9 @@ pub(super) async fn run(
 ) -> Result<ResultView, Problem> {
     let parties = roster.party_ids();
     let ends = attempts
-        .run(&parties, &[], |end| !matches!(end, PartyEnd::Finished(_)))
+        .run(&parties, &[], &[], |end| {
+            !matches!(end, PartyEnd::Finished(_))
+        })
         .await;
     let (record, attestations) = agreed(roster, &ends)?;
     activate(attempts, &parties, &record, &attestations).await;

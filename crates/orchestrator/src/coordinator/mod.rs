@@ -13,19 +13,26 @@ use quorate_types::{
     Action, IntentHash, PartyId, SignedApproval, SignedBundle, SignedFreeze, SignedIntent,
     ValidRoster,
 };
+use tokio::sync::Semaphore;
 
-use crate::keys;
+use crate::keys::{self, KeyCache};
 use crate::nodes::Nodes;
 
+mod admission;
 mod attempt;
 mod case;
 mod committee;
 mod policies;
 mod signing;
+mod statuses;
+mod stock;
 mod waiting;
 
+use admission::{Admission, Place};
 use attempt::Attempts;
 use case::Case;
+use statuses::Statuses;
+use stock::Stock;
 
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Intents remembered; the oldest ended ones go first.
@@ -39,17 +46,31 @@ pub struct Coordinator {
     nodes: Nodes,
     intents: Mutex<HashMap<IntentHash, Arc<Case>>>,
     numbers: AtomicU64,
+    stock: Arc<Stock>,
+    key_cache: KeyCache,
+    admission: Admission,
+    statuses: Statuses,
+    heavy: Semaphore,
 }
 
 impl Coordinator {
-    /// A coordinator for a roster, reaching agents over a transport.
+    /// A coordinator for a roster, reaching agents over a transport. Has pools of presignatures filled until it is dropped.
     #[must_use]
     pub fn new(roster: Arc<ValidRoster>, transport: Arc<dyn Transport>) -> Arc<Self> {
+        let (nodes, stock) = (Nodes::new(transport), Arc::new(Stock::default()));
+        let filling =
+            stock::keep_filled(Arc::downgrade(&stock), nodes.clone(), Arc::clone(&roster));
+        tokio::spawn(filling);
         Arc::new(Self {
             roster,
-            nodes: Nodes::new(transport),
+            nodes,
             intents: Mutex::new(HashMap::new()),
             numbers: AtomicU64::new(0),
+            stock,
+            key_cache: KeyCache::default(),
+            admission: Admission::default(),
+            statuses: Statuses::default(),
+            heavy: Semaphore::new(signing::MAX_HEAVY),
         })
     }
 
@@ -116,12 +137,13 @@ impl Coordinator {
             return Ok(known.view.borrow().clone());
         }
         make_room(&mut intents)?;
+        let place = self.admission.enter(intent.intent())?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let case = Arc::new(Case::new(intent, number));
         let view = case.view.borrow().clone();
         intents.insert(hash, Arc::clone(&case));
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.run(&case).await });
+        tokio::spawn(async move { this.run(&case, place).await });
         Ok(view)
     }
 
@@ -208,19 +230,31 @@ impl Coordinator {
         Some(receiver.borrow().clone())
     }
 
-    async fn run(&self, case: &Case) {
+    async fn run(&self, case: &Case, mut place: Place) {
         tracing::info!(intent = %case.intent.hash(), action = case.intent.intent().action.name(), "started");
         let attempts = Attempts {
             nodes: &self.nodes,
             case,
         };
         let result = loop {
+            let turn = place.turn().await;
             let result = match &case.intent.intent().action {
                 Action::SetUpCommittee | Action::CreateKey { .. } => {
                     committee::run(&attempts, &self.roster).await
                 }
-                Action::Sign { .. } => signing::run(&attempts, &self.roster).await,
+                Action::Sign { .. } => {
+                    let means = signing::Means {
+                        roster: &self.roster,
+                        stock: &self.stock,
+                        keys: &self.key_cache,
+                        statuses: &self.statuses,
+                        heavy: &self.heavy,
+                    };
+                    signing::run(&attempts, &means).await
+                }
             };
+            // Whoever waits for people holds nobody up.
+            drop(turn);
             match result {
                 Err(problem) if problem.code == "policy-pending" => {}
                 ended => break ended,
@@ -228,6 +262,7 @@ impl Coordinator {
             if let Err(problem) = waiting::until_allowed(&self.nodes, &self.roster, case).await {
                 break Err(problem);
             }
+            place = self.admission.enter_again(case.intent.intent());
         };
         case.view.send_modify(|view| match result {
             Ok(result) => {
@@ -253,21 +288,43 @@ pub(crate) fn unknown_intent() -> Problem {
     )
 }
 
+/// Of those that have ended the older half goes: whoever asked for a recent one may not have seen its end yet.
+fn forget_older_half(intents: &mut HashMap<IntentHash, Arc<Case>>) {
+    let ended = |case: &Case| {
+        let state = case.view.borrow().state;
+        matches!(state, IntentState::Done | IntentState::Failed)
+    };
+    let mut numbers: Vec<u64> = intents
+        .values()
+        .filter(|c| ended(c))
+        .map(|c| c.number)
+        .collect();
+    numbers.sort_unstable();
+    if let Some(last) = numbers
+        .len()
+        .checked_sub(1)
+        .and_then(|l| numbers.get(l / 2))
+    {
+        intents.retain(|_, case| case.number > *last || !ended(case));
+    }
+}
+
 fn make_room(intents: &mut HashMap<IntentHash, Arc<Case>>) -> Result<(), Problem> {
     if intents.len() < MAX_INTENTS {
         return Ok(());
     }
-    intents.retain(|_, case| {
-        let state = case.view.borrow().state;
-        matches!(state, IntentState::Running | IntentState::Pending)
-    });
+    forget_older_half(intents);
     if intents.len() < MAX_INTENTS {
         return Ok(());
     }
-    Err(Problem::new(
+    let mut problem = Problem::new(
         503,
         "busy",
         "Busy",
-        format!("{MAX_INTENTS} intents are running; retry in a moment"),
-    ))
+        format!(
+            "{MAX_INTENTS} requests are running or waiting for approval; send it again in a minute"
+        ),
+    );
+    problem.retry_after = Some(60);
+    Err(problem)
 }

@@ -1,16 +1,25 @@
 //! Signing: pick t healthy custodians, try, and try others when some fail.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_api::{Problem, ResultView};
 use quorate_chain::{SigningItem, analyse_for};
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing};
-use quorate_types::{Action, PartyId, PublicKey, Signature, ValidRoster, VerifiedIntent};
+use quorate_types::{
+    Action, DerivationPath, EcdsaPartial, PartyId, PresignaturePool, PublicKey, Scheme, Signature,
+    SignedPartials, ValidRoster, VerifiedIntent,
+};
 
-use super::attempt::{Attempts, PartyEnd, problem_of};
+use tokio::sync::Semaphore;
+
+use super::attempt::{Attempts, PartyEnd, end_of_blame, problem_of};
+use super::statuses::Statuses;
+use super::stock::{Hand, Stock};
 use super::{policies, waiting};
-use crate::keys;
+use crate::keys::KeyCache;
+use crate::nodes::Nodes;
 
 const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Different quorums tried before giving up.
@@ -22,32 +31,48 @@ struct Expected {
     items: Vec<SigningItem>,
 }
 
-pub(super) async fn run(
-    attempts: &Attempts<'_>,
-    roster: &ValidRoster,
-) -> Result<ResultView, Problem> {
-    let key = find_key(attempts, roster).await?;
-    let expected = Expected::of(&attempts.case.intent, &key)?;
-    let mut doubts = Doubts::default();
-    let mut needed = key.record.threshold.t();
+/// Interactive ECDSA signings at once: each computes for a second and more at every signer, and more of them would only wait for each other
+/// in the middle of their rounds.
+pub(super) const MAX_HEAVY: usize = 8;
+
+/// What a signing is carried out with.
+pub(super) struct Means<'a> {
+    pub roster: &'a ValidRoster,
+    pub stock: &'a Stock,
+    pub keys: &'a KeyCache,
+    pub statuses: &'a Statuses,
+    /// Held by signings that compute for long.
+    pub heavy: &'a Semaphore,
+}
+
+/// One signing, from try to try.
+struct Signing<'a> {
+    attempts: &'a Attempts<'a>,
+    means: &'a Means<'a>,
+    key: Arc<KeyListing>,
+    path: DerivationPath,
+    expected: Expected,
+    doubts: Doubts,
+    /// How many must take part or acknowledge.
+    needed: u16,
+    /// A rolling limit counts the request: custodians show each other what was spent before they sign.
+    prepared: bool,
+}
+
+pub(super) async fn run(attempts: &Attempts<'_>, means: &Means<'_>) -> Result<ResultView, Problem> {
+    let mut signing = Signing::new(attempts, means).await?;
     let mut last: Option<Problem> = None;
-    for attempt in 0..MAX_TRIES {
-        let (quorum, witnesses) = match pick(attempts, &key, needed, &doubts).await {
-            Ok(picked) => picked,
+    for _ in 0..MAX_TRIES {
+        let (attempt, ends) = match signing.attempt().await {
+            Ok(ended) => ended,
             Err(problem) => return Err(last.unwrap_or(problem)),
         };
-        let decides =
-            |end: &PartyEnd| expected.good(end).is_some() || matches!(end, PartyEnd::Failed(_));
-        let ends = attempts.run(&quorum, &witnesses, decides).await;
-        if let Some(signatures) = ends.iter().find_map(|(_, end)| expected.good(end)) {
+        let (signatures, ends) = signing.conclude(attempt, ends).await;
+        if let Some(signatures) = signatures {
             return Ok(ResultView::Signatures(signatures));
         }
         let problem = problem_of(&ends);
-        if wants_witnesses(&ends) {
-            let opinion = waiting::ask(attempts.nodes, roster, attempts.case).await;
-            needed = needed.max(opinion.acknowledgements);
-        }
-        doubts.learn(&ends);
+        signing.learn(&ends).await;
         let note = format!("attempt {attempt}: {}", problem.detail);
         attempts.case.view.send_modify(|view| view.notes.push(note));
         last = Some(problem);
@@ -62,6 +87,169 @@ pub(super) async fn run(
     }))
 }
 
+type Ends = Vec<(PartyId, PartyEnd)>;
+
+impl<'a> Signing<'a> {
+    async fn new(attempts: &'a Attempts<'a>, means: &'a Means<'a>) -> Result<Self, Problem> {
+        let Action::Sign { key, path, .. } = &attempts.case.intent.intent().action else {
+            return Err(not_a_signing());
+        };
+        let key = means.keys.find(attempts.nodes, means.roster, *key).await?;
+        Ok(Self {
+            expected: Expected::of(&attempts.case.intent, &key)?,
+            needed: key.record.threshold.t(),
+            path: path.clone(),
+            doubts: Doubts::default(),
+            prepared: means.keys.is_counted(key.record.id),
+            key,
+            attempts,
+            means,
+        })
+    }
+
+    /// With presignatures in one round where there are some; else with whoever is well.
+    async fn attempt(&mut self) -> Result<(u32, Ends), Problem> {
+        if !self.prepared
+            && let Some(hand) = self.hand()
+        {
+            let (attempt, ends) = self.attempts.issue(&hand).await;
+            if !must_be_prepared(&ends) {
+                return Ok((attempt, ends));
+            }
+            self.means.stock.put_back(&hand);
+            self.means.keys.set_counted(self.key.record.id);
+            self.prepared = true;
+        }
+        let (quorum, witnesses) = pick(
+            self.attempts,
+            self.means.statuses,
+            &self.key,
+            self.needed,
+            &self.doubts,
+        )
+        .await?;
+        let pool = PresignaturePool {
+            key: self.key.record.id,
+            epoch: self.key.record.epoch,
+            path: self.path.clone(),
+            signers: quorum.clone(),
+        };
+        let hand = self.means.stock.take_of(pool, self.expected.items.len());
+        let presignatures = hand.map(|hand| hand.ids).unwrap_or_default();
+        let heavy = self.key.record.scheme == Scheme::Ecdsa && presignatures.is_empty();
+        // The semaphore is never closed.
+        let _alone = match heavy {
+            true => self.means.heavy.acquire().await.ok(),
+            false => None,
+        };
+        let expected = &self.expected;
+        let decides =
+            |end: &PartyEnd| expected.good(end).is_some() || matches!(end, PartyEnd::Failed(_));
+        let attempt = self.attempts.case.attempt();
+        let ends = self
+            .attempts
+            .run(&quorum, &witnesses, &presignatures, decides)
+            .await;
+        Ok((attempt, ends))
+    }
+
+    fn hand(&self) -> Option<Hand> {
+        let items = self.expected.items.len();
+        let avoid = self.doubts.avoided();
+        self.means
+            .stock
+            .take(&self.key.record, &self.path, items, &avoid)
+    }
+
+    /// The signatures, if the try yielded any; else how it ended, with whoever sent a wrong part named.
+    async fn conclude(&self, attempt: u32, ends: Ends) -> (Option<Vec<Signature>>, Ends) {
+        if let Some(signatures) = ends.iter().find_map(|(_, end)| self.expected.good(end)) {
+            return (Some(signatures), ends);
+        }
+        let partials = partials_of(&ends, usize::from(self.key.record.threshold.t()));
+        if partials.is_empty() {
+            return (None, ends);
+        }
+        match self.expected.combine(&partials) {
+            Some(signatures) => {
+                self.settle(&partials, &signatures);
+                (Some(signatures), ends)
+            }
+            None => (None, self.blame(attempt, partials).await),
+        }
+    }
+
+    /// Tells the signers what came of it. Nobody waits for that.
+    fn settle(&self, partials: &[SignedPartials], signatures: &[Signature]) {
+        let request = NodeRequest::Settle {
+            intent: self.attempts.case.intent.hash(),
+            signatures: signatures.to_vec(),
+        };
+        let signers: Vec<PartyId> = partials.iter().map(|p| p.party.clone()).collect();
+        let nodes = self.attempts.nodes.clone();
+        tokio::spawn(async move {
+            let replies = nodes.ask_all(&signers, &request, PING_TIMEOUT).await;
+            for (party, reply) in signers.iter().zip(replies) {
+                if !matches!(reply, Ok(NodeReply::Noted)) {
+                    tracing::debug!(%party, ?reply, "does not take note of a signature");
+                }
+            }
+        });
+    }
+
+    /// What the signers say about each other's parts.
+    async fn blame(&self, attempt: u32, partials: Vec<SignedPartials>) -> Ends {
+        let signers: Vec<PartyId> = partials.iter().map(|p| p.party.clone()).collect();
+        let request = NodeRequest::Blame {
+            intent: self.attempts.case.intent.hash(),
+            attempt,
+            partials,
+        };
+        let replies = self
+            .attempts
+            .nodes
+            .ask_all(&signers, &request, PING_TIMEOUT)
+            .await;
+        let ends = replies.into_iter().map(end_of_blame);
+        signers.into_iter().zip(ends).collect()
+    }
+
+    async fn learn(&mut self, ends: &Ends) {
+        if wants_witnesses(ends) {
+            let opinion =
+                waiting::ask(self.attempts.nodes, self.means.roster, self.attempts.case).await;
+            self.needed = self.needed.max(opinion.acknowledgements);
+        }
+        self.means.statuses.doubt();
+        self.doubts.learn(ends);
+    }
+}
+
+fn not_a_signing() -> Problem {
+    Problem::new(
+        400,
+        "unreadable",
+        "Not a signing intent",
+        "this is no signing intent",
+    )
+}
+
+fn must_be_prepared(ends: &Ends) -> bool {
+    ends.iter()
+        .any(|(_, end)| matches!(end, PartyEnd::Refused(r) if r.code == "must-be-prepared"))
+}
+
+/// Every signer's partial signatures, in the order of the signers; nothing where one is missing.
+fn partials_of(ends: &Ends, signers: usize) -> Vec<SignedPartials> {
+    let partials = ends.iter().take(signers).map(|(party, end)| match end {
+        PartyEnd::Finished(RunResult::Partials(said)) if said.party == *party => {
+            Some((**said).clone())
+        }
+        _ => None,
+    });
+    partials.collect::<Option<_>>().unwrap_or_default()
+}
+
 /// Whether somebody wants more custodians to acknowledge what is spent.
 fn wants_witnesses(ends: &[(PartyId, PartyEnd)]) -> bool {
     ends.iter().any(|(_, end)| {
@@ -74,7 +262,11 @@ fn passes(code: &str) -> bool {
     code.starts_with("spending-")
         || matches!(
             code,
-            "limit-acknowledgements" | "busy" | "policy-changed" | "confirming"
+            "limit-acknowledgements"
+                | "busy"
+                | "policy-changed"
+                | "confirming"
+                | "presignature-unavailable"
         )
 }
 
@@ -106,28 +298,15 @@ impl Doubts {
         }
     }
 
+    /// Who is not asked when others can be: whoever is out, or was accused.
+    fn avoided(&self) -> BTreeSet<PartyId> {
+        let doubted = self.against.keys().cloned();
+        self.out.iter().cloned().chain(doubted).collect()
+    }
+
     fn against(&self, party: &PartyId) -> u32 {
         self.against.get(party).copied().unwrap_or_default()
     }
-}
-
-async fn find_key(attempts: &Attempts<'_>, roster: &ValidRoster) -> Result<KeyListing, Problem> {
-    let Action::Sign { key, .. } = &attempts.case.intent.intent().action else {
-        return Err(Problem::new(
-            400,
-            "unreadable",
-            "Not a signing intent",
-            "this is no signing intent",
-        ));
-    };
-    let found = keys::all(attempts.nodes, roster)
-        .await
-        .into_iter()
-        .find(|k| k.record.id == *key && k.active);
-    found.ok_or_else(|| {
-        let detail = format!("no custodian that answers knows key {key}");
-        Problem::new(404, "key-unknown", "Unknown key", detail)
-    })
 }
 
 impl Expected {
@@ -139,12 +318,7 @@ impl Expected {
             ..
         } = &intent.intent().action
         else {
-            return Err(Problem::new(
-                400,
-                "unreadable",
-                "Not a signing intent",
-                "this is no signing intent",
-            ));
+            return Err(not_a_signing());
         };
         let analysed = analyse_for(payload, *network, &key.record, path);
         let (child, analysis) =
@@ -166,35 +340,38 @@ impl Expected {
             });
         good.then(|| signatures.clone())
     }
+
+    /// Every signer's partial signatures as signatures, if they are good.
+    fn combine(&self, said: &[SignedPartials]) -> Option<Vec<Signature>> {
+        let of_item = |index: usize| -> Option<Vec<EcdsaPartial>> {
+            said.iter()
+                .map(|one| one.partials.get(index).copied())
+                .collect()
+        };
+        let combine = |(index, item): (usize, &SigningItem)| {
+            quorate_chain::combine(item.message(), &self.child, &of_item(index)?).ok()
+        };
+        self.items.iter().enumerate().map(combine).collect()
+    }
 }
 
 /// Of those that can take part: an agent that is still confirming settles within a moment; a sealed or quarantined one waits for people.
-async fn statuses(attempts: &Attempts<'_>, candidates: &[PartyId]) -> Vec<NodeStatus> {
-    let replies = attempts
-        .nodes
-        .ask_all(candidates, &NodeRequest::Status, PING_TIMEOUT)
-        .await;
+async fn able(nodes: &Nodes, known: &Statuses, candidates: &[PartyId]) -> Vec<NodeStatus> {
     let may_take_part = |status: &NodeStatus| {
         !matches!(
             status.standing,
             Standing::Sealed { .. } | Standing::Quarantined { .. }
         )
     };
-    let of_party = candidates
-        .iter()
-        .zip(replies)
-        .filter_map(|(party, reply)| match reply {
-            // An agent's answer is another's only if it lies, and then it is not asked.
-            Ok(NodeReply::Status(status)) if status.party == *party => Some(status),
-            _ => None,
-        });
-    of_party.filter(may_take_part).collect()
+    let statuses = known.of(nodes, candidates).await.into_iter();
+    statuses.filter(may_take_part).collect()
 }
 
 /// The t of the committee that answer and have least against them, in committee order, and so many more that `needed` acknowledge. All of them
 /// under the same policy: who missed a version gets it first.
 async fn pick(
     attempts: &Attempts<'_>,
+    known: &Statuses,
     key: &KeyListing,
     needed: u16,
     doubts: &Doubts,
@@ -206,9 +383,11 @@ async fn pick(
         .filter(|p| !doubts.out.contains(p))
         .cloned()
         .collect();
-    let mut statuses = statuses(attempts, &candidates).await;
-    if policies::heal(attempts.nodes, &statuses).await {
-        statuses = self::statuses(attempts, &candidates).await;
+    let nodes = attempts.nodes;
+    let mut statuses = able(nodes, known, &candidates).await;
+    if policies::heal(nodes, &statuses).await {
+        known.doubt();
+        statuses = able(nodes, known, &candidates).await;
     }
     let t = usize::from(key.record.threshold.t());
     let version = policies::common(&statuses, t);

@@ -164,6 +164,7 @@ fn carried_files(config: &mut AgentConfig) -> Vec<(&mut PathBuf, &'static str)> 
         kms: _,
         nats,
         backup: _,
+        presign: _,
         timeouts: _,
     } = config;
     let mut carried = vec![

@@ -106,6 +106,7 @@ impl World {
                 every: std::time::Duration::from_secs(3600),
                 keep: 2,
             }),
+            presign: crate::PresignConfig::default(),
             timeouts: crate::Timeouts::default(),
         };
         let config_file = home.join("agent.toml");

@@ -177,11 +177,7 @@ impl Target {
 
     /// An agent's process ends, and another begins on the same disk.
     pub async fn restart(&mut self, number: usize) {
-        drop(self.committee.agents.remove(number - 1));
-        let home = self.committee.homes[number - 1].clone();
-        let messenger = self.committee.messenger(number).await;
-        let agent = self.committee.agent_over(number, home, messenger);
-        self.committee.agents.insert(number - 1, agent);
+        self.committee.restart(number).await;
     }
 
     pub fn participants(&self, numbers: &[usize]) -> Vec<PartyId> {
@@ -249,6 +245,7 @@ impl Target {
             witnesses: self.participants(&ask.witnesses),
             attempt: ask.attempt,
             participants: self.participants(&ask.signers),
+            presignatures: Vec::new(),
         }
     }
 

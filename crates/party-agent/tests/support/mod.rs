@@ -11,16 +11,18 @@ use quorate_messaging::{
     InProcessHub, Messenger, MessengerOptions, PartyKeys, Permissions, Session, SessionSpec,
     Subscription, Transport, TransportError,
 };
+use quorate_mpc_protocol::Production;
 use quorate_party_agent::agent::Parts;
-use quorate_party_agent::{Agent, Timeouts};
+use quorate_party_agent::{Agent, PresignConfig, Timeouts};
 use quorate_service::now_ms;
-use quorate_storage::{EncryptedFileStore, Ledger, Passphrase};
+use quorate_storage::{EncryptedFileStore, ItemKind, ItemName, Ledger, Passphrase};
+use quorate_testkit::primes;
 use quorate_types::canonical::Canonical as _;
-use quorate_types::node::{NodeReply, NodeRequest, RunResult, Standing};
+use quorate_types::node::{CommitteeRecord, NodeReply, NodeRequest, Record, RunResult, Standing};
 use quorate_types::{
-    Action, Admins, CeremonyKind, Curve, Hash32, Intent, KeyName, OperatorEntry, OperatorId,
-    PartyEntry, PartyId, PersonId, Roster, SessionId, SignedBundle, SignedIntent, Threshold,
-    ValidRoster,
+    Action, Admins, Attestation, CeremonyKind, Curve, Hash32, Intent, KeyName, OperatorEntry,
+    OperatorId, PartyEntry, PartyId, PersonId, Roster, SessionId, SignedBundle, SignedIntent,
+    Threshold, ValidRoster,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -36,6 +38,8 @@ pub struct Committee {
     pub operator: SigningKey,
     /// What each agent has on its disk; an agent built anew finds it there.
     pub homes: Vec<Home>,
+    /// How agents that are built from now on keep presignatures.
+    pub presign: PresignConfig,
     founders: Founders,
     dir: TempDir,
 }
@@ -160,6 +164,7 @@ impl Committee {
             keys,
             operator,
             homes: Vec::new(),
+            presign: PresignConfig::default(),
             founders,
             dir: tempfile::tempdir().unwrap(),
         };
@@ -254,7 +259,7 @@ impl Committee {
     /// An agent over what is on a disk.
     pub fn agent_over(&self, number: usize, home: Home, messenger: Arc<Messenger>) -> Arc<Agent> {
         let Home { store, ledger } = home;
-        let agent = Agent::new(Parts {
+        Agent::new(Parts {
             party: party(number),
             roster: Arc::clone(&self.roster),
             shares: Arc::new(Arc::clone(&store)),
@@ -266,16 +271,79 @@ impl Committee {
                 keygen: 8,
                 aux: 20,
                 sign: 20,
+                presign: 60,
                 spend: 10,
             },
             policy: Some(self.genesis()),
+            presign: self.presign.clone(),
             // No peer is asked: nothing here was ever restored.
             standing: watch::channel(Standing::Serving { not_before: 0 }).1,
         })
-        .unwrap();
-        // No test here sets a committee up, so nobody needs primes.
-        agent.stop();
-        agent
+        .unwrap()
+    }
+
+    /// Ends an agent's process and starts another over the same disk.
+    pub async fn restart(&mut self, number: usize) {
+        let home = self.homes[number - 1].clone();
+        self.restart_from(number, home).await;
+    }
+
+    /// Ends an agent's process and starts another over this disk.
+    pub async fn restart_from(&mut self, number: usize, home: Home) {
+        drop(self.agents.remove(number - 1));
+        self.homes[number - 1] = home.clone();
+        let messenger = self.messenger(number).await;
+        let agent = self.agent_over(number, home, messenger);
+        self.agents.insert(number - 1, agent);
+    }
+
+    /// What an agent has on its disk now, once more.
+    pub fn copy_of_disk(&self, number: usize) -> Home {
+        let path = self.dir.path().join(format!("{number}"));
+        let copy = self.dir.path().join(format!("{number}-copy"));
+        let copied = std::process::Command::new("cp")
+            .args(["-a", "--"])
+            .args([&path, &copy])
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        let passphrase = Passphrase::new(Zeroizing::new("test".to_owned()));
+        let store = EncryptedFileStore::open(&copy, &party(number), &passphrase).unwrap();
+        let ledger = Ledger::open(&copy.join("ledger.redb")).unwrap();
+        Home {
+            store: Arc::new(store),
+            ledger: Arc::new(ledger),
+        }
+    }
+
+    /// Gives a committee of three the auxiliary information that ECDSA needs, as a setup would, and restarts its agents.
+    pub async fn set_up(&mut self) {
+        let session = SessionId::from_bytes([9; 32]);
+        let digest = primes::full_aux(0).public_digest::<Production>().unwrap();
+        let record = CommitteeRecord {
+            session,
+            committee: self.everyone(),
+            digest,
+        };
+        let attest = |(number, keys): (usize, &Arc<PartyKeys>)| Attestation {
+            party: party(number),
+            signature: keys.sign(&record.signing_bytes()).unwrap(),
+        };
+        let attestations: Vec<Attestation> = (1..).zip(&self.keys).map(attest).collect();
+        let stored = (Record::Committee(record.clone()), attestations, true);
+        let stored = borsh::to_vec(&stored).unwrap();
+        for number in 1..=self.agents.len() {
+            let Home { store, ledger } = &self.homes[number - 1];
+            let name = ItemName {
+                kind: ItemKind::Aux,
+                id: Hash32::from_bytes(*session.as_bytes()),
+                epoch: 0,
+            };
+            let aux = primes::full_aux(u16::try_from(number - 1).unwrap());
+            store.put(name, aux.as_secret_bytes()).unwrap();
+            ledger.put_record("committee", &stored).unwrap();
+            self.restart(number).await;
+        }
     }
 
     /// An intent signed by the operator, good for a minute.
@@ -427,6 +495,7 @@ pub fn prepare(intent: &SignedIntent, attempt: u32, participants: &[PartyId]) ->
         witnesses: Vec::new(),
         attempt,
         participants: participants.to_vec(),
+        presignatures: Vec::new(),
     }
 }
 

@@ -1,8 +1,23 @@
 //! `quorate status`.
 
+use quorate_types::PartyId;
+use quorate_types::node::PoolStatus;
+
 use crate::args::ClientArgs;
 use crate::operator::Viewer;
 use crate::output;
+
+fn presignatures(pool: &PoolStatus) -> String {
+    let signers: Vec<_> = pool.pool.signers.iter().map(PartyId::as_str).collect();
+    format!(
+        "{} of {} presignatures of key {} at {} with {}",
+        pool.level,
+        pool.high,
+        pool.pool.key.short(),
+        pool.pool.path,
+        signers.join(", ")
+    )
+}
 
 /// Shows how every custodian is.
 pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
@@ -33,6 +48,9 @@ pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
                     "  {:<10} online   {} keys, {} running, {policy}, {committee}",
                     party.party, node.keys, node.running
                 );
+                for pool in &node.pools {
+                    println!("  {:<10} {}", "", presignatures(pool));
+                }
                 for order in &node.frozen {
                     println!("  {:<10} FROZEN by order {order}", "");
                 }

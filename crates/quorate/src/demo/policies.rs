@@ -155,6 +155,7 @@ impl Demo {
             witnesses: Vec::new(),
             attempt: 0,
             participants: parties.to_vec(),
+            presignatures: Vec::new(),
         };
         let timeout = std::time::Duration::from_secs(10);
         let replies = nodes.ask_all(parties, &request, timeout).await;

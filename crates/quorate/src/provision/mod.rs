@@ -11,7 +11,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use quorate_messaging::{NatsServerSpec, PartyKeys, nats_server_config};
 use quorate_orchestrator::OrchestratorConfig;
 use quorate_party_agent::config::{NatsConfig, Timeouts};
-use quorate_party_agent::{AgentConfig, boot};
+use quorate_party_agent::{AgentConfig, PresignConfig, boot};
 use quorate_policy::{Header, check_rules, compile};
 use quorate_service::now_ms;
 use quorate_storage::{
@@ -292,6 +292,7 @@ fn write_custodian(
             certificate: "tls/cert.pem".into(),
             key: "tls/key.pem".into(),
         },
+        presign: PresignConfig::default(),
         timeouts: Timeouts::default(),
     };
     files.write("agent.toml", toml::to_string(&config)?.as_bytes())

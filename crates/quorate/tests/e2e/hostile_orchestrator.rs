@@ -271,6 +271,7 @@ fn t16_unreadable_requests_are_refused_and_the_agent_goes_on() {
         intent,
         attempt: 0,
         participants: vec![party(1), party(2)],
+        presignatures: Vec::new(),
     }
     .canonical_bytes();
     let too_long = vec![0u8; NodeRequest::MAX_LEN + 1];

@@ -12,6 +12,7 @@
 mod support;
 
 mod backup;
+mod bench;
 mod bitcoin_chain;
 mod canaries;
 mod demo;
@@ -24,6 +25,7 @@ mod keepers;
 mod keys;
 mod passkey;
 mod policy;
+mod presignatures;
 mod restart;
 mod restored;
 mod sealed;

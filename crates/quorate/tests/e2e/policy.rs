@@ -6,6 +6,7 @@ use quorate_types::node::Refusal;
 use quorate_types::{KeyRecord, RelyingParty, ValidRoster};
 use serde_json::{Value, json};
 
+use crate::presignatures::{levels, wait_until_full};
 use crate::support::browser::Browser;
 use crate::support::cluster::party;
 use crate::support::{Cluster, Setup, free_port, payloads, wait_for};
@@ -36,8 +37,12 @@ struct Desk {
 
 impl Desk {
     fn new(rules: &str) -> Self {
-        let cluster = Cluster::start(Setup::new(2, 3));
-        let listing = cluster.create_key("sol", "ed25519", &[]);
+        Self::with_key(rules, Setup::new(2, 3), "sol", "ed25519")
+    }
+
+    fn with_key(rules: &str, setup: Setup, key: &str, curve: &str) -> Self {
+        let cluster = Cluster::start(setup);
+        let listing = cluster.create_key(key, curve, &[]);
         let desk = Self {
             record: serde_json::from_value(listing["record"].clone()).unwrap(),
             cluster,
@@ -201,6 +206,49 @@ fn a_rejection_ends_a_request_and_the_limit_counts_what_was_signed() {
             .all(|r| r.rules == ["daily"]),
         "{problem}"
     );
+}
+
+/// Custodians show each other what was signed, and then sign with what they have ready.
+#[test]
+fn presignatures_are_used_where_a_limit_counts() {
+    const RULES: &str = r#"
+[[asset]]
+id = "ETH.local"
+network = "ethereum:31337"
+decimals = 18
+[[rule]]
+id = "two"
+type = "velocity"
+max = 2
+window = "1h"
+"#;
+    let setup = Setup::new(2, 3).with_committee().with_presignatures();
+    let desk = Desk::with_key(RULES, setup, "hot", "secp256k1");
+    let file = |nonce: u64| {
+        let name = format!("tx-{nonce}.json");
+        desk.cluster.write(&name, payloads::eip1559(nonce, 1))
+    };
+    let files = [file(0), file(1), file(2)];
+    let args = |nonce: usize| {
+        [
+            "sign",
+            "--key",
+            "hot",
+            "--chain",
+            "ethereum:31337",
+            "--in",
+            &files[nonce],
+        ]
+    };
+    desk.cluster.json(&args(0));
+    wait_until_full(&desk.cluster);
+    desk.cluster.json(&args(1));
+    let mut left = levels(&desk.cluster);
+    left.sort_unstable();
+    assert_eq!(left, [0, 7, 7]);
+    let problem = desk.cluster.problem(&args(2));
+    assert_eq!(problem["code"], "policy-denied", "{problem}");
+    assert_eq!(levels(&desk.cluster).iter().sum::<u64>(), 14);
 }
 
 #[test]

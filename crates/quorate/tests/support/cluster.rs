@@ -22,6 +22,7 @@ pub struct Setup {
     t: u16,
     n: u16,
     committee: bool,
+    presign: bool,
     timeouts: (u32, u32, u32),
     log: &'static str,
 }
@@ -33,6 +34,7 @@ impl Setup {
             t,
             n,
             committee: false,
+            presign: false,
             timeouts: (60, 200, 90),
             log: "info,quorate_messaging=debug,quorate_party_agent=debug",
         }
@@ -41,6 +43,12 @@ impl Setup {
     /// The committee is set up already.
     pub const fn with_committee(mut self) -> Self {
         self.committee = true;
+        self
+    }
+
+    /// Agents make presignatures, which computes for a while in the background.
+    pub const fn with_presignatures(mut self) -> Self {
+        self.presign = true;
         self
     }
 
@@ -101,7 +109,7 @@ impl Cluster {
             environment: Vec::new(),
         };
         std::fs::create_dir(cluster.file("logs")).unwrap();
-        cluster.set_timeouts(setup.timeouts);
+        cluster.configure(&setup);
         cluster.environment = prepare(&cluster.root());
         cluster.start_nats();
         for number in 1..=setup.n {
@@ -141,13 +149,15 @@ impl Cluster {
         std::fs::read_to_string(self.root().join("operator/endpoint")).unwrap()
     }
 
-    fn set_timeouts(&self, (keygen, aux, sign): (u32, u32, u32)) {
+    fn configure(&self, setup: &Setup) {
+        let ((keygen, aux, sign), presign) = (setup.timeouts, setup.presign);
         for number in 1..=self.n {
             let file = self.custodian(number).join("agent.toml");
             let text = std::fs::read_to_string(&file).unwrap();
             let (head, _) = text.split_once("[timeouts]").unwrap();
             let text = format!(
-                "{head}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\nspend = {sign}\n"
+                "{head}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\nspend = {sign}\n\
+                 [presign]\nenabled = {presign}\n"
             );
             std::fs::write(&file, text).unwrap();
         }

@@ -131,6 +131,7 @@ impl Hostile {
             witnesses: Vec::new(),
             attempt,
             participants: participants.iter().map(|number| party(*number)).collect(),
+            presignatures: Vec::new(),
         };
         self.ask(number, &request)
     }

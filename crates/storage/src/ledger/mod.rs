@@ -231,6 +231,15 @@ impl Ledger {
             .read(|transaction| operations::one_time(transaction, kind, pool, max))
     }
 
+    /// Destroys some presignatures or nonces without using them; those that are not there are passed over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn discard_one_time(&self, ids: Vec<OneTimeId>) -> Result<(), LedgerError> {
+        self.writer
+            .commit(move |transaction| operations::discard_one_time(transaction, &ids))
+    }
+
     /// Destroys every presignature and nonce. What was consumed stays consumed. Returns how many there were.
     ///
     /// # Errors

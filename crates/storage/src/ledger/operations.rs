@@ -255,6 +255,19 @@ pub(super) fn one_time(
     Ok(found)
 }
 
+pub(super) fn discard_one_time(
+    transaction: &WriteTransaction,
+    ids: &[OneTimeId],
+) -> Result<(), LedgerError> {
+    let mut table = transaction.open_table(ONE_TIME).map_err(failed(WRITTEN))?;
+    for id in ids {
+        table
+            .remove(one_time_key(id).as_slice())
+            .map_err(failed(WRITTEN))?;
+    }
+    Ok(())
+}
+
 pub(super) fn purge_one_time(transaction: &WriteTransaction) -> Result<u64, LedgerError> {
     let mut table = transaction.open_table(ONE_TIME).map_err(failed(WRITTEN))?;
     let count = table.len().map_err(failed(WRITTEN))?;

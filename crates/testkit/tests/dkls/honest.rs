@@ -1,7 +1,7 @@
 //! Without misbehaviour: signatures pass a verifier that the protocol does not sign with, under the keys CGGMP24 signs for.
 
 use quorate_mpc_protocol::{Share, child_public_key, max_message_len};
-use quorate_testkit::committee::{self, Signing, signature_of};
+use quorate_testkit::committee::{self, Signing, preimage, signature_of};
 use quorate_testkit::dkls::{self, Protocol};
 use quorate_testkit::keys::Identities;
 use quorate_testkit::sim::{Faults, Simulation};
@@ -41,17 +41,17 @@ fn every_quorum_signs(t: u16, n: u16, curve: Curve, quorums: &[&[u16]]) {
     for (path, seed) in ["m", "m/0/7"].into_iter().zip(0u8..) {
         let path: DerivationPath = path.parse().unwrap();
         for (quorum, number) in quorums.iter().zip(0u8..) {
-            let hash = [number.wrapping_mul(31) ^ seed; 32];
+            let message = preimage(u64::from(number.wrapping_mul(31) ^ seed));
             let simulation = dkls::signing_simulation(
                 &identities,
                 &shares,
                 &setups,
                 quorum,
                 &path,
-                hash,
+                &message,
                 u64::from(number) + 10,
             );
-            assert_valid(&shares[0], &path, &hash, &signature(simulation));
+            assert_valid(&shares[0], &path, message.digest(), &signature(simulation));
         }
     }
 }
@@ -77,23 +77,6 @@ fn three_of_five_sign() {
     }
 }
 
-#[test]
-fn hashes_at_and_beyond_the_group_order_are_signed() {
-    for hash in [[0; 32], [0xff; 32]] {
-        let path = DerivationPath::root();
-        let simulation = dkls::signing_simulation(
-            &TWO.identities,
-            &TWO.shares,
-            &TWO.setups,
-            &[0, 1],
-            &path,
-            hash,
-            3,
-        );
-        assert_valid(&TWO.shares[0], &path, &hash, &signature(simulation));
-    }
-}
-
 /// A key changes its protocol and back, and its address never.
 #[test]
 fn a_share_signs_with_either_protocol() {
@@ -102,8 +85,9 @@ fn a_share_signs_with_either_protocol() {
     let aux = committee::aux(&identities, 2);
     let path: DerivationPath = "m/1/2".parse().unwrap();
     let signers = [1, 0];
-    let cggmp = |hash: [u8; 32], seed| {
-        let message = Signing::Ecdsa(hash);
+    let cggmp = |number: u64, seed| {
+        let hash = *preimage(number).digest();
+        let message = Signing::Ecdsa(preimage(number));
         let simulation = committee::signing_simulation(
             &identities,
             &shares,
@@ -115,12 +99,13 @@ fn a_share_signs_with_either_protocol() {
         );
         assert_valid(&shares[0], &path, &hash, &signature(simulation));
     };
-    cggmp([1; 32], 10);
+    cggmp(1, 10);
     let setups = dkls::setups(&identities, &shares, 11);
+    let message = preimage(2);
     let simulation =
-        dkls::signing_simulation(&identities, &shares, &setups, &signers, &path, [2; 32], 12);
-    assert_valid(&shares[0], &path, &[2; 32], &signature(simulation));
-    cggmp([3; 32], 13);
+        dkls::signing_simulation(&identities, &shares, &setups, &signers, &path, &message, 12);
+    assert_valid(&shares[0], &path, message.digest(), &signature(simulation));
+    cggmp(3, 13);
 }
 
 /// Late, doubled and out of order, every message is taken once.

@@ -7,6 +7,7 @@ use ciborium::Value;
 use quorate_mpc_protocol::{
     AbortReason, DklsSetup, DklsSetupError, Seat, Share, dkls_setup, sign_dkls,
 };
+use quorate_testkit::committee::preimage;
 use quorate_testkit::dkls::Stage;
 use quorate_testkit::sim::session_id;
 use quorate_testkit::{committee, keys::Identities};
@@ -68,7 +69,7 @@ fn refused(stage: &Stage, share: &Share, setup: &DklsSetup) {
     let others = (0..seat.parties()).filter(|j| *j != share.index());
     let signers: Vec<u16> = std::iter::once(share.index()).chain(others).collect();
     let path = DerivationPath::root();
-    let abort = sign_dkls(seat, share, setup, &signers, &path, [1; 32])
+    let abort = sign_dkls(seat, share, setup, &signers, &path, &preimage(1))
         .err()
         .expect("refused");
     assert!(matches!(abort.reason, AbortReason::Local { .. }));

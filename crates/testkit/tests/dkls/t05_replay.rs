@@ -2,6 +2,7 @@
 //! library draws its own randomness.
 
 use quorate_mpc_protocol::{Abort, AbortReason};
+use quorate_testkit::committee::preimage;
 use quorate_testkit::dkls::{Protocol, Stage};
 use quorate_testkit::malicious::{Recording, readdressed, with_payload};
 use quorate_testkit::sim::Ending;
@@ -146,13 +147,14 @@ fn t05_setups_of_different_runs_do_not_sign() {
     mixed.truncate(1);
     mixed.extend(other.into_iter().skip(1));
     let path = DerivationPath::root();
+    let message = preimage(1);
     let mut simulation = dkls::signing_simulation(
         &stage.identities,
         &stage.shares,
         &mixed,
         &[0, 1],
         &path,
-        [1; 32],
+        &message,
         52,
     );
     simulation.run();

@@ -1,6 +1,7 @@
 //! No byte of any message is without effect, and whoever changes one is the only one blamed.
 
 use quorate_mpc_protocol::{AbortReason, Outcome};
+use quorate_testkit::committee::preimage;
 use quorate_testkit::dkls::{self, Protocol, Stage};
 use quorate_testkit::malicious::{PLACE_LEN, flipped, with_payload};
 use quorate_testkit::sim::Ending;
@@ -103,9 +104,10 @@ fn a_pair_with_different_gadgets_stops_without_a_ban() {
         })
         .collect();
     let path = DerivationPath::root();
+    let message = preimage(1);
     let (identities, shares) = (&TWO.identities, &TWO.shares);
     let mut simulation =
-        dkls::signing_simulation(identities, shares, &setups, &[0, 1], &path, [1; 32], 91);
+        dkls::signing_simulation(identities, shares, &setups, &[0, 1], &path, &message, 91);
     simulation.run();
     for ending in simulation.endings() {
         let abort = ending.abort();

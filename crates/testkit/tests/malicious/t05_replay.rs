@@ -106,7 +106,7 @@ const fn attributable(protocol: Protocol) -> &'static [u16] {
     match protocol {
         Protocol::Keygen(_) => &[1, 2, 3],
         Protocol::Aux => &[1, 2],
-        Protocol::Ecdsa => &[0, 1, 2, 3],
+        Protocol::Ecdsa | Protocol::Presign => &[0, 1, 2, 3],
         Protocol::Ed25519 | Protocol::Bip340 => &[],
     }
 }

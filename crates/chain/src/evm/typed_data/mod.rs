@@ -11,6 +11,7 @@ mod values;
 
 use alloy_dyn_abi::TypedData;
 use alloy_primitives::{U256, hex};
+use quorate_types::{HashAlgorithm, Preimage};
 use serde_json::Value;
 
 pub use self::error::TypedDataError;
@@ -31,9 +32,7 @@ pub(crate) fn analyse(
 ) -> Result<(TypedDataFacts, SigningMessage), ChainError> {
     let data = parse(text)?;
     let domain_chain_id = domain_chain_id(&data, chain_id)?;
-    let hash = data
-        .eip712_signing_hash()
-        .map_err(|e| TypedDataError::Value(e.to_string()))?;
+    let preimage = preimage(&data)?;
     let message = data
         .coerce()
         .map_err(|e| TypedDataError::Value(e.to_string()))?;
@@ -47,9 +46,20 @@ pub(crate) fn analyse(
         primary_type: data.primary_type.clone(),
         fields: values::leaves(&message),
         meaning: known::meaning(&data, &message),
-        hash: hex::encode_prefixed(hash),
+        hash: hex::encode_prefixed(preimage.digest()),
     };
-    Ok((facts, SigningMessage::EcdsaPrehash(hash.0)))
+    Ok((facts, SigningMessage::Ecdsa(preimage)))
+}
+
+/// `0x19 0x01 || domain separator || hash of the message`; a message that is its own domain has no second hash (EIP-712).
+fn preimage(data: &TypedData) -> Result<Preimage, TypedDataError> {
+    let value = |e: alloy_dyn_abi::Error| TypedDataError::Value(e.to_string());
+    let separator = data.domain().separator();
+    let mut bytes = [&[0x19, 0x01], separator.as_slice()].concat();
+    if data.primary_type != DOMAIN {
+        bytes.extend_from_slice(data.hash_struct().map_err(value)?.as_slice());
+    }
+    Ok(Preimage::new(HashAlgorithm::Keccak256, bytes))
 }
 
 fn parse(text: &str) -> Result<TypedData, TypedDataError> {

@@ -1,0 +1,124 @@
+//! The operator's side, from the files that `quorate init` wrote: exactly what a user's program does.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use ed25519_dalek::{Signer as _, SigningKey};
+use quorate_api::{Client, IntentView, ResultView, Tls};
+use quorate_party_agent::passphrase;
+use quorate_service::{load_roster, now_ms};
+use quorate_storage::{SealedBox, read_private};
+use quorate_types::canonical::Canonical as _;
+use quorate_types::{
+    Action, Intent, KeyName, KeyRecord, OperatorId, PersonId, SignedIntent, ValidRoster,
+};
+use rand_core::{OsRng, RngCore as _};
+
+use crate::cases::Scheme;
+
+/// How long a request is good for.
+const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// An operator with its key, connected.
+pub struct Operator {
+    id: OperatorId,
+    key: SigningKey,
+    /// The cluster's roster.
+    pub roster: Arc<ValidRoster>,
+    /// The API over mutual TLS.
+    pub api: Client,
+}
+
+impl Operator {
+    /// Reads the operator's directory of a running cluster.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged.
+    pub fn load(dir: &Path) -> anyhow::Result<Self> {
+        let read = |name: &str| {
+            std::fs::read(dir.join(name)).with_context(|| format!("cannot read {name}"))
+        };
+        let (ca, certificate, key) = (
+            read("tls/ca.crt")?,
+            read("tls/cert.pem")?,
+            read("tls/key.pem")?,
+        );
+        let endpoint = String::from_utf8(read("endpoint")?)?;
+        let api = Client::new(
+            endpoint.trim(),
+            &Tls {
+                ca: &ca,
+                certificate: &certificate,
+                key: &key,
+            },
+        )?;
+        Ok(Self {
+            id: OperatorId::new("operator")?,
+            key: open_key(dir)?,
+            roster: load_roster(&dir.join("roster.json"))?,
+            api,
+        })
+    }
+
+    /// Signs an intent for an action.
+    ///
+    /// # Errors
+    /// None in practice: a lifetime that is no number of milliseconds.
+    pub fn sign(&self, action: Action) -> anyhow::Result<SignedIntent> {
+        let mut nonce = [0u8; 16];
+        OsRng.fill_bytes(&mut nonce);
+        let issued_at = now_ms();
+        let intent = Intent {
+            roster: self.roster.hash(),
+            operator: self.id.clone(),
+            nonce,
+            issued_at,
+            expires_at: issued_at + u64::try_from(LIFETIME.as_millis())?,
+            action,
+        };
+        let signature = self.key.sign(&intent.signing_bytes()).to_bytes();
+        Ok(SignedIntent { intent, signature })
+    }
+
+    /// Hands in an action and waits for its end.
+    ///
+    /// # Errors
+    /// The API's, a failed intent included.
+    pub async fn run(&self, action: Action) -> anyhow::Result<IntentView> {
+        let intent = self.sign(action)?;
+        Ok(self.api.run(&intent).await?)
+    }
+
+    /// Creates a key and checks every custodian's attestation of it.
+    ///
+    /// # Errors
+    /// The API's; a key that is not attested.
+    pub async fn create_key(&self, scheme: &Scheme, name: &str) -> anyhow::Result<KeyRecord> {
+        let view = self.run((scheme.create)(KeyName::new(name)?)).await?;
+        let Some(ResultView::Key(listing)) = view.result else {
+            bail!("the orchestrator reports something other than a key");
+        };
+        let attesters = self
+            .roster
+            .attesters(&listing.record, &listing.attestations);
+        if attesters.len() != self.roster.parties().len() {
+            bail!("the new key is not attested by every custodian");
+        }
+        Ok(listing.record)
+    }
+}
+
+fn open_key(dir: &Path) -> anyhow::Result<SigningKey> {
+    let sealed: SealedBox = serde_json::from_slice(&read_private(&dir.join("key.json"), 1 << 16)?)?;
+    let secret = passphrase::obtain(
+        Some(&dir.join("passphrase")),
+        "QUORATE_OPERATOR_PASSPHRASE",
+        "",
+    )?;
+    let id = PersonId::new("operator")?;
+    let bytes = sealed.open(&secret, &format!("key of operator {id}"))?;
+    let bytes = <&[u8; 32]>::try_from(bytes.as_slice()).context("the key is not 32 bytes")?;
+    Ok(SigningKey::from_bytes(bytes))
+}

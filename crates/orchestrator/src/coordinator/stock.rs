@@ -1,0 +1,297 @@
+//! Presignatures: what agents have in common, who gets which, and having pools filled that agents want filled. None of it is trusted: an
+//! agent uses each of its presignatures once, whoever asks how often.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use quorate_types::node::{NodeReply, NodeRequest};
+use quorate_types::{
+    DerivationPath, Hash32, KeyRecord, PartyId, PoolLevel, PresignaturePool, ValidRoster,
+};
+
+use crate::nodes::Nodes;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How often agents are asked while pools are being filled.
+const BUSY: Duration = Duration::from_millis(200);
+/// How often otherwise.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Presignatures for one try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hand {
+    pub pool: PresignaturePool,
+    /// One for each item.
+    pub ids: Vec<Hash32>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    /// Every signer has these, and none was given to a request yet.
+    ready: BTreeSet<Hash32>,
+    /// Given to requests, as long as some agent still lists them.
+    given: BTreeSet<Hash32>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Stock(Mutex<BTreeMap<PresignaturePool, Shelf>>);
+
+impl Stock {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PresignaturePool, Shelf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many for a key and child, with signers none of whom is to be avoided: of the fullest pool.
+    pub(super) fn take(
+        &self,
+        record: &KeyRecord,
+        path: &DerivationPath,
+        count: usize,
+        avoid: &BTreeSet<PartyId>,
+    ) -> Option<Hand> {
+        let mut shelves = self.lock();
+        let first = PresignaturePool {
+            key: record.id,
+            epoch: record.epoch,
+            path: path.clone(),
+            signers: Vec::new(),
+        };
+        let fits = |pool: &PresignaturePool| {
+            (pool.key, pool.epoch, &pool.path) == (record.id, record.epoch, path)
+        };
+        let (pool, shelf) = shelves
+            .range_mut(first..)
+            .take_while(|(pool, _)| fits(pool))
+            .filter(|(pool, _)| !pool.signers.iter().any(|p| avoid.contains(p)))
+            .max_by_key(|(_, shelf)| shelf.ready.len())?;
+        let ids = shelf.take(count)?;
+        let pool = pool.clone();
+        Some(Hand { pool, ids })
+    }
+
+    /// So many of one pool.
+    pub(super) fn take_of(&self, pool: PresignaturePool, count: usize) -> Option<Hand> {
+        let ids = self.lock().get_mut(&pool)?.take(count)?;
+        Some(Hand { pool, ids })
+    }
+
+    /// They were not used after all.
+    pub(super) fn put_back(&self, hand: &Hand) {
+        if let Some(shelf) = self.lock().get_mut(&hand.pool) {
+            for id in &hand.ids {
+                if shelf.given.remove(id) {
+                    shelf.ready.insert(*id);
+                }
+            }
+        }
+    }
+
+    /// Takes in what agents have now.
+    fn learn(&self, levels: &BTreeMap<PartyId, Vec<PoolLevel>>) {
+        let mut shelves = self.lock();
+        shelves.retain(|pool, _| pool.signers.iter().any(|p| levels.contains_key(p)));
+        let pools: BTreeSet<&PresignaturePool> =
+            levels.values().flatten().map(|level| &level.pool).collect();
+        for pool in pools {
+            let lists = lists(levels, pool);
+            let anywhere: BTreeSet<Hash32> = lists
+                .iter()
+                .flatten()
+                .flat_map(|l| l.ids.iter().copied())
+                .collect();
+            let shelf = shelves.entry(pool.clone()).or_default();
+            shelf.given.retain(|id| anywhere.contains(id));
+            let given = &shelf.given;
+            shelf.ready = common(&lists)
+                .into_iter()
+                .filter(|id| !given.contains(id))
+                .collect();
+        }
+    }
+}
+
+impl Shelf {
+    fn take(&mut self, count: usize) -> Option<Vec<Hash32>> {
+        if self.ready.len() < count {
+            return None;
+        }
+        let ids: Vec<Hash32> = self.ready.iter().take(count).copied().collect();
+        for id in &ids {
+            self.ready.remove(id);
+            self.given.insert(*id);
+        }
+        Some(ids)
+    }
+}
+
+/// What each signer of a pool says of it.
+fn lists<'a>(
+    levels: &'a BTreeMap<PartyId, Vec<PoolLevel>>,
+    pool: &PresignaturePool,
+) -> Vec<Option<&'a PoolLevel>> {
+    let of = |party: &PartyId| levels.get(party)?.iter().find(|level| level.pool == *pool);
+    pool.signers.iter().map(of).collect()
+}
+
+/// What all of them have.
+fn common(lists: &[Option<&PoolLevel>]) -> Vec<Hash32> {
+    let mut sets = lists.iter().map(|list| {
+        let ids = list.map_or(&[][..], |level| level.ids.as_slice());
+        ids.iter().copied().collect::<BTreeSet<_>>()
+    });
+    let first = sets.next().unwrap_or_default();
+    let all = sets.fold(first, |all, set| all.intersection(&set).copied().collect());
+    all.into_iter().collect()
+}
+
+/// Has pools filled until the stock is dropped.
+pub(super) async fn keep_filled(stock: Weak<Stock>, nodes: Nodes, roster: Arc<ValidRoster>) {
+    let parties = roster.party_ids();
+    loop {
+        let Some(stock) = stock.upgrade() else {
+            return;
+        };
+        let busy = refill(&stock, &nodes, &parties).await;
+        drop(stock);
+        tokio::time::sleep(if busy { BUSY } else { IDLE }).await;
+    }
+}
+
+/// One look at the pools; returns whether any is being filled.
+async fn refill(stock: &Stock, nodes: &Nodes, parties: &[PartyId]) -> bool {
+    let replies = nodes.ask_all(parties, &NodeRequest::Pools, TIMEOUT).await;
+    let levels: BTreeMap<PartyId, Vec<PoolLevel>> = parties
+        .iter()
+        .zip(replies)
+        .filter_map(|(party, reply)| match reply {
+            Ok(NodeReply::Pools(levels)) => Some((party.clone(), levels)),
+            _ => None,
+        })
+        .collect();
+    stock.learn(&levels);
+    let mut busy = false;
+    let pools: BTreeSet<&PresignaturePool> = levels.values().flatten().map(|l| &l.pool).collect();
+    for pool in pools {
+        let lists = lists(&levels, pool);
+        busy |= lists.iter().flatten().any(|level| level.making > 0);
+        let wanted = lists.iter().map(|l| l.map_or(0, |l| l.wanted)).min();
+        match wanted {
+            Some(wanted) if wanted > 0 => {
+                busy |= presign(nodes, pool, wanted, common(&lists)).await
+            }
+            _ => {}
+        }
+    }
+    busy
+}
+
+/// Has every signer make so many, or as many as all can just now. Returns whether they do.
+async fn presign(nodes: &Nodes, pool: &PresignaturePool, wanted: u32, useful: Vec<Hash32>) -> bool {
+    let prepare = NodeRequest::PreparePresign {
+        pool: pool.clone(),
+        count: wanted.min(NodeRequest::MAX_PRESIGN),
+        useful,
+    };
+    let replies = nodes.ask_all(&pool.signers, &prepare, TIMEOUT).await;
+    let promises: Vec<Option<([u8; 32], u32)>> = replies
+        .into_iter()
+        .map(|reply| match reply {
+            Ok(NodeReply::Prepared { nonce, items }) => Some((nonce, items)),
+            _ => None,
+        })
+        .collect();
+    // If one makes none, none are made, and those who promised some are told so.
+    let count = promises
+        .iter()
+        .map(|p| p.map_or(0, |(_, items)| items))
+        .min();
+    let count = count.unwrap_or(0).min(wanted);
+    let begin = NodeRequest::BeginPresign {
+        nonces: promises
+            .iter()
+            .map(|p| p.map_or([0; 32], |(nonce, _)| nonce))
+            .collect(),
+        count,
+    };
+    let promised = pool.signers.iter().zip(&promises);
+    let promised: Vec<PartyId> = promised
+        .filter(|(_, promise)| promise.is_some())
+        .map(|(party, _)| party.clone())
+        .collect();
+    let begun = nodes.ask_all(&promised, &begin, TIMEOUT).await;
+    count > 0
+        && begun
+            .iter()
+            .all(|reply| matches!(reply, Ok(NodeReply::Running)))
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_types::KeyId;
+
+    use super::*;
+
+    fn party(number: usize) -> PartyId {
+        PartyId::new(&format!("party-{number}")).unwrap()
+    }
+
+    fn pool(signers: &[usize]) -> PresignaturePool {
+        PresignaturePool {
+            key: KeyId::from_bytes([1; 32]),
+            epoch: 0,
+            path: DerivationPath::root(),
+            signers: signers.iter().map(|n| party(*n)).collect(),
+        }
+    }
+
+    fn ids(numbers: &[u8]) -> Vec<Hash32> {
+        numbers
+            .iter()
+            .map(|n| Hash32::from_bytes([*n; 32]))
+            .collect()
+    }
+
+    fn level(pool: PresignaturePool, numbers: &[u8]) -> PoolLevel {
+        PoolLevel {
+            pool,
+            ids: ids(numbers),
+            wanted: 0,
+            making: 0,
+        }
+    }
+
+    fn levels(of: &[(usize, &[u8])]) -> BTreeMap<PartyId, Vec<PoolLevel>> {
+        let one =
+            |(number, have): &(usize, &[u8])| (party(*number), vec![level(pool(&[1, 2]), have)]);
+        of.iter().map(one).collect()
+    }
+
+    #[test]
+    fn only_what_every_signer_has_is_given_and_only_once() {
+        let stock = Stock::default();
+        let now = levels(&[(1, &[1, 2, 3]), (2, &[2, 3, 4])]);
+        stock.learn(&now);
+        let hand = stock.take_of(pool(&[1, 2]), 2).unwrap();
+        assert_eq!(hand.ids, ids(&[2, 3]));
+        // An agent that has not used them yet still lists them.
+        stock.learn(&now);
+        assert_eq!(stock.take_of(pool(&[1, 2]), 1), None);
+        stock.put_back(&hand);
+        assert!(stock.take_of(pool(&[1, 2]), 2).is_some());
+        assert_eq!(stock.take_of(pool(&[2, 1]), 1), None);
+    }
+
+    #[test]
+    fn what_a_restarted_agent_has_lost_is_not_given() {
+        let stock = Stock::default();
+        stock.learn(&levels(&[(1, &[1, 2]), (2, &[1, 2])]));
+        stock.learn(&levels(&[(1, &[1, 2]), (2, &[])]));
+        assert_eq!(stock.take_of(pool(&[1, 2]), 1), None);
+        stock.learn(&levels(&[(1, &[1, 2, 5]), (2, &[5])]));
+        assert_eq!(stock.take_of(pool(&[1, 2]), 1).unwrap().ids, ids(&[5]));
+        stock.learn(&levels(&[]));
+        assert!(stock.lock().is_empty());
+    }
+}

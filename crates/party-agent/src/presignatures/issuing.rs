@@ -1,0 +1,257 @@
+//! Using presignatures: partial signatures out, then either the signature comes back or somebody's part was wrong.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use quorate_chain::SigningMessage;
+use quorate_mpc_protocol::{PartialCheck, Presignature};
+use quorate_storage::SealedOneTime;
+use quorate_types::node::{Failure, NodeReply, RunResult};
+use quorate_types::{
+    Hash32, IntentHash, PartyId, PresignaturePool, PublicKey, Signature, SignedPartials,
+};
+
+use super::PresignDesk;
+use crate::Agent;
+use crate::agent::{blocking, cannot_sign, local_failure};
+use crate::judge::{Plan, RefusalReason};
+use crate::log;
+use crate::runs::{Prepared, RunId};
+
+/// Tries whose signature is waited for, remembered at once; the oldest go first.
+const MAX_ISSUED: usize = 4096;
+/// What their messages may take, in bytes.
+const MAX_BYTES: usize = 64 << 20;
+
+/// A try for which partial signatures were given out.
+struct Try {
+    child: PublicKey,
+    signers: Vec<PartyId>,
+    presignatures: Vec<Hash32>,
+    items: Vec<(SigningMessage, PartialCheck)>,
+}
+
+impl Try {
+    fn bytes(&self) -> usize {
+        let message = |message: &SigningMessage| match message {
+            SigningMessage::Ecdsa(preimage) => preimage.bytes().len(),
+            SigningMessage::Bip340 { .. } | SigningMessage::Ed25519(_) => 0,
+        };
+        self.items.iter().map(|(m, _)| message(m)).sum()
+    }
+
+    /// Whether these are what the signer must have sent.
+    fn is_right(&self, seat: usize, said: &SignedPartials) -> bool {
+        said.presignatures == self.presignatures
+            && said.partials.len() == self.items.len()
+            && self
+                .items
+                .iter()
+                .zip(&said.partials)
+                .all(|((_, check), partial)| check.is_right(seat, partial))
+    }
+
+    fn is_signed_by(&self, signatures: &[Signature]) -> bool {
+        signatures.len() == self.items.len()
+            && self
+                .items
+                .iter()
+                .zip(signatures)
+                .all(|((message, _), signature)| {
+                    quorate_chain::verify(message, &self.child, signature).is_ok()
+                })
+    }
+}
+
+/// Tries whose signature is waited for.
+#[derive(Default)]
+pub(super) struct Issued {
+    order: VecDeque<RunId>,
+    tries: HashMap<RunId, Arc<Try>>,
+    bytes: usize,
+}
+
+impl Issued {
+    fn add(&mut self, id: RunId, issued: Try) {
+        self.bytes += issued.bytes();
+        self.order.push_back(id);
+        self.tries.insert(id, Arc::new(issued));
+        while self.order.len() > MAX_ISSUED || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
+            self.forget(oldest);
+        }
+    }
+
+    fn forget(&mut self, id: RunId) {
+        if let Some(gone) = self.tries.remove(&id) {
+            self.bytes = self.bytes.saturating_sub(gone.bytes());
+        }
+    }
+
+    fn of_intent(&self, intent: IntentHash) -> Vec<Arc<Try>> {
+        let of_it = self.tries.iter().filter(|((i, _), _)| *i == intent);
+        of_it.map(|(_, issued)| Arc::clone(issued)).collect()
+    }
+
+    fn forget_intent(&mut self, intent: IntentHash) {
+        self.order.retain(|(i, _)| *i != intent);
+        let ids: Vec<_> = self
+            .tries
+            .keys()
+            .filter(|(i, _)| *i == intent)
+            .copied()
+            .collect();
+        ids.into_iter().for_each(|id| self.forget(id));
+    }
+}
+
+impl PresignDesk {
+    fn open_taken(&self, taken: &SealedOneTime) -> Result<Presignature, Failure> {
+        let opened = self.sealer.open_one_time(taken);
+        let secret = opened.ok_or_else(|| local_failure(&"a presignature cannot be opened"))?;
+        Presignature::from_secret_bytes(&secret).map_err(|e| local_failure(&e))
+    }
+}
+
+impl Agent {
+    /// Signs with presignatures that have durably left the ledger (I4).
+    pub(crate) fn issue_partials(
+        &self,
+        id: RunId,
+        prepared: &Prepared,
+        taken: &[SealedOneTime],
+    ) -> Result<RunResult, Failure> {
+        let Plan::Sign {
+            child, analysis, ..
+        } = &prepared.plan
+        else {
+            return Err(local_failure(&"not a signing"));
+        };
+        let mut partials = Vec::with_capacity(taken.len());
+        let mut items = Vec::with_capacity(taken.len());
+        for (item, taken) in analysis.items.iter().zip(taken) {
+            let SigningMessage::Ecdsa(preimage) = item.message() else {
+                return Err(local_failure(&"not signed by ECDSA"));
+            };
+            let presignature = self.presignatures.open_taken(taken)?;
+            let issued = presignature.issue(preimage);
+            let (partial, check) = issued.map_err(|e| local_failure(&e))?;
+            partials.push(partial);
+            items.push((item.message().clone(), check));
+        }
+        let mut said = SignedPartials {
+            party: self.party.clone(),
+            intent: id.0,
+            attempt: id.1,
+            presignatures: prepared.presignatures.clone(),
+            partials,
+            signature: [0; 64],
+        };
+        let signature = self.sign(&said.signing_bytes());
+        said.signature = signature.map_err(|e| cannot_sign(&e))?;
+        let issued = Try {
+            child: child.clone(),
+            signers: prepared.participants.clone(),
+            presignatures: prepared.presignatures.clone(),
+            items,
+        };
+        self.presignatures.lock().issued.add(id, issued);
+        Ok(RunResult::Partials(Box::new(said)))
+    }
+
+    /// Records what came of partial signatures that were given out here.
+    pub(crate) async fn settle(
+        self: &Arc<Self>,
+        intent: IntentHash,
+        signatures: Vec<Signature>,
+    ) -> Result<NodeReply, RefusalReason> {
+        let this = Arc::clone(self);
+        blocking(move || {
+            let tries = this.presignatures.lock().issued.of_intent(intent);
+            if !tries.iter().any(|issued| issued.is_signed_by(&signatures)) {
+                return Err(RefusalReason::NothingIssued(intent));
+            }
+            let result = borsh::to_vec(&RunResult::Signatures(signatures));
+            let result = result.map_err(|e| RefusalReason::Unreadable(e.to_string()))?;
+            let leaves = vec![log::finished(intent, &result)];
+            this.ledger.finish(intent, &result, leaves)?;
+            this.presignatures.lock().issued.forget_intent(intent);
+            Ok(NodeReply::Noted)
+        })
+        .await
+    }
+
+    /// Says whose partial signatures are wrong. Only what its sender signed is held against it.
+    pub(crate) async fn blame(
+        self: &Arc<Self>,
+        id: RunId,
+        partials: Vec<SignedPartials>,
+    ) -> Result<NodeReply, RefusalReason> {
+        let this = Arc::clone(self);
+        blocking(move || {
+            let issued = this.presignatures.lock().issued.tries.get(&id).cloned();
+            let issued = issued.ok_or(RefusalReason::NothingIssued(id.0))?;
+            let wrong = |said: &SignedPartials| {
+                let seat = issued.signers.iter().position(|p| *p == said.party);
+                let about_this = (said.intent, said.attempt) == id && said.is_signed(&this.roster);
+                about_this && seat.is_some_and(|seat| !issued.is_right(seat, said))
+            };
+            let culprits: Vec<PartyId> = partials
+                .iter()
+                .filter(|said| wrong(said))
+                .map(|said| said.party.clone())
+                .collect();
+            let names: Vec<_> = culprits.iter().map(PartyId::as_str).collect();
+            let reason = match names.as_slice() {
+                [] => "every partial signature that its signer signed is right".to_owned(),
+                names => format!("wrong partial signatures from {}", names.join(", ")),
+            };
+            Ok(NodeReply::Failed(Failure {
+                code: "wrong-partial".to_owned(),
+                reason,
+                culprits,
+                missing: Vec::new(),
+            }))
+        })
+        .await
+    }
+
+    /// Which presignatures a signing is to use, if they are as many as its items and the key is one that has any.
+    pub(crate) fn pool_for(
+        &self,
+        plan: &Plan,
+        participants: &[PartyId],
+        presignatures: &[Hash32],
+    ) -> Result<Option<PresignaturePool>, RefusalReason> {
+        if presignatures.is_empty() {
+            return Ok(None);
+        }
+        match plan {
+            Plan::Sign { witness: true, .. } => Ok(None),
+            Plan::Sign {
+                record,
+                path,
+                analysis,
+                ..
+            } if analysis.items.len() == presignatures.len()
+                && analysis
+                    .items
+                    .iter()
+                    .all(|item| matches!(item.message(), SigningMessage::Ecdsa(_))) =>
+            {
+                Ok(Some(PresignaturePool {
+                    key: record.id,
+                    epoch: record.epoch,
+                    path: path.clone(),
+                    signers: participants.to_vec(),
+                }))
+            }
+            _ => Err(RefusalReason::PresignatureCount {
+                items: plan.items(),
+                given: presignatures.len(),
+            }),
+        }
+    }
+}

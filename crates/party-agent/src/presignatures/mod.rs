@@ -1,0 +1,121 @@
+//! Presignatures: made in the background, kept in pools, used once.
+//!
+//! They are sealed under a key that this process alone has (docs/decisions/0011): a disk that is put back, a copy of it, or a
+//! crash leaves nothing that could be used again, whatever peers and network do. A restarted agent begins with empty pools.
+
+mod issuing;
+mod making;
+mod pools;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use quorate_storage::{Ledger, OneTimeId, OneTimeKind, SealedOneTime, Sealer, StoreError};
+use quorate_types::canonical::Canonical as _;
+use quorate_types::node::PoolStatus;
+use quorate_types::{Hash32, KeyName, PartyId, PoolLevel, PresignaturePool};
+
+use crate::{AgentError, PresignConfig};
+use issuing::Issued;
+use making::Promised;
+use pools::Pools;
+
+/// The pools of one agent.
+pub(crate) struct PresignDesk {
+    config: PresignConfig,
+    sealer: Sealer,
+    ledger: Arc<Ledger>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    pools: Pools,
+    /// By own nonce.
+    promised: HashMap<[u8; 32], (Instant, Promised)>,
+    issued: Issued,
+}
+
+impl PresignDesk {
+    /// Empty pools. What an earlier process left is destroyed; it could not be opened any more.
+    pub(crate) fn open(
+        party: PartyId,
+        ledger: Arc<Ledger>,
+        config: PresignConfig,
+    ) -> Result<Self, AgentError> {
+        ledger.purge_one_time()?;
+        Ok(Self {
+            inner: Mutex::new(Inner {
+                pools: Pools::new(&config),
+                promised: HashMap::new(),
+                issued: Issued::default(),
+            }),
+            config,
+            sealer: Sealer::ephemeral(party)?,
+            ledger,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Changed in single steps, so a panic elsewhere leaves it whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Someone signs with these signers: a pool of presignatures would make the next time faster. Returns whether it is the first of all.
+    pub(crate) fn note_use(&self, key: &KeyName, pool: PresignaturePool) -> bool {
+        if !self.config.is_on(key) {
+            return false;
+        }
+        let (first, evicted) = {
+            let pools = &mut self.lock().pools;
+            (pools.is_untouched(), pools.touch(pool))
+        };
+        self.discard(evicted);
+        first
+    }
+
+    /// How full the pools are, for whoever has them filled.
+    pub(crate) fn levels(&self) -> Vec<PoolLevel> {
+        self.lock().pools.levels(Self::most_at_once())
+    }
+
+    /// The same for people.
+    pub(crate) fn status(&self) -> Vec<PoolStatus> {
+        self.lock().pools.status()
+    }
+
+    /// How many presignatures there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().pools.total()
+    }
+
+    /// Names in the ledger for presignatures of a pool.
+    pub(crate) fn names(pool: &PresignaturePool, ids: &[Hash32]) -> Vec<OneTimeId> {
+        let pool = pool.canonical_hash();
+        let name = |id: &Hash32| OneTimeId {
+            kind: OneTimeKind::Presignature,
+            pool,
+            id: *id,
+        };
+        ids.iter().map(name).collect()
+    }
+
+    /// These are not in the ledger any more.
+    pub(crate) fn forget(&self, pool: &PresignaturePool, ids: &[Hash32]) {
+        self.lock().pools.remove(pool, ids);
+    }
+
+    /// Destroys presignatures nobody will use. They are forgotten already; what cannot be removed now goes with the process.
+    fn discard(&self, names: Vec<OneTimeId>) {
+        if names.is_empty() {
+            return;
+        }
+        if let Err(error) = self.ledger.discard_one_time(names) {
+            tracing::warn!(%error, "cannot discard presignatures");
+        }
+    }
+
+    fn seal(&self, name: OneTimeId, secret: &[u8]) -> Result<SealedOneTime, StoreError> {
+        self.sealer.seal_one_time(name, secret)
+    }
+}

@@ -1,0 +1,86 @@
+//! Signing with presignatures from the outside: pools fill by themselves, empty as they are used, and what cannot be signed with them is
+//! signed without.
+
+use std::time::Duration;
+
+use bitcoin::Transaction;
+use bitcoin::consensus::encode::deserialize;
+use serde_json::Value;
+
+use crate::support::chains::bitcoin_core_accepts;
+use crate::support::payloads::{bitcoin_spend, psbt_text};
+use crate::support::{Cluster, Setup, wait_for};
+
+const CHAIN: &str = "bitcoin-regtest";
+/// A pool of eight takes two processes about twenty seconds, with nothing else to do.
+const FILLED_WITHIN: Duration = Duration::from_secs(300);
+
+/// Spends so many coins of `hot`, as Bitcoin Core accepts.
+fn spend(cluster: &Cluster, coins: &[u64]) -> Value {
+    let shown = cluster.json(&["address", "--key", "hot", "--chain", CHAIN]);
+    let (psbt, spent) = bitcoin_spend(shown["address"].as_str().unwrap(), coins);
+    let file = cluster.write("spend.psbt", psbt_text(&psbt));
+    let signed = cluster.json(&["sign", "--key", "hot", "--chain", CHAIN, "--in", &file]);
+    let bytes = hex::decode(signed["signed"].as_str().unwrap()).unwrap();
+    assert!(bitcoin_core_accepts(&bytes, &spent), "{signed}");
+    let transaction: Transaction = deserialize(&bytes).unwrap();
+    assert_eq!(transaction.input.len(), coins.len());
+    signed
+}
+
+/// How many presignatures each custodian has of its fullest pool; 0 where there is none.
+pub fn levels(cluster: &Cluster) -> Vec<u64> {
+    let status = cluster.json(&["status"]);
+    let level = |party: &Value| {
+        let pools = party["status"]["pools"].as_array();
+        let levels = pools
+            .into_iter()
+            .flatten()
+            .map(|p| p["level"].as_u64().unwrap());
+        levels.max().unwrap_or(0)
+    };
+    status["parties"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(level)
+        .collect()
+}
+
+/// Waits until two custodians' pools are full.
+pub fn wait_until_full(cluster: &Cluster) {
+    wait_for("full pools", FILLED_WITHIN, || {
+        let full = levels(cluster).into_iter().filter(|level| *level >= 8);
+        (full.count() >= 2).then_some(())
+    });
+}
+
+#[test]
+fn pools_fill_are_used_and_outlive_a_custodian() {
+    let mut cluster = Cluster::start(Setup::new(2, 3).with_committee().with_presignatures());
+    cluster.create_key("hot", "secp256k1", &[]);
+    assert_eq!(levels(&cluster), [0, 0, 0]);
+    spend(&cluster, &[60_000]);
+    wait_until_full(&cluster);
+
+    // One for each input.
+    let signed = spend(&cluster, &[60_000, 41_000, 7_000]);
+    assert_eq!(signed["signatures"].as_array().map(Vec::len), Some(3));
+    let mut left = levels(&cluster);
+    left.sort_unstable();
+    assert_eq!(left, [0, 5, 5]);
+    let shown = cluster.cli(&["status"]).ok();
+    assert!(shown.stdout.contains("presignatures"), "{}", shown.stdout);
+
+    // A restarted custodian has forgotten its own, and those of the others are of no use.
+    cluster.stop_agent(1);
+    cluster.restart(1);
+    cluster.wait_until_online(&[1]);
+    spend(&cluster, &[50_000]);
+    wait_until_full(&cluster);
+    spend(&cluster, &[40_000]);
+
+    // Nor does it take those who have presignatures to sign.
+    cluster.kill(1);
+    spend(&cluster, &[30_000]);
+}
