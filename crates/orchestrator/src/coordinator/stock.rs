@@ -146,6 +146,23 @@ fn common(lists: &[Option<&PoolLevel>]) -> Vec<Hash32> {
     all.into_iter().collect()
 }
 
+/// How many presignatures to have made: as many as each signer wants. A signer whose pool seems full of what others have lost does not know that
+/// it wants any before it hears which are of use.
+fn wanted(lists: &[Option<&PoolLevel>], common: usize) -> u32 {
+    let Some(known) = lists.iter().copied().collect::<Option<Vec<_>>>() else {
+        return 0;
+    };
+    let wants = || known.iter().map(|level| level.wanted);
+    let least = wants().min().unwrap_or(0);
+    let idle = known.iter().all(|level| level.making == 0);
+    let lost = known.iter().any(|level| level.ids.len() > common);
+    if least == 0 && idle && lost {
+        wants().max().unwrap_or(0)
+    } else {
+        least
+    }
+}
+
 /// Has pools filled until the stock is dropped.
 pub(super) async fn keep_filled(stock: Weak<Stock>, nodes: Nodes, roster: Arc<ValidRoster>) {
     let parties = roster.party_ids();
@@ -176,12 +193,10 @@ async fn refill(stock: &Stock, nodes: &Nodes, parties: &[PartyId]) -> bool {
     for pool in pools {
         let lists = lists(&levels, pool);
         busy |= lists.iter().flatten().any(|level| level.making > 0);
-        let wanted = lists.iter().map(|l| l.map_or(0, |l| l.wanted)).min();
-        match wanted {
-            Some(wanted) if wanted > 0 => {
-                busy |= presign(nodes, pool, wanted, common(&lists)).await
-            }
-            _ => {}
+        let common = common(&lists);
+        let wanted = wanted(&lists, common.len());
+        if wanted > 0 {
+            busy |= presign(nodes, pool, wanted, common).await;
         }
     }
     busy
@@ -281,6 +296,26 @@ mod tests {
         stock.put_back(&hand);
         assert!(stock.take_of(pool(&[1, 2]), 2).is_some());
         assert_eq!(stock.take_of(pool(&[2, 1]), 1), None);
+    }
+
+    #[test]
+    fn a_pool_that_is_full_of_what_others_have_lost_is_filled_again() {
+        let list = |have: &[u8], wanted, making| PoolLevel {
+            wanted,
+            making,
+            ..level(pool(&[1, 2]), have)
+        };
+        let wanted_of = |one: &PoolLevel, two: &PoolLevel| {
+            let lists = [Some(one), Some(two)];
+            wanted(&lists, common(&lists).len())
+        };
+        let (full, empty) = (list(&[1, 2, 3], 0, 0), list(&[], 4, 0));
+        assert_eq!(wanted_of(&full, &empty), 4);
+        // Between the marks, and one of them a moment ahead.
+        assert_eq!(wanted_of(&full, &full), 0);
+        assert_eq!(wanted_of(&list(&[1, 2, 3], 0, 1), &empty), 0);
+        assert_eq!(wanted_of(&list(&[], 2, 0), &empty), 2);
+        assert_eq!(wanted(&[Some(&empty), None], 0), 0);
     }
 
     #[test]
