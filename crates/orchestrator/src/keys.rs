@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quorate_api::Problem;
 use quorate_types::canonical::Canonical as _;
@@ -18,10 +18,12 @@ pub struct KeyCache(Mutex<HashMap<KeyId, Cached>>);
 
 struct Cached {
     key: Arc<KeyListing>,
-    /// A rolling limit counted what it signed.
-    counted: bool,
+    /// When a rolling limit counted what it signed.
+    counted: Option<Instant>,
 }
 
+/// How long it is taken for granted that a limit still counts what a key signs.
+const COUNTED_FOR: Duration = Duration::from_secs(60);
 /// Keys remembered; when there are more, all are looked up anew.
 const MAX_CACHED: usize = 100_000;
 
@@ -54,21 +56,22 @@ impl KeyCache {
         }
         let cached = Cached {
             key: Arc::clone(&key),
-            counted: false,
+            counted: None,
         };
         cache.insert(id, cached);
         Ok(key)
     }
 
-    /// Whether custodians wanted to show each other what the key spends.
+    /// Whether custodians wanted to show each other what the key spends, a moment ago.
     pub fn is_counted(&self, id: KeyId) -> bool {
-        self.lock().get(&id).is_some_and(|cached| cached.counted)
+        let counted = self.lock().get(&id).and_then(|cached| cached.counted);
+        counted.is_some_and(|at| at.elapsed() < COUNTED_FOR)
     }
 
     /// They did.
     pub fn set_counted(&self, id: KeyId) {
         if let Some(cached) = self.lock().get_mut(&id) {
-            cached.counted = true;
+            cached.counted = Some(Instant::now());
         }
     }
 }

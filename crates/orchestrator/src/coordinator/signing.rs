@@ -119,6 +119,7 @@ impl<'a> Signing<'a> {
             self.means.stock.put_back(&hand);
             self.means.keys.set_counted(self.key.record.id);
             self.prepared = true;
+            self.learn(&ends).await;
         }
         let (quorum, witnesses) = pick(
             self.attempts,
@@ -234,9 +235,11 @@ fn not_a_signing() -> Problem {
     )
 }
 
+/// Whether everybody wants to hear from the others first, and so nobody used anything up.
 fn must_be_prepared(ends: &Ends) -> bool {
-    ends.iter()
-        .any(|(_, end)| matches!(end, PartyEnd::Refused(r) if r.code == "must-be-prepared"))
+    ends.iter().all(|(_, end)| {
+        matches!(end, PartyEnd::Refused(r) if matches!(r.code.as_str(), "must-be-prepared" | "limit-acknowledgements"))
+    })
 }
 
 /// Every signer's partial signatures, in the order of the signers; nothing where one is missing.
@@ -282,6 +285,9 @@ struct Doubts {
 impl Doubts {
     fn learn(&mut self, ends: &[(PartyId, PartyEnd)]) {
         for (party, end) in ends {
+            if matches!(end, PartyEnd::Refused(r) if r.code == "must-be-prepared") {
+                continue;
+            }
             *self.against.entry(party.clone()).or_default() += 1;
             match end {
                 PartyEnd::Refused(refusal) if passes(&refusal.code) => {}

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quorate_types::node::{NodeReply, NodeRequest};
 use quorate_types::{
@@ -15,6 +15,8 @@ use crate::nodes::Nodes;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How often agents are asked while pools are being filled.
 const BUSY: Duration = Duration::from_millis(200);
+/// How long a request may take to use what it was given; what every signer still has by then was not used.
+const GIVEN_FOR: Duration = Duration::from_secs(60);
 /// How often otherwise.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -30,8 +32,8 @@ pub(super) struct Hand {
 struct Shelf {
     /// Every signer has these, and none was given to a request yet.
     ready: BTreeSet<Hash32>,
-    /// Given to requests, as long as some agent still lists them.
-    given: BTreeSet<Hash32>,
+    /// Given to requests and when, as long as some agent still lists them.
+    given: BTreeMap<Hash32, Instant>,
 }
 
 /// See the module.
@@ -81,7 +83,7 @@ impl Stock {
     pub(super) fn put_back(&self, hand: &Hand) {
         if let Some(shelf) = self.lock().get_mut(&hand.pool) {
             for id in &hand.ids {
-                if shelf.given.remove(id) {
+                if shelf.given.remove(id).is_some() {
                     shelf.ready.insert(*id);
                 }
             }
@@ -102,11 +104,13 @@ impl Stock {
                 .flat_map(|l| l.ids.iter().copied())
                 .collect();
             let shelf = shelves.entry(pool.clone()).or_default();
-            shelf.given.retain(|id| anywhere.contains(id));
+            shelf
+                .given
+                .retain(|id, at| anywhere.contains(id) && at.elapsed() < GIVEN_FOR);
             let given = &shelf.given;
             shelf.ready = common(&lists)
                 .into_iter()
-                .filter(|id| !given.contains(id))
+                .filter(|id| !given.contains_key(id))
                 .collect();
         }
     }
@@ -120,7 +124,7 @@ impl Shelf {
         let ids: Vec<Hash32> = self.ready.iter().take(count).copied().collect();
         for id in &ids {
             self.ready.remove(id);
-            self.given.insert(*id);
+            self.given.insert(*id, Instant::now());
         }
         Some(ids)
     }
