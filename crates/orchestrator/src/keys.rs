@@ -143,14 +143,19 @@ pub async fn one(nodes: &Nodes, roster: &ValidRoster, id: KeyId) -> Option<KeyLi
         .ask_all(&parties, &NodeRequest::Key { id }, TIMEOUT)
         .await;
     let mut keys: BTreeMap<Place, KeyListing> = BTreeMap::new();
+    let mut inactive: Vec<(PartyId, KeyId)> = Vec::new();
     for (party, reply) in parties.iter().zip(replies) {
         let Ok(NodeReply::Keys(found)) = reply else {
             continue;
         };
         for listing in found.into_iter().filter(|k| k.record.id == id).take(1) {
+            if !listing.active {
+                inactive.push((party.clone(), id));
+            }
             merge(&mut keys, roster, party, listing);
         }
     }
+    heal(nodes, roster, &keys, inactive).await;
     keys.into_values().find(|key| key.active)
 }
 

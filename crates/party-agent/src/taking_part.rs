@@ -186,6 +186,8 @@ impl Agent {
         places: &Places,
         presignatures: Vec<Hash32>,
     ) -> Result<Prepared, RefusalReason> {
+        let witness = matches!(judged.plan, Plan::Sign { witness: true, .. });
+        let presignatures = if witness { Vec::new() } else { presignatures };
         let pool = self.pool_for(&judged.plan, &places.participants, &presignatures)?;
         let seat = places.seats().everyone().position(|p| *p == self.party);
         let seat = seat.ok_or_else(|| {
@@ -243,9 +245,15 @@ impl Agent {
                 given: 0,
             });
         }
-        let ended = match self.record_start(&run, &ruling).await? {
-            Recorded::Fresh { taken, .. } => self.carry_out(run, taken).await?,
-            Recorded::Finished(ended) => ended,
+        let ended = match self.record_start(&run, &ruling).await {
+            Ok(Recorded::Fresh { taken, .. }) => self.carry_out(run, taken).await?,
+            Ok(Recorded::Finished(ended)) => ended,
+            // An answer may get lost; the same request has the same answer.
+            Err(RefusalReason::Repeated) => {
+                let answered = self.answered((run.intent, attempt), &run.prepared);
+                Ended::Finished(answered.ok_or(RefusalReason::Repeated)?)
+            }
+            Err(reason) => return Err(reason),
         };
         self.worked.notify_one();
         Ok(ended.to_reply())
@@ -392,15 +400,20 @@ impl Agent {
         };
         let ledger = Arc::clone(&self.ledger);
         let begun = blocking(move || Ok(ledger.begin(batch)?)).await?;
-        if let Some(pool) = pool {
-            self.presignatures.forget(&pool, ids);
-        }
         let taken = match begun {
-            Begun::Fresh { taken } => taken,
+            Begun::Fresh { taken } => {
+                if let Some(pool) = &pool {
+                    self.presignatures.used(pool, ids);
+                }
+                taken
+            }
             Begun::Finished(result) => return Ok(Recorded::Finished(ended(&result)?)),
             Begun::ClockBack(ms) => return Err(RefusalReason::ClockBack(ms)),
             Begun::Repeated => return Err(RefusalReason::Repeated),
             Begun::Unavailable(name) => {
+                if let Some(pool) = &pool {
+                    self.presignatures.lost(pool, name.id);
+                }
                 return Err(RefusalReason::PresignatureUnavailable(name.id));
             }
         };

@@ -239,6 +239,20 @@ async fn t04_i04_a_presignature_is_used_once_whoever_asks_at_once() {
     }
 }
 
+/// An answer may get lost: the same request has the same answer, another under its number has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn i04_i05_a_repeated_request_has_the_same_answer_and_uses_nothing_up() {
+    let signing = Signing::stocked(2).await;
+    let ids = signing.ids().await;
+    let intent = signing.raw(b"pay");
+    let request = signing.issue(&intent, 0, &ids[..1]);
+    let first = signing.partials(1, request.clone()).await;
+    assert_eq!(signing.partials(1, request).await, first);
+    let other = signing.ask(1, signing.issue(&intent, 0, &ids[1..])).await;
+    refused(&other, "repeated");
+    assert_eq!(signing.level(1).await.unwrap().ids, ids[1..]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn t04_i04_one_presignature_does_not_sign_two_items_or_for_others() {
     let signing = Signing::stocked(2).await;
@@ -325,6 +339,15 @@ async fn a_wrong_partial_signature_names_its_signer_and_only_if_it_signed_it() {
         .sign(&said[1].signing_bytes())
         .unwrap();
     assert_eq!(culprits(&said).await, [party(2)]);
+    // What is about other presignatures is not wrong, but about something else: whoever asked for it is to blame.
+    let mut elsewhere = said.clone();
+    elsewhere[1].presignatures = vec![Hash32::from_bytes([1; 32])];
+    elsewhere[1].signature = signing.committee.keys[1]
+        .sign(&elsewhere[1].signing_bytes())
+        .unwrap();
+    assert_eq!(culprits(&elsewhere).await, []);
+    let many = vec![said[1].clone(); 3];
+    refused(&signing.ask(1, blame(&many)).await, "unreadable");
     let unknown = NodeRequest::Blame {
         intent: intent.intent.hash(),
         attempt: 1,

@@ -443,8 +443,6 @@ pub struct Failure {
 pub enum RunResult {
     /// One signature per item.
     Signatures(Vec<Signature>),
-    /// A signer's part of signatures made from presignatures.
-    Partials(Box<SignedPartials>),
     /// A witness's: the spend is acknowledged.
     Acknowledged,
     /// A record and this party's attestation of it.
@@ -454,6 +452,8 @@ pub enum RunResult {
         /// This party's signature over it.
         attestation: Attestation,
     },
+    /// A signer's part of signatures made from presignatures.
+    Partials(Box<SignedPartials>),
 }
 
 /// An agent's answer.

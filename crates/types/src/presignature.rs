@@ -63,6 +63,8 @@ pub struct SignedPartials {
     pub intent: IntentHash,
     /// Of which try.
     pub attempt: u32,
+    /// Hash of the pool that the presignatures are of.
+    pub pool: Hash32,
     /// The presignatures, one for each item.
     pub presignatures: Vec<Hash32>,
     /// In the order of the items.
@@ -76,6 +78,7 @@ struct Statement {
     party: PartyId,
     intent: IntentHash,
     attempt: u32,
+    pool: Hash32,
     presignatures: Vec<Hash32>,
     partials: Vec<EcdsaPartial>,
 }
@@ -92,6 +95,7 @@ impl SignedPartials {
             party: self.party.clone(),
             intent: self.intent,
             attempt: self.attempt,
+            pool: self.pool,
             presignatures: self.presignatures.clone(),
             partials: self.partials.clone(),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use quorate_api::Problem;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, Refusal, RunResult};
@@ -13,6 +14,7 @@ use super::stock::Hand;
 use crate::nodes::{NodeError, Nodes};
 
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
+const ISSUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an agent is asked to wait before it answers that it is still at it.
 const WAIT_MS: u32 = 5_000;
 const WAIT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -69,7 +71,12 @@ impl Attempts<'_> {
                 self.case.begun();
                 self.begin(attempt, &everyone, &nonces, decides).await
             }
-            Err(ends) => ends,
+            Err(ends) => {
+                if ends.iter().any(is_repeated) {
+                    self.case.begun();
+                }
+                ends
+            }
         };
         everyone.into_iter().zip(ends).collect()
     }
@@ -95,16 +102,21 @@ impl Attempts<'_> {
             participants: signers.clone(),
             presignatures: hand.ids.clone(),
         };
-        let replies = self.nodes.ask_all(signers, &request, PREPARE_TIMEOUT).await;
-        let ends: Vec<PartyEnd> = replies
-            .into_iter()
-            .map(|reply| end_of(reply).unwrap_or_else(waiting))
-            .collect();
-        // A refusal comes before anything is recorded.
-        if !ends.iter().all(|end| matches!(end, PartyEnd::Refused(_))) {
+        let ends = signers.iter().map(|party| self.issue_at(party, &request));
+        let ends = join_all(ends).await;
+        if ends.iter().any(has_begun) {
             self.case.begun();
         }
         (attempt, signers.iter().cloned().zip(ends).collect())
+    }
+
+    /// An answer that got lost is asked for once more: it is the same.
+    async fn issue_at(&self, party: &PartyId, request: &NodeRequest) -> PartyEnd {
+        let reply = match self.nodes.ask(party, request, ISSUE_TIMEOUT).await {
+            Err(_) => self.nodes.ask(party, request, ISSUE_TIMEOUT).await,
+            answered => answered,
+        };
+        end_of(reply).unwrap_or_else(waiting)
     }
 
     /// Everyone's nonce; or, if someone gives none, how it stands with each.
@@ -203,6 +215,16 @@ fn end_of(reply: Result<NodeReply, NodeError>) -> Option<PartyEnd> {
 /// An answer to the question whose part is wrong.
 pub(super) fn end_of_blame(reply: Result<NodeReply, NodeError>) -> PartyEnd {
     end_of(reply).unwrap_or_else(waiting)
+}
+
+/// The number of the try was used before, when this orchestrator was another process.
+fn is_repeated(end: &PartyEnd) -> bool {
+    matches!(end, PartyEnd::Refused(refusal) if refusal.code == "repeated")
+}
+
+/// Whether the party may have recorded the try: a refusal comes before that.
+fn has_begun(end: &PartyEnd) -> bool {
+    is_repeated(end) || !matches!(end, PartyEnd::Refused(_))
 }
 
 /// It had begun, and now knows nothing of it.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use quorate_api::{Problem, ResultView};
 use quorate_chain::{SigningItem, analyse_for};
-use quorate_types::node::{KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing};
+use quorate_types::node::{
+    Failure, KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing,
+};
 use quorate_types::{
     Action, DerivationPath, EcdsaPartial, PartyId, PresignaturePool, PublicKey, Scheme, Signature,
     SignedPartials, ValidRoster, VerifiedIntent,
@@ -113,10 +115,12 @@ impl<'a> Signing<'a> {
             && let Some(hand) = self.hand()
         {
             let (attempt, ends) = self.attempts.issue(&hand).await;
+            if nobody_used(&ends) {
+                self.means.stock.put_back(&hand);
+            }
             if !must_be_prepared(&ends) {
                 return Ok((attempt, ends));
             }
-            self.means.stock.put_back(&hand);
             self.means.keys.set_counted(self.key.record.id);
             self.prepared = true;
             self.learn(&ends).await;
@@ -136,7 +140,8 @@ impl<'a> Signing<'a> {
             signers: quorum.clone(),
         };
         let hand = self.means.stock.take_of(pool, self.expected.items.len());
-        let presignatures = hand.map(|hand| hand.ids).unwrap_or_default();
+        let presignatures = hand.as_ref().map(|hand| hand.ids.clone());
+        let presignatures = presignatures.unwrap_or_default();
         let heavy = self.key.record.scheme == Scheme::Ecdsa && presignatures.is_empty();
         // The semaphore is never closed.
         let _alone = match heavy {
@@ -151,6 +156,9 @@ impl<'a> Signing<'a> {
             .attempts
             .run(&quorum, &witnesses, &presignatures, decides)
             .await;
+        if let Some(hand) = hand.filter(|_| nobody_used(&ends)) {
+            self.means.stock.put_back(&hand);
+        }
         Ok((attempt, ends))
     }
 
@@ -167,6 +175,7 @@ impl<'a> Signing<'a> {
         if let Some(signatures) = ends.iter().find_map(|(_, end)| self.expected.good(end)) {
             return (Some(signatures), ends);
         }
+        let ends = self.own_words(attempt, ends);
         let partials = partials_of(&ends, usize::from(self.key.record.threshold.t()));
         if partials.is_empty() {
             return (None, ends);
@@ -178,6 +187,35 @@ impl<'a> Signing<'a> {
             }
             None => (None, self.blame(attempt, partials).await),
         }
+    }
+
+    /// Partial signatures that their sender did not sign, or not for this try, are its fault at once: nobody could hold them against it later.
+    fn own_words(&self, attempt: u32, ends: Ends) -> Ends {
+        let intent = self.attempts.case.intent.hash();
+        let items = self.expected.items.len();
+        let roster = self.means.roster;
+        let own = |(party, end): (PartyId, PartyEnd)| {
+            let PartyEnd::Finished(RunResult::Partials(said)) = &end else {
+                return (party, end);
+            };
+            let fits = said.party == party
+                && (said.intent, said.attempt) == (intent, attempt)
+                && said.partials.len() == items
+                && said.is_signed(roster);
+            if fits {
+                return (party, end);
+            }
+            let failure = Failure {
+                code: "wrong-partial".to_owned(),
+                reason: format!(
+                    "{party} did not sign its partial signatures, or others were asked for"
+                ),
+                culprits: vec![party.clone()],
+                missing: Vec::new(),
+            };
+            (party, PartyEnd::Failed(failure))
+        };
+        ends.into_iter().map(own).collect()
     }
 
     /// Tells the signers what came of it. Nobody waits for that.
@@ -235,6 +273,18 @@ fn not_a_signing() -> Problem {
     )
 }
 
+/// Whether nobody took part, and so no presignature was used. Agents see to it that none is used twice whatever is thought here.
+fn nobody_used(ends: &Ends) -> bool {
+    ends.iter().all(|(_, end)| match end {
+        PartyEnd::Refused(refusal) => !matches!(
+            refusal.code.as_str(),
+            "presignature-unavailable" | "repeated"
+        ),
+        PartyEnd::Failed(failure) => failure.code == "not-begun",
+        PartyEnd::Silent(_) | PartyEnd::Finished(_) => false,
+    })
+}
+
 /// Whether everybody wants to hear from the others first, and so nobody used anything up.
 fn must_be_prepared(ends: &Ends) -> bool {
     ends.iter().all(|(_, end)| {
@@ -270,6 +320,7 @@ fn passes(code: &str) -> bool {
                 | "policy-changed"
                 | "confirming"
                 | "presignature-unavailable"
+                | "repeated"
         )
 }
 

@@ -17,6 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_millis(200);
 /// How long a request may take to use what it was given; what every signer still has by then was not used.
 const GIVEN_FOR: Duration = Duration::from_secs(60);
+/// Pools of one custodian.
+const MAX_POOLS: usize = 64;
 /// How often otherwise.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -93,9 +95,9 @@ impl Stock {
     /// Takes in what agents have now.
     fn learn(&self, levels: &BTreeMap<PartyId, Vec<PoolLevel>>) {
         let mut shelves = self.lock();
-        shelves.retain(|pool, _| pool.signers.iter().any(|p| levels.contains_key(p)));
         let pools: BTreeSet<&PresignaturePool> =
             levels.values().flatten().map(|level| &level.pool).collect();
+        shelves.retain(|pool, _| pools.contains(pool));
         for pool in pools {
             let lists = lists(levels, pool);
             let anywhere: BTreeSet<Hash32> = lists
@@ -187,7 +189,9 @@ async fn refill(stock: &Stock, nodes: &Nodes, parties: &[PartyId]) -> bool {
         .iter()
         .zip(replies)
         .filter_map(|(party, reply)| match reply {
-            Ok(NodeReply::Pools(levels)) => Some((party.clone(), levels)),
+            Ok(NodeReply::Pools(levels)) => {
+                Some((party.clone(), plausible(party, parties, levels)))
+            }
             _ => None,
         })
         .collect();
@@ -204,6 +208,18 @@ async fn refill(stock: &Stock, nodes: &Nodes, parties: &[PartyId]) -> bool {
         }
     }
     busy
+}
+
+/// Of what a custodian says, the pools that can be: it and others of the roster sign, each once. A list is as long as an honest one at most.
+fn plausible(party: &PartyId, parties: &[PartyId], levels: Vec<PoolLevel>) -> Vec<PoolLevel> {
+    let can_be = |level: &PoolLevel| {
+        let signers: BTreeSet<&PartyId> = level.pool.signers.iter().collect();
+        signers.len() == level.pool.signers.len()
+            && signers.len() >= 2
+            && signers.contains(party)
+            && signers.iter().all(|p| parties.contains(p))
+    };
+    levels.into_iter().filter(can_be).take(MAX_POOLS).collect()
 }
 
 /// Has every signer make so many, or as many as all can just now. Returns whether they do.
@@ -300,6 +316,21 @@ mod tests {
         stock.put_back(&hand);
         assert!(stock.take_of(pool(&[1, 2]), 2).is_some());
         assert_eq!(stock.take_of(pool(&[2, 1]), 1), None);
+    }
+
+    #[test]
+    fn pools_that_cannot_be_are_not_looked_at() {
+        let roster = [party(1), party(2), party(3)];
+        let said = |signers: &[usize]| {
+            let levels = vec![level(pool(signers), &[1])];
+            plausible(&party(1), &roster, levels).len()
+        };
+        assert_eq!(said(&[1, 2]), 1);
+        for signers in [&[1][..], &[1, 1], &[2, 3], &[1, 4], &[]] {
+            assert_eq!(said(signers), 0, "{signers:?}");
+        }
+        let many = vec![level(pool(&[1, 2]), &[]); MAX_POOLS + 1];
+        assert_eq!(plausible(&party(1), &roster, many).len(), MAX_POOLS);
     }
 
     #[test]

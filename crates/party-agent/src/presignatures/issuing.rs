@@ -1,11 +1,12 @@
 //! Using presignatures: partial signatures out, then either the signature comes back or somebody's part was wrong.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use quorate_chain::SigningMessage;
 use quorate_mpc_protocol::{PartialCheck, Presignature};
 use quorate_storage::SealedOneTime;
+use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{Failure, NodeReply, RunResult};
 use quorate_types::{
     Hash32, IntentHash, PartyId, PresignaturePool, PublicKey, Signature, SignedPartials,
@@ -27,7 +28,8 @@ const MAX_BYTES: usize = 64 << 20;
 struct Try {
     child: PublicKey,
     signers: Vec<PartyId>,
-    presignatures: Vec<Hash32>,
+    /// What was answered.
+    said: SignedPartials,
     items: Vec<(SigningMessage, PartialCheck)>,
 }
 
@@ -40,10 +42,15 @@ impl Try {
         self.items.iter().map(|(m, _)| message(m)).sum()
     }
 
+    /// Whether somebody's answer is about the same: another request under the same number is nobody's fault but the carrier's.
+    fn is_about(&self, said: &SignedPartials) -> bool {
+        let about = |s: &SignedPartials| (s.intent, s.attempt, s.pool, s.presignatures.clone());
+        about(said) == about(&self.said)
+    }
+
     /// Whether these are what the signer must have sent.
     fn is_right(&self, seat: usize, said: &SignedPartials) -> bool {
-        said.presignatures == self.presignatures
-            && said.partials.len() == self.items.len()
+        said.partials.len() == self.items.len()
             && self
                 .items
                 .iter()
@@ -141,10 +148,13 @@ impl Agent {
             partials.push(partial);
             items.push((item.message().clone(), check));
         }
+        let pool = prepared.pool.as_ref();
+        let pool = pool.ok_or_else(|| local_failure(&"no pool"))?;
         let mut said = SignedPartials {
             party: self.party.clone(),
             intent: id.0,
             attempt: id.1,
+            pool: pool.canonical_hash(),
             presignatures: prepared.presignatures.clone(),
             partials,
             signature: [0; 64],
@@ -154,11 +164,19 @@ impl Agent {
         let issued = Try {
             child: child.clone(),
             signers: prepared.participants.clone(),
-            presignatures: prepared.presignatures.clone(),
+            said: said.clone(),
             items,
         };
         self.presignatures.lock().issued.add(id, issued);
         Ok(RunResult::Partials(Box::new(said)))
+    }
+
+    /// What was answered to the same request before, if it was.
+    pub(crate) fn answered(&self, id: RunId, prepared: &Prepared) -> Option<RunResult> {
+        let issued = self.presignatures.lock().issued.tries.get(&id).cloned()?;
+        let same = issued.signers == prepared.participants
+            && issued.said.presignatures == prepared.presignatures;
+        same.then(|| RunResult::Partials(Box::new(issued.said.clone())))
     }
 
     /// Records what came of partial signatures that were given out here.
@@ -193,16 +211,22 @@ impl Agent {
         blocking(move || {
             let issued = this.presignatures.lock().issued.tries.get(&id).cloned();
             let issued = issued.ok_or(RefusalReason::NothingIssued(id.0))?;
+            if partials.len() > issued.signers.len() {
+                return Err(RefusalReason::Unreadable(
+                    "more answers than signers".to_owned(),
+                ));
+            }
             let wrong = |said: &SignedPartials| {
                 let seat = issued.signers.iter().position(|p| *p == said.party);
-                let about_this = (said.intent, said.attempt) == id && said.is_signed(&this.roster);
+                let about_this = issued.is_about(said) && said.is_signed(&this.roster);
                 about_this && seat.is_some_and(|seat| !issued.is_right(seat, said))
             };
-            let culprits: Vec<PartyId> = partials
+            let culprits: BTreeSet<PartyId> = partials
                 .iter()
                 .filter(|said| wrong(said))
                 .map(|said| said.party.clone())
                 .collect();
+            let culprits: Vec<PartyId> = culprits.into_iter().collect();
             let names: Vec<_> = culprits.iter().map(PartyId::as_str).collect();
             let reason = match names.as_slice() {
                 [] => "every partial signature that its signer signed is right".to_owned(),
@@ -229,7 +253,6 @@ impl Agent {
             return Ok(None);
         }
         match plan {
-            Plan::Sign { witness: true, .. } => Ok(None),
             Plan::Sign {
                 record,
                 path,

@@ -18,7 +18,7 @@ use crate::judge::{self, RefusalReason, Seats};
 use crate::pool::Priority;
 
 /// How long a promise to make some is kept.
-const PROMISED_FOR: Duration = Duration::from_secs(60);
+pub(super) const PROMISED_FOR: Duration = Duration::from_secs(60);
 
 /// What was promised with a nonce.
 pub(super) struct Promised {
@@ -26,6 +26,33 @@ pub(super) struct Promised {
     pool: PresignaturePool,
     signers: Vec<u16>,
     count: u32,
+}
+
+impl Promised {
+    pub(super) const fn pool(&self) -> &PresignaturePool {
+        &self.pool
+    }
+
+    pub(super) const fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+/// Room for one presignature in a pool, given back if none comes.
+struct Room<'a> {
+    desk: &'a PresignDesk,
+    pool: &'a PresignaturePool,
+    filled: Option<Hash32>,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let pools = &mut self.desk.lock().pools;
+        match self.filled {
+            Some(id) => pools.made(self.pool, id),
+            None => pools.not_made(self.pool, 1),
+        }
+    }
 }
 
 impl PresignDesk {
@@ -41,22 +68,18 @@ impl PresignDesk {
         promised: Promised,
         useful: &[Hash32],
     ) -> Result<u32, RefusalReason> {
-        let mut inner = self.lock();
-        let inner = &mut *inner;
-        inner.promised.retain(|_, (since, promised)| {
-            let kept = since.elapsed() < PROMISED_FOR;
-            if !kept {
-                (0..promised.count).for_each(|_| inner.pools.made(&promised.pool, None));
+        let (count, useless) = {
+            let mut inner = self.lock();
+            inner.lapse();
+            let free = Self::most_at_once().saturating_sub(inner.pools.making());
+            let asked = promised.count.min(free).min(NodeRequest::MAX_PRESIGN);
+            let (count, useless) = inner.pools.reserve(&promised.pool, asked, useful);
+            if count > 0 {
+                let promised = Promised { count, ..promised };
+                inner.promised.insert(nonce, (Instant::now(), promised));
             }
-            kept
-        });
-        let free = Self::most_at_once().saturating_sub(inner.pools.making());
-        let asked = promised.count.min(free).min(NodeRequest::MAX_PRESIGN);
-        let (count, useless) = inner.pools.reserve(&promised.pool, asked, useful);
-        if count > 0 {
-            let promised = Promised { count, ..promised };
-            inner.promised.insert(nonce, (Instant::now(), promised));
-        }
+            (count, useless)
+        };
         self.discard(useless);
         if count == 0 {
             return Err(RefusalReason::NoPresignatureWanted);
@@ -81,18 +104,15 @@ impl PresignDesk {
         let secret = presignature
             .to_secret_bytes()
             .map_err(|e| local_failure(&e))?;
-        let stored = Self::names(pool, &[id]).into_iter().try_for_each(|name| {
+        Self::names(pool, &[id]).into_iter().try_for_each(|name| {
             let sealed = self.seal(name, &secret).map_err(|e| local_failure(&e))?;
             let stored = self.ledger.put_one_time(vec![sealed]);
             stored.map(drop).map_err(|e| local_failure(&e))
-        });
-        self.lock().pools.made(pool, stored.is_ok().then_some(id));
-        stored
+        })
     }
 
     fn not_made(&self, pool: &PresignaturePool, count: u32) {
-        let mut inner = self.lock();
-        (0..count).for_each(|_| inner.pools.made(pool, None));
+        self.lock().pools.not_made(pool, count);
     }
 }
 
@@ -204,19 +224,22 @@ impl Agent {
         descriptor: &SessionDescriptor,
     ) -> Result<(), Failure> {
         let id = Hash32::from_bytes(*descriptor.session_id().as_bytes());
-        let outcome = self.presign_session(promised, descriptor).await;
-        let presignature = match outcome {
-            Ok(Outcome::Presignature(presignature)) => presignature,
-            other => {
-                self.presignatures.not_made(&promised.pool, 1);
-                let nothing = || local_failure(&"presigning yielded something else");
-                return Err(other.err().unwrap_or_else(nothing));
-            }
+        let mut room = Room {
+            desk: &self.presignatures,
+            pool: &promised.pool,
+            filled: None,
+        };
+        let Outcome::Presignature(presignature) =
+            self.presign_session(promised, descriptor).await?
+        else {
+            return Err(local_failure(&"presigning yielded something else"));
         };
         let (this, pool) = (Arc::clone(self), promised.pool.clone());
         let stored =
             tokio::task::spawn_blocking(move || this.presignatures.store(&pool, id, &presignature));
-        stored.await.map_err(|e| local_failure(&e))?
+        stored.await.map_err(|e| local_failure(&e))??;
+        room.filled = Some(id);
+        Ok(())
     }
 
     async fn presign_session(

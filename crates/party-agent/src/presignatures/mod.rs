@@ -18,7 +18,7 @@ use quorate_types::{Hash32, KeyName, PartyId, PoolLevel, PresignaturePool};
 
 use crate::{AgentError, PresignConfig};
 use issuing::Issued;
-use making::Promised;
+use making::{PROMISED_FOR, Promised};
 use pools::Pools;
 
 /// The pools of one agent.
@@ -34,6 +34,20 @@ struct Inner {
     /// By own nonce.
     promised: HashMap<[u8; 32], (Instant, Promised)>,
     issued: Issued,
+}
+
+impl Inner {
+    /// Promises that were not redeemed in time are void.
+    fn lapse(&mut self) {
+        let pools = &mut self.pools;
+        self.promised.retain(|_, (since, promised)| {
+            let kept = since.elapsed() < PROMISED_FOR;
+            if !kept {
+                pools.not_made(promised.pool(), promised.count());
+            }
+            kept
+        });
+    }
 }
 
 impl PresignDesk {
@@ -76,7 +90,9 @@ impl PresignDesk {
 
     /// How full the pools are, for whoever has them filled.
     pub(crate) fn levels(&self) -> Vec<PoolLevel> {
-        self.lock().pools.levels(Self::most_at_once())
+        let mut inner = self.lock();
+        inner.lapse();
+        inner.pools.levels(Self::most_at_once())
     }
 
     /// The same for people.
@@ -100,9 +116,16 @@ impl PresignDesk {
         ids.iter().map(name).collect()
     }
 
-    /// These are not in the ledger any more.
-    pub(crate) fn forget(&self, pool: &PresignaturePool, ids: &[Hash32]) {
-        self.lock().pools.remove(pool, ids);
+    /// These were used, and are not in the ledger any more.
+    pub(crate) fn used(&self, pool: &PresignaturePool, ids: &[Hash32]) {
+        let pools = &mut self.lock().pools;
+        pools.remove(pool, ids);
+        pools.use_again(pool);
+    }
+
+    /// This one is not in the ledger.
+    pub(crate) fn lost(&self, pool: &PresignaturePool, id: Hash32) {
+        self.lock().pools.remove(pool, &[id]);
     }
 
     /// Destroys presignatures nobody will use. They are forgotten already; what cannot be removed now goes with the process.

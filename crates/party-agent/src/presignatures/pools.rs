@@ -1,6 +1,7 @@
 //! Which pools there are and how full they are.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use quorate_storage::OneTimeId;
 use quorate_types::node::PoolStatus;
@@ -11,6 +12,8 @@ use crate::PresignConfig;
 
 /// Pools at once; the one unused for longest makes room.
 const MAX_POOLS: usize = 64;
+/// How often presignatures of a pool are discarded for being of no use, at most.
+const DISCARD_EVERY: Duration = Duration::from_secs(30);
 /// Presignatures at once, in all pools.
 const MAX_TOTAL: usize = 16 * 1024;
 
@@ -21,6 +24,8 @@ struct Level {
     filling: bool,
     /// Rises with every use of any pool.
     used: u64,
+    /// When some were last discarded for being of no use.
+    discarded: Option<Instant>,
 }
 
 pub(super) struct Pools {
@@ -59,6 +64,7 @@ impl Pools {
             making: 0,
             filling: true,
             used: uses,
+            discarded: None,
         };
         self.pools.insert(pool, level);
         evicted
@@ -98,16 +104,19 @@ impl Pools {
         let Some(level) = self.pools.get_mut(pool) else {
             return (0, Vec::new());
         };
-        let useless: Vec<Hash32> = match level.making {
-            0 => level
-                .ids
-                .iter()
-                .copied()
-                .filter(|id| !useful.contains(id))
-                .collect(),
-            // What is just being finished may be here and not there.
-            _ => Vec::new(),
+        // What is just being finished may be here and not there; and whoever says what is useful may be lying.
+        let recently = level
+            .discarded
+            .is_some_and(|at| at.elapsed() < DISCARD_EVERY);
+        let useless: Vec<Hash32> = if level.making > 0 || recently {
+            Vec::new()
+        } else {
+            let of_no_use = |id: &&Hash32| !useful.contains(id);
+            level.ids.iter().filter(of_no_use).copied().collect()
         };
+        if !useless.is_empty() {
+            level.discarded = Some(Instant::now());
+        }
         for id in &useless {
             level.ids.remove(id);
         }
@@ -120,12 +129,27 @@ impl Pools {
         (count, PresignDesk::names(pool, &useless))
     }
 
-    /// One that was to be made is there, or will not be.
-    pub(super) fn made(&mut self, pool: &PresignaturePool, id: Option<Hash32>) {
+    /// One that was to be made is there.
+    pub(super) fn made(&mut self, pool: &PresignaturePool, id: Hash32) {
         if let Some(level) = self.pools.get_mut(pool) {
             level.making = level.making.saturating_sub(1);
-            level.ids.extend(id);
+            level.ids.insert(id);
             level.refill(self.low, self.high);
+        }
+    }
+
+    /// So many that were to be made will not be.
+    pub(super) fn not_made(&mut self, pool: &PresignaturePool, count: u32) {
+        if let Some(level) = self.pools.get_mut(pool) {
+            level.making = level.making.saturating_sub(count);
+        }
+    }
+
+    /// A pool that is there was used now.
+    pub(super) fn use_again(&mut self, pool: &PresignaturePool) {
+        self.uses += 1;
+        if let Some(level) = self.pools.get_mut(pool) {
+            level.used = self.uses;
         }
     }
 
@@ -227,14 +251,14 @@ mod tests {
         assert_eq!(wanted(&pools), 4);
         assert_eq!(pools.reserve(&pool(1), 10, &[]).0, 4);
         assert_eq!((wanted(&pools), pools.making()), (0, 4));
-        pools.made(&pool(1), None);
+        pools.not_made(&pool(1), 1);
         assert_eq!(wanted(&pools), 1);
         for number in 1..=3 {
-            pools.made(&pool(1), Some(id(number)));
+            pools.made(&pool(1), id(number));
         }
         assert_eq!(wanted(&pools), 1);
         pools.reserve(&pool(1), 1, &[id(1), id(2), id(3)]);
-        pools.made(&pool(1), Some(id(4)));
+        pools.made(&pool(1), id(4));
         assert_eq!(wanted(&pools), 0);
         pools.remove(&pool(1), &[id(1), id(2)]);
         assert_eq!(wanted(&pools), 0, "between the marks nothing is made");
@@ -248,13 +272,40 @@ mod tests {
         pools.touch(pool(1));
         pools.reserve(&pool(1), 4, &[]);
         for number in 1..=4 {
-            pools.made(&pool(1), Some(id(number)));
+            pools.made(&pool(1), id(number));
         }
         let (count, gone) = pools.reserve(&pool(1), 4, &[]);
         assert_eq!((count, gone.len()), (4, 4));
         // Not while some are being finished.
-        pools.made(&pool(1), Some(id(5)));
+        pools.made(&pool(1), id(5));
         assert!(pools.reserve(&pool(1), 1, &[]).1.is_empty());
+    }
+
+    /// Whoever says what is useful cannot keep a pool empty by saying so again and again.
+    #[test]
+    fn what_is_of_no_use_goes_once_in_a_while_only() {
+        let mut pools = pools(1, 2);
+        pools.touch(pool(1));
+        for number in [1, 2] {
+            pools.reserve(&pool(1), 1, &[]);
+            pools.made(&pool(1), id(number));
+        }
+        assert_eq!(pools.total(), 1);
+        pools.reserve(&pool(1), 1, &[]);
+        pools.made(&pool(1), id(3));
+        assert_eq!(pools.total(), 2);
+    }
+
+    #[test]
+    fn a_pool_in_use_outlives_one_that_is_not() {
+        let mut pools = pools(1, 2);
+        for key in 0..u8::try_from(MAX_POOLS).unwrap() {
+            pools.touch(pool(key));
+        }
+        pools.use_again(&pool(0));
+        pools.touch(pool(200));
+        let has = |key| pools.levels(8).iter().any(|level| level.pool == pool(key));
+        assert!(has(0) && !has(1));
     }
 
     #[test]
@@ -264,7 +315,7 @@ mod tests {
             assert!(pools.touch(pool(key)).is_empty());
         }
         pools.reserve(&pool(1), 1, &[]);
-        pools.made(&pool(1), Some(id(1)));
+        pools.made(&pool(1), id(1));
         pools.touch(pool(0));
         let evicted = pools.touch(pool(200));
         assert_eq!(evicted, PresignDesk::names(&pool(1), &[id(1)]));

@@ -155,9 +155,13 @@ impl Cluster {
             let file = self.custodian(number).join("agent.toml");
             let text = std::fs::read_to_string(&file).unwrap();
             let (head, _) = text.split_once("[timeouts]").unwrap();
+            // As the agent itself would write it.
+            let presign = match presign {
+                true => "",
+                false => "[presign]\nenabled = false\nlow = 4\nhigh = 8\noff = []\n\n",
+            };
             let text = format!(
-                "{head}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\nspend = {sign}\n\
-                 [presign]\nenabled = {presign}\n"
+                "{head}{presign}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\npresign = 180\nspend = {sign}\n"
             );
             std::fs::write(&file, text).unwrap();
         }
