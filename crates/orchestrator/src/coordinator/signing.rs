@@ -67,7 +67,8 @@ pub(super) async fn run(attempts: &Attempts<'_>, means: &Means<'_>) -> Result<Re
     for _ in 0..MAX_TRIES {
         let (attempt, ends) = match signing.attempt().await {
             Ok(ended) => ended,
-            Err(problem) => return Err(last.unwrap_or(problem)),
+            // Who cannot take part now says more than that one of them refused to.
+            Err(problem) => return Err(last.filter(|l| !is_unavailable(l)).unwrap_or(problem)),
         };
         let (signatures, ends) = signing.conclude(attempt, ends).await;
         if let Some(signatures) = signatures {
@@ -262,6 +263,11 @@ impl<'a> Signing<'a> {
         self.means.statuses.doubt();
         self.doubts.learn(ends);
     }
+}
+
+/// Whether a try failed because a custodian had ceased to take part since it was last asked.
+fn is_unavailable(problem: &Problem) -> bool {
+    matches!(problem.code.as_str(), "sealed" | "quarantined")
 }
 
 fn not_a_signing() -> Problem {

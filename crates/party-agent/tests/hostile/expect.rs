@@ -137,6 +137,7 @@ impl Target {
             (IntentHash, u32),
             Vec<[u8; 32]>,
             [Vec<quorate_types::PartyId>; 2],
+            Vec<[u8; 32]>,
             [u8; 32],
             Vec<PersonId>,
         );
@@ -146,6 +147,6 @@ impl Target {
             begun.filter(|((about, _), ..)| *about == intent)
         };
         let leaves = self.leaves(number).into_iter();
-        leaves.filter_map(of).map(|begun| begun.4).collect()
+        leaves.filter_map(of).map(|begun| begun.5).collect()
     }
 }
