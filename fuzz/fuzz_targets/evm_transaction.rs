@@ -14,8 +14,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Some(analysis) = accepted(&payload, Some(ETHEREUM), Scheme::Ecdsa) else {
         return;
     };
-    let digest = SigningMessage::EcdsaPrehash(keccak256(bytes).0);
-    assert_eq!(*analysis.items[0].message(), digest);
+    let SigningMessage::Ecdsa(preimage) = analysis.items[0].message() else {
+        panic!("not signed by ECDSA");
+    };
+    assert_eq!(*preimage.digest(), keccak256(bytes).0);
     assert_exact(Payload::EvmTransaction, bytes, ETHEREUM, Scheme::Ecdsa);
     match bytes[0] {
         1 => assert_encodes::<TxEip2930>(bytes),

@@ -14,8 +14,10 @@ fuzz_target!(|text: &str| {
     };
     let data: TypedData = serde_json::from_str(text).expect("accepted");
     let hash = data.eip712_signing_hash().expect("accepted");
-    let message = SigningMessage::EcdsaPrehash(hash.0);
-    assert_eq!(*analysis.items[0].message(), message);
+    let SigningMessage::Ecdsa(preimage) = analysis.items[0].message() else {
+        panic!("not signed by ECDSA");
+    };
+    assert_eq!(*preimage.digest(), hash.0);
     let Facts::TypedData(facts) = &analysis.facts else {
         panic!("not typed data");
     };
