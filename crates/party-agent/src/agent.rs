@@ -631,12 +631,7 @@ impl Agent {
         descriptors: &[SessionDescriptor],
     ) {
         if let Some(descriptor) = descriptors.first() {
-            let pool = PresignaturePool {
-                key: record.id,
-                epoch: record.epoch,
-                path: path.clone(),
-                signers: descriptor.participants.clone(),
-            };
+            let pool = PresignaturePool::of(record, path, &descriptor.participants);
             if self.presignatures.note_use(&record.name, pool) {
                 self.build_tables();
             }

@@ -4,7 +4,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::Canonical;
-use crate::{DerivationPath, EcdsaPartial, Hash32, IntentHash, KeyId, PartyId, ValidRoster};
+use crate::{
+    DerivationPath, EcdsaPartial, Hash32, IntentHash, KeyId, KeyRecord, PartyId, ValidRoster,
+};
 
 /// What a presignature is made for and of use for alone: fixing any of it later is unsafe (CVE-2025-66017). Its hash names the pool.
 #[derive(
@@ -30,6 +32,19 @@ pub struct PresignaturePool {
     pub path: DerivationPath,
     /// Who signs, in protocol order.
     pub signers: Vec<PartyId>,
+}
+
+impl PresignaturePool {
+    /// For a key as it is now.
+    #[must_use]
+    pub fn of(record: &KeyRecord, path: &DerivationPath, signers: &[PartyId]) -> Self {
+        Self {
+            key: record.id,
+            epoch: record.epoch,
+            path: path.clone(),
+            signers: signers.to_vec(),
+        }
+    }
 }
 
 impl Canonical for PresignaturePool {

@@ -116,7 +116,7 @@ impl Attempts<'_> {
             Err(_) => self.nodes.ask(party, request, ISSUE_TIMEOUT).await,
             answered => answered,
         };
-        end_of(reply).unwrap_or_else(waiting)
+        end_or_waiting(reply)
     }
 
     /// Everyone's nonce; or, if someone gives none, how it stands with each.
@@ -133,12 +133,7 @@ impl Attempts<'_> {
                 _ => None,
             })
             .collect();
-        nonces.ok_or_else(|| {
-            replies
-                .into_iter()
-                .map(|r| end_of(r).unwrap_or_else(waiting))
-                .collect()
-        })
+        nonces.ok_or_else(|| replies.into_iter().map(end_or_waiting).collect())
     }
 
     async fn begin(
@@ -195,7 +190,7 @@ impl Attempts<'_> {
                 Ok(NodeReply::Refused(refusal)) if refusal.code == "not-prepared" => {
                     return restarted(party);
                 }
-                other => return end_of(other).unwrap_or_else(waiting),
+                other => return end_or_waiting(other),
             }
         }
     }
@@ -212,8 +207,8 @@ fn end_of(reply: Result<NodeReply, NodeError>) -> Option<PartyEnd> {
     }
 }
 
-/// An answer to the question whose part is wrong.
-pub(super) fn end_of_blame(reply: Result<NodeReply, NodeError>) -> PartyEnd {
+/// The same where only its end or its waiting for others is left.
+pub(super) fn end_or_waiting(reply: Result<NodeReply, NodeError>) -> PartyEnd {
     end_of(reply).unwrap_or_else(waiting)
 }
 

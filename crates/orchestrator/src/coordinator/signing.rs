@@ -16,7 +16,7 @@ use quorate_types::{
 
 use tokio::sync::Semaphore;
 
-use super::attempt::{Attempts, PartyEnd, end_of_blame, problem_of};
+use super::attempt::{Attempts, PartyEnd, end_or_waiting, problem_of};
 use super::statuses::Statuses;
 use super::stock::{Hand, Stock};
 use super::{policies, waiting};
@@ -134,12 +134,7 @@ impl<'a> Signing<'a> {
             &self.doubts,
         )
         .await?;
-        let pool = PresignaturePool {
-            key: self.key.record.id,
-            epoch: self.key.record.epoch,
-            path: self.path.clone(),
-            signers: quorum.clone(),
-        };
+        let pool = PresignaturePool::of(&self.key.record, &self.path, &quorum);
         let hand = self.means.stock.take_of(pool, self.expected.items.len());
         let presignatures = hand.as_ref().map(|hand| hand.ids.clone());
         let presignatures = presignatures.unwrap_or_default();
@@ -250,7 +245,7 @@ impl<'a> Signing<'a> {
             .nodes
             .ask_all(&signers, &request, PING_TIMEOUT)
             .await;
-        let ends = replies.into_iter().map(end_of_blame);
+        let ends = replies.into_iter().map(end_or_waiting);
         signers.into_iter().zip(ends).collect()
     }
 
@@ -300,10 +295,8 @@ fn must_be_prepared(ends: &Ends) -> bool {
 
 /// Every signer's partial signatures, in the order of the signers; nothing where one is missing.
 fn partials_of(ends: &Ends, signers: usize) -> Vec<SignedPartials> {
-    let partials = ends.iter().take(signers).map(|(party, end)| match end {
-        PartyEnd::Finished(RunResult::Partials(said)) if said.party == *party => {
-            Some((**said).clone())
-        }
+    let partials = ends.iter().take(signers).map(|(_, end)| match end {
+        PartyEnd::Finished(RunResult::Partials(said)) => Some((**said).clone()),
         _ => None,
     });
     partials.collect::<Option<_>>().unwrap_or_default()

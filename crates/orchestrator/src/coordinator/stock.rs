@@ -56,12 +56,7 @@ impl Stock {
         avoid: &BTreeSet<PartyId>,
     ) -> Option<Hand> {
         let mut shelves = self.lock();
-        let first = PresignaturePool {
-            key: record.id,
-            epoch: record.epoch,
-            path: path.clone(),
-            signers: Vec::new(),
-        };
+        let first = PresignaturePool::of(record, path, &[]);
         let fits = |pool: &PresignaturePool| {
             (pool.key, pool.epoch, &pool.path) == (record.id, record.epoch, path)
         };

@@ -7,7 +7,7 @@ use quorate_chain::SigningMessage;
 use quorate_mpc_protocol::{PartialCheck, Presignature};
 use quorate_storage::SealedOneTime;
 use quorate_types::canonical::Canonical as _;
-use quorate_types::node::{Failure, NodeReply, RunResult};
+use quorate_types::node::{Failure, NodeReply, NodeRequest, RunResult};
 use quorate_types::{
     Hash32, IntentHash, PartyId, PresignaturePool, PublicKey, Signature, SignedPartials,
 };
@@ -19,7 +19,7 @@ use crate::judge::{Plan, RefusalReason};
 use crate::log;
 use crate::runs::{Prepared, RunId};
 
-/// Tries whose signature is waited for, remembered at once; the oldest go first.
+/// The latest tries among which those whose signature is waited for are remembered.
 const MAX_ISSUED: usize = 4096;
 /// What their messages may take, in bytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -98,20 +98,18 @@ impl Issued {
     }
 
     fn of_intent(&self, intent: IntentHash) -> Vec<Arc<Try>> {
-        let of_it = self.tries.iter().filter(|((i, _), _)| *i == intent);
-        of_it.map(|(_, issued)| Arc::clone(issued)).collect()
+        let tries = tries_of(intent).filter_map(|id| self.tries.get(&id));
+        tries.map(Arc::clone).collect()
     }
 
     fn forget_intent(&mut self, intent: IntentHash) {
-        self.order.retain(|(i, _)| *i != intent);
-        let ids: Vec<_> = self
-            .tries
-            .keys()
-            .filter(|(i, _)| *i == intent)
-            .copied()
-            .collect();
-        ids.into_iter().for_each(|id| self.forget(id));
+        tries_of(intent).for_each(|id| self.forget(id));
     }
+}
+
+/// Every number that a try of an intent can have.
+fn tries_of(intent: IntentHash) -> impl Iterator<Item = RunId> {
+    (0..NodeRequest::MAX_ATTEMPTS).map(move |attempt| (intent, attempt))
 }
 
 impl PresignDesk {
@@ -264,12 +262,7 @@ impl Agent {
                     .iter()
                     .all(|item| matches!(item.message(), SigningMessage::Ecdsa(_))) =>
             {
-                Ok(Some(PresignaturePool {
-                    key: record.id,
-                    epoch: record.epoch,
-                    path: path.clone(),
-                    signers: participants.to_vec(),
-                }))
+                Ok(Some(PresignaturePool::of(record, path, participants)))
             }
             _ => Err(RefusalReason::PresignatureCount {
                 items: plan.items(),

@@ -23,19 +23,9 @@ pub(super) const PROMISED_FOR: Duration = Duration::from_secs(60);
 /// What was promised with a nonce.
 pub(super) struct Promised {
     record: Arc<KeyRecord>,
-    pool: PresignaturePool,
+    pub(super) pool: PresignaturePool,
     signers: Vec<u16>,
-    count: u32,
-}
-
-impl Promised {
-    pub(super) const fn pool(&self) -> &PresignaturePool {
-        &self.pool
-    }
-
-    pub(super) const fn count(&self) -> u32 {
-        self.count
-    }
+    pub(super) count: u32,
 }
 
 /// Room for one presignature in a pool, given back if none comes.
@@ -56,12 +46,6 @@ impl Drop for Room<'_> {
 }
 
 impl PresignDesk {
-    /// Sessions at once: one computes while another waits for messages.
-    pub(super) fn most_at_once() -> u32 {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        u32::try_from(cores).unwrap_or(1).saturating_add(1)
-    }
-
     fn promise(
         &self,
         nonce: [u8; 32],
@@ -71,7 +55,7 @@ impl PresignDesk {
         let (count, useless) = {
             let mut inner = self.lock();
             inner.lapse();
-            let free = Self::most_at_once().saturating_sub(inner.pools.making());
+            let free = self.at_once.saturating_sub(inner.pools.making());
             let asked = promised.count.min(free).min(NodeRequest::MAX_PRESIGN);
             let (count, useless) = inner.pools.reserve(&promised.pool, asked, useful);
             if count > 0 {

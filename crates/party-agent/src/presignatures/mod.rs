@@ -24,6 +24,8 @@ use pools::Pools;
 /// The pools of one agent.
 pub(crate) struct PresignDesk {
     config: PresignConfig,
+    /// Sessions at once: one computes while another waits for messages.
+    at_once: u32,
     sealer: Sealer,
     ledger: Arc<Ledger>,
     inner: Mutex<Inner>,
@@ -43,7 +45,7 @@ impl Inner {
         self.promised.retain(|_, (since, promised)| {
             let kept = since.elapsed() < PROMISED_FOR;
             if !kept {
-                pools.not_made(promised.pool(), promised.count());
+                pools.not_made(&promised.pool, promised.count);
             }
             kept
         });
@@ -58,6 +60,7 @@ impl PresignDesk {
         config: PresignConfig,
     ) -> Result<Self, AgentError> {
         ledger.purge_one_time()?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             inner: Mutex::new(Inner {
                 pools: Pools::new(&config),
@@ -65,6 +68,7 @@ impl PresignDesk {
                 issued: Issued::default(),
             }),
             config,
+            at_once: u32::try_from(cores).unwrap_or(1).saturating_add(1),
             sealer: Sealer::ephemeral(party)?,
             ledger,
         })
@@ -92,7 +96,7 @@ impl PresignDesk {
     pub(crate) fn levels(&self) -> Vec<PoolLevel> {
         let mut inner = self.lock();
         inner.lapse();
-        inner.pools.levels(Self::most_at_once())
+        inner.pools.levels(self.at_once)
     }
 
     /// The same for people.
