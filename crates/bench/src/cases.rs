@@ -29,7 +29,7 @@ pub struct Scheme {
 /// FROST on Ed25519: also the scheme of the sections that are not about schemes.
 pub static FROST_ED25519: Scheme = Scheme {
     name: "frost-ed25519",
-    what: "FROST, Ed25519: a Solana transfer",
+    what: "FROST in one round, nonces made ahead, Ed25519: a Solana transfer",
     create: |name| create(name, Curve::Ed25519, SignatureScheme::Eddsa),
     payload: payloads::solana_transfer,
     needs_setup: false,
@@ -39,7 +39,7 @@ pub static FROST_ED25519: Scheme = Scheme {
 
 static FROST_BIP340: Scheme = Scheme {
     name: "frost-bip340",
-    what: "FROST, BIP-340 with the BIP-86 tweak: a taproot spend, one input",
+    what: "FROST in one round, nonces made ahead, BIP-340 with the BIP-86 tweak: a taproot spend, one input",
     create: |name| create(name, Curve::Secp256k1, SignatureScheme::Bip340),
     payload: payloads::taproot_spend,
     needs_setup: false,

@@ -195,10 +195,10 @@ fn be_patient(agent_toml: &Path) -> anyhow::Result<()> {
         .iter()
         .map(|name| format!("{name} = {SILENCE}\n"))
         .collect();
-    // One row's presignatures, not filled up while they are used; none for keys of other schemes.
+    // One row's presignatures, not filled up while they are used; none for the scheme that is to do without.
     let off: Vec<_> = SCHEMES
         .iter()
-        .filter(|s| !s.presigned)
+        .filter(|s| s.needs_setup && !s.presigned)
         .map(|s| s.name)
         .collect();
     let presign = format!("[presign]\nlow = 1\nhigh = {STOCK}\noff = {off:?}\n");

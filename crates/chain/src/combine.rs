@@ -1,8 +1,10 @@
-//! Partial ECDSA signatures to one signature. Whoever does it need not be trusted: the result is verified.
+//! Partial signatures to one signature. Whoever does it need not be trusted: the result is verified.
 
-use generic_ec::curves::{Secp256k1, Secp256r1};
+use generic_ec::curves::{Ed25519, Secp256k1, Secp256r1};
 use generic_ec::{Curve as Group, Scalar};
-use quorate_types::{Curve, EcdsaPartial, EcdsaSignature, PublicKey, Signature};
+use quorate_types::{
+    Curve, EcdsaPartial, EcdsaSignature, PartialSignature, PublicKey, SchnorrPartial, Signature,
+};
 
 use crate::verification::verify;
 use crate::{SigningMessage, VerifyError};
@@ -10,13 +12,13 @@ use crate::{SigningMessage, VerifyError};
 /// Why there is no signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CombineError {
-    /// No partial signatures, or a curve without ECDSA.
+    /// No partial signatures.
     #[error("there is nothing to combine")]
     Nothing,
-    /// Signers who signed with different presignatures.
+    /// Signers who signed with different presignatures or lists of nonces.
     #[error("the partial signatures have different nonce points")]
     NoncePoints,
-    /// Not a compressed point, or a scalar that is not below the group order.
+    /// Not for this message's scheme, not a compressed point, or a scalar that is not below the group order.
     #[error("a partial signature is malformed")]
     Malformed,
     /// One of them is wrong.
@@ -24,23 +26,82 @@ pub enum CombineError {
     Invalid(#[from] VerifyError),
 }
 
-/// Adds up every signer's partial signature (ePrint 2021/060, figure 8, output step), with the low `s`, and verifies the result under the child key.
+/// Adds up every signer's partial signature and verifies the result under the child key: ECDSA by ePrint 2021/060, figure 8, output step, with
+/// the low `s`; Schnorr by RFC 9591, section 5.3.
 ///
 /// # Errors
 /// See [`CombineError`]; then some signer's part is wrong, and the agents can tell whose.
 pub fn combine(
     message: &SigningMessage,
     child: &PublicKey,
-    partials: &[EcdsaPartial],
+    partials: &[PartialSignature],
 ) -> Result<Signature, CombineError> {
-    let combined = match child.curve() {
-        Curve::Secp256k1 => add_up::<Secp256k1>(partials)?,
-        Curve::P256 => add_up::<Secp256r1>(partials)?,
-        Curve::Ed25519 => return Err(CombineError::Nothing),
+    let signature = match message {
+        SigningMessage::Ecdsa(_) => Signature::Ecdsa(combine_ecdsa(child.curve(), partials)?),
+        SigningMessage::Bip340 { .. } => {
+            Signature::Bip340(add_up_schnorr::<Secp256k1>(partials, ByteOrder::Big)?)
+        }
+        SigningMessage::Ed25519(_) => {
+            Signature::Ed25519(add_up_schnorr::<Ed25519>(partials, ByteOrder::Little)?)
+        }
     };
-    let signature = Signature::Ecdsa(combined);
     verify(message, child, &signature)?;
     Ok(signature)
+}
+
+/// Of scalars.
+#[derive(Clone, Copy)]
+enum ByteOrder {
+    Big,
+    Little,
+}
+
+/// `R || z` with the sum of all shares.
+fn add_up_schnorr<E: Group>(
+    partials: &[PartialSignature],
+    order: ByteOrder,
+) -> Result<[u8; 64], CombineError> {
+    let of_one = |partial: &PartialSignature| match partial {
+        PartialSignature::Schnorr(partial) => Ok(*partial),
+        PartialSignature::Ecdsa(_) => Err(CombineError::Malformed),
+    };
+    let partials: Vec<SchnorrPartial> = partials.iter().map(of_one).collect::<Result<_, _>>()?;
+    let first = partials.first().ok_or(CombineError::Nothing)?;
+    if partials.iter().any(|p| p.nonce_point != first.nonce_point) {
+        return Err(CombineError::NoncePoints);
+    }
+    let sum = partials.iter().try_fold(Scalar::<E>::zero(), |sum, p| {
+        let share = match order {
+            ByteOrder::Big => Scalar::<E>::from_be_bytes(p.share),
+            ByteOrder::Little => Scalar::<E>::from_le_bytes(p.share),
+        };
+        Ok::<_, CombineError>(sum + share.map_err(|_| CombineError::Malformed)?)
+    })?;
+    let mut z = bytes(&sum)?;
+    if matches!(order, ByteOrder::Little) {
+        z.reverse();
+    }
+    let mut signature = [0; 64];
+    let (point, scalar) = signature.split_at_mut(32);
+    point.copy_from_slice(&first.nonce_point);
+    scalar.copy_from_slice(&z);
+    Ok(signature)
+}
+
+fn combine_ecdsa(
+    curve: Curve,
+    partials: &[PartialSignature],
+) -> Result<EcdsaSignature, CombineError> {
+    let of_one = |partial: &PartialSignature| match partial {
+        PartialSignature::Ecdsa(partial) => Ok(*partial),
+        PartialSignature::Schnorr(_) => Err(CombineError::Malformed),
+    };
+    let partials: Vec<EcdsaPartial> = partials.iter().map(of_one).collect::<Result<_, _>>()?;
+    match curve {
+        Curve::Secp256k1 => add_up::<Secp256k1>(&partials),
+        Curve::P256 => add_up::<Secp256r1>(&partials),
+        Curve::Ed25519 => Err(CombineError::Malformed),
+    }
 }
 
 fn add_up<E: Group>(partials: &[EcdsaPartial]) -> Result<EcdsaSignature, CombineError> {

@@ -71,19 +71,29 @@ impl<E: generic_ec::Curve> Goal<E> {
 
 /// The participants are exactly t different members of the committee, and this party sits where it says.
 pub(crate) fn check_signers(seat: &Seat, share: &Share, signers: &[u16]) -> Result<(), Abort> {
+    if signers.len() != usize::from(seat.parties()) {
+        return Err(Abort::local(format!(
+            "{} signers in a session of {}",
+            signers.len(),
+            seat.parties()
+        )));
+    }
+    check_quorum(usize::from(seat.me()), share, signers)
+}
+
+/// The same outside of a session.
+pub(crate) fn check_quorum(seat: usize, share: &Share, signers: &[u16]) -> Result<(), Abort> {
     let threshold = share.threshold().map_err(Abort::local)?;
     let distinct: std::collections::BTreeSet<_> = signers.iter().collect();
-    let well_formed = signers.len() == usize::from(seat.parties())
-        && signers.len() == usize::from(threshold.t())
+    let well_formed = signers.len() == usize::from(threshold.t())
         && distinct.len() == signers.len()
         && signers.iter().all(|j| *j < threshold.n())
-        && signers.get(usize::from(seat.me())) == Some(&share.index());
+        && signers.get(seat) == Some(&share.index());
     if well_formed {
         Ok(())
     } else {
         Err(Abort::local(format!(
-            "signers {signers:?} are not {threshold} with this party in seat {}",
-            seat.me()
+            "signers {signers:?} are not {threshold} with this party in seat {seat}"
         )))
     }
 }

@@ -4,6 +4,8 @@
 //! commitments as received: FROST is unforgeable even if commitments are equivocated (its security proof gives the adversary
 //! the coordinator), the echo lets the parties notice and convict.
 
+mod nonces;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use frost_core::keys::{KeyPackage, PublicKeyPackage, SigningShare, VerifyingShare};
@@ -29,6 +31,8 @@ use crate::{
     Abort, AbortReason, Ceremony, CeremonyRng, Effect, Incoming, Outcome, Outgoing, Seat, Share,
     To, hd, rules,
 };
+
+pub use nonces::{FrostCheck, FrostNonces};
 
 const COMMIT: u16 = 0;
 const SHARE: u16 = 1;
@@ -71,21 +75,38 @@ pub fn sign_frost(
     check_signers(&seat, share, signers)?;
     match (share, message) {
         (Share::Ed25519(core), FrostMessage::Ed25519(bytes)) => {
-            let keys = Keys::<Ed25519Sha512>::derive::<Ed25519, Edwards>(core, signers, path)?;
+            let keys = ed25519_keys(core, signers, path)?;
             Ok(Box::new(FrostSigning::new(seat, keys, bytes, rng)))
         }
         (Share::Secp256k1(core), FrostMessage::Bip340 { message, tweak }) => {
-            let keys = Keys::<Secp256K1Sha256TR>::derive::<Secp256k1, Slip10>(core, signers, path)?;
-            let keys = match tweak {
-                TaprootTweak::None => keys,
-                TaprootTweak::Bip86 => keys.bip86(),
-            };
+            let keys = bip340_keys(core, signers, path, *tweak)?;
             Ok(Box::new(FrostSigning::new(seat, keys, message, rng)))
         }
         _ => Err(Abort::local(
             "the key's curve does not fit the message's scheme",
         )),
     }
+}
+
+fn ed25519_keys(
+    core: &CoreKeyShare<Ed25519>,
+    signers: &[u16],
+    path: &DerivationPath,
+) -> Result<Keys<Ed25519Sha512>, Abort> {
+    Keys::derive::<Ed25519, Edwards>(core, signers, path)
+}
+
+fn bip340_keys(
+    core: &CoreKeyShare<Secp256k1>,
+    signers: &[u16],
+    path: &DerivationPath,
+    tweak: TaprootTweak,
+) -> Result<Keys<Secp256K1Sha256TR>, Abort> {
+    let keys = Keys::<Secp256K1Sha256TR>::derive::<Secp256k1, Slip10>(core, signers, path)?;
+    Ok(match tweak {
+        TaprootTweak::None => keys,
+        TaprootTweak::Bip86 => keys.bip86(),
+    })
 }
 
 /// A ciphersuite whose encodings this file knows how to fill.

@@ -37,7 +37,7 @@ pub use ceremony::{
 };
 pub use dkls::{DklsSetup, DklsSetupError, dkls_setup, sign_dkls};
 pub use ecdsa::sign_ecdsa;
-pub use frost::{FrostMessage, TaprootTweak, sign_frost};
+pub use frost::{FrostCheck, FrostMessage, FrostNonces, TaprootTweak, sign_frost};
 pub use hd::child_public_key;
 pub use keygen::keygen;
 #[cfg(feature = "danger-test-level")]

@@ -320,13 +320,13 @@ impl Agent {
                 witnesses,
                 attempt,
                 participants,
-                presignatures,
+                preprocessed,
             } => {
                 let seats = Places {
                     participants,
                     witnesses,
                 };
-                self.prepare(intent, approvals, attempt, seats, presignatures)
+                self.prepare(intent, approvals, attempt, seats, preprocessed)
                     .await
             }
             NodeRequest::Issue {
@@ -334,9 +334,9 @@ impl Agent {
                 approvals,
                 attempt,
                 participants,
-                presignatures,
+                preprocessed,
             } => {
-                self.issue(intent, approvals, attempt, participants, presignatures)
+                self.issue(intent, approvals, attempt, participants, preprocessed)
                     .await
             }
             NodeRequest::Settle { intent, signatures } => self.settle(intent, signatures).await,
@@ -345,6 +345,7 @@ impl Agent {
                 attempt,
                 partials,
             } => self.blame((intent, attempt), partials).await,
+            NodeRequest::Commit { key, count } => self.commit(key, count).await,
             NodeRequest::Pools => Ok(NodeReply::Pools(self.presignatures.levels())),
             NodeRequest::PreparePresign {
                 pool,
@@ -717,30 +718,37 @@ struct SignJob {
 
 impl SignJob {
     fn start(self, seat: Seat, rng: CeremonyRng) -> Result<Box<dyn Ceremony>, Abort> {
-        let frost = match self.item.message() {
-            SigningMessage::Ecdsa(message) => {
-                let aux = self.aux.as_deref();
-                let aux = aux.ok_or_else(|| local_abort("no auxiliary information"))?;
-                return sign_ecdsa::<Production>(
-                    seat,
-                    &self.share,
-                    aux,
-                    &self.signers,
-                    &self.path,
-                    message,
-                    rng,
-                );
-            }
-            SigningMessage::Bip340 { message, tweak } => FrostMessage::Bip340 {
-                message: *message,
-                tweak: match tweak {
-                    quorate_chain::TaprootTweak::None => TaprootTweak::None,
-                    quorate_chain::TaprootTweak::Bip86 => TaprootTweak::Bip86,
-                },
-            },
-            SigningMessage::Ed25519(bytes) => FrostMessage::Ed25519(bytes.clone()),
-        };
+        if let SigningMessage::Ecdsa(message) = self.item.message() {
+            let aux = self.aux.as_deref();
+            let aux = aux.ok_or_else(|| local_abort("no auxiliary information"))?;
+            return sign_ecdsa::<Production>(
+                seat,
+                &self.share,
+                aux,
+                &self.signers,
+                &self.path,
+                message,
+                rng,
+            );
+        }
+        let frost = frost_message(self.item.message());
+        let frost = frost.ok_or_else(|| local_abort("not signed by FROST"))?;
         sign_frost(seat, &self.share, &self.signers, &self.path, &frost, rng)
+    }
+}
+
+/// The message as FROST takes it, where FROST signs it.
+pub(crate) fn frost_message(message: &SigningMessage) -> Option<FrostMessage> {
+    match message {
+        SigningMessage::Ecdsa(_) => None,
+        SigningMessage::Bip340 { message, tweak } => Some(FrostMessage::Bip340 {
+            message: *message,
+            tweak: match tweak {
+                quorate_chain::TaprootTweak::None => TaprootTweak::None,
+                quorate_chain::TaprootTweak::Bip86 => TaprootTweak::Bip86,
+            },
+        }),
+        SigningMessage::Ed25519(bytes) => Some(FrostMessage::Ed25519(bytes.clone())),
     }
 }
 
@@ -755,7 +763,7 @@ fn local_abort(detail: &str) -> Abort {
 }
 
 /// Seeded from the operating system, once for each ceremony.
-fn fresh_rng() -> CeremonyRng {
+pub(crate) fn fresh_rng() -> CeremonyRng {
     let mut seed = zeroize::Zeroizing::new([0u8; 32]);
     OsRng.fill_bytes(&mut *seed);
     CeremonyRng::from_seed(*seed)
@@ -768,6 +776,10 @@ pub(crate) fn local_failure(error: &dyn std::fmt::Display) -> Failure {
         culprits: Vec::new(),
         missing: Vec::new(),
     }
+}
+
+pub(crate) fn local_refusal(error: &dyn std::fmt::Display) -> RefusalReason {
+    RefusalReason::Unreadable(format!("local fault: {error}"))
 }
 
 fn count(n: usize) -> u32 {
@@ -798,7 +810,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, RefusalReason> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(RefusalReason::Unreadable(format!("local fault: {error}"))),
+        Err(error) => Err(local_refusal(&error)),
     }
 }
 

@@ -16,7 +16,7 @@ use quorate_types::presence::{
 use quorate_types::{Intent, PartyId, ValidRoster};
 use rand_core::{OsRng, RngCore as _};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::standing::{ANOTHER_COPY, Knowledge, Verdict};
 use crate::{Agent, log};
@@ -25,6 +25,8 @@ use crate::{Agent, log};
 const EVERYONE: &str = "mpc.presence.*";
 /// How often this is looked after, and how often peers are asked while they have not answered.
 const TICK: Duration = Duration::from_millis(250);
+/// How soon one heartbeat may follow another, however much happens: the later one tells of all of it.
+const AT_MOST_EVERY: Duration = Duration::from_millis(50);
 /// How often a heartbeat is sent where nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long peers have to answer before this party makes do with fewer.
@@ -117,6 +119,8 @@ struct Task {
     /// Unix milliseconds. Whatever an earlier life of this disk did, it did before.
     started_at: u64,
     sent: Instant,
+    /// Something was recorded since then.
+    due: bool,
     asked: Instant,
     /// When each peer's question was last answered.
     answered: BTreeMap<PartyId, Instant>,
@@ -154,6 +158,7 @@ pub async fn run(
         started: now,
         started_at: now_ms(),
         sent: now,
+        due: false,
         asked: now,
         answered: BTreeMap::new(),
         accepted: false,
@@ -172,7 +177,10 @@ pub async fn run(
             () = accept.restore.notified() => task.accepted = true,
             () = accept.clock.notified() => task.serve_anew().await.unwrap_or_else(|e| later(&e)),
             _ = ticks.tick() => task.look_after().await.unwrap_or_else(|e| later(&e)),
-            () = task.agent.worked() => task.beat().await.unwrap_or_else(|e| later(&e)),
+            () = task.agent.worked(), if !task.due => task.due = true,
+            () = sleep_until(task.sent + AT_MOST_EVERY), if task.due => {
+                task.beat().await.unwrap_or_else(|e| later(&e));
+            }
         }
     }
 }
@@ -439,6 +447,7 @@ impl Task {
     }
 
     async fn beat(&mut self) -> Result<(), LedgerError> {
+        self.due = false;
         // Before it serves it has nothing to say that peers should remember.
         if !self.standing.borrow().is_serving() {
             return Ok(());

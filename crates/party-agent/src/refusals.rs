@@ -49,6 +49,7 @@ pub(crate) fn intent_of(request: &NodeRequest) -> Option<IntentHash> {
         | NodeRequest::Publish(_)
         | NodeRequest::Policy { .. }
         | NodeRequest::Freeze(_)
+        | NodeRequest::Commit { .. }
         | NodeRequest::Pools
         | NodeRequest::PreparePresign { .. }
         | NodeRequest::BeginPresign { .. }

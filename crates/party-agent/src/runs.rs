@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use quorate_types::node::{NodeReply, RunResult};
 use quorate_types::{
-    Hash32, IntentHash, PartyId, PresignaturePool, SignedApproval, VerifiedIntent,
+    Hash32, IntentHash, PartyId, Preprocessed, PresignaturePool, SignedApproval, VerifiedIntent,
 };
 use tokio::sync::watch;
 
@@ -51,13 +51,22 @@ pub struct Prepared {
     pub seat: usize,
     /// This party's own.
     pub nonce: [u8; 32],
-    /// Where this agent's presignatures are taken from, if it signs with any.
+    /// Key, child and signers of what is signed with at once, if anything is.
     pub pool: Option<PresignaturePool>,
-    /// What is signed with at once; empty for the interactive protocol.
-    pub presignatures: Vec<Hash32>,
+    /// What is signed with at once.
+    pub preprocessed: Preprocessed,
 }
 
 impl Prepared {
+    /// Where its presignatures are taken from, if it uses any.
+    #[must_use]
+    pub const fn presignature_pool(&self) -> Option<&PresignaturePool> {
+        match self.preprocessed {
+            Preprocessed::Presignatures(_) => self.pool.as_ref(),
+            Preprocessed::Nothing | Preprocessed::Nonces(_) => None,
+        }
+    }
+
     /// The intent's end, Unix milliseconds: it must not have passed when the run begins, either.
     const fn expires_at(&self) -> u64 {
         self.evidence.intent.intent().expires_at

@@ -7,7 +7,8 @@ use quorate_service::now_ms;
 use quorate_storage::{Batch, Begun, SealedOneTime, Start};
 use quorate_types::node::{NodeReply, RunResult};
 use quorate_types::{
-    CeremonyKind, Hash32, IntentHash, PartyId, SessionDescriptor, SignedApproval, SignedIntent,
+    CeremonyKind, IntentHash, PartyId, Preprocessed, SessionDescriptor, SignedApproval,
+    SignedIntent,
 };
 use rand_core::{OsRng, RngCore as _};
 
@@ -16,7 +17,7 @@ use crate::agent::{blocking, finished};
 use crate::judge::{Judge, Plan, RefusalReason, Seats};
 use crate::log;
 use crate::policy::{PolicyRefusal, Question, Ruling, to_ledger};
-use crate::presignatures::PresignDesk;
+use crate::presignatures::{PresignDesk, Taken};
 use crate::runs::{Ended, Evidence, Prepared};
 
 /// How long a request that a limit counts waits for another to be done with.
@@ -156,7 +157,7 @@ impl Agent {
         approvals: Vec<SignedApproval>,
         attempt: u32,
         places: Places,
-        presignatures: Vec<Hash32>,
+        preprocessed: Preprocessed,
     ) -> Result<NodeReply, RefusalReason> {
         let places = Arc::new(places);
         let judged = self
@@ -167,14 +168,14 @@ impl Agent {
             Err(result) => return finished(&result),
         };
         if let Plan::Sign { record, .. } = &judged.plan
-            && presignatures.is_empty()
+            && !matches!(preprocessed, Preprocessed::Presignatures(_))
         {
             // A share that does not open is said now, not in the middle of a ceremony.
             self.keybook.share(record).await?;
         }
         let items = u32::try_from(judged.plan.items()).unwrap_or(u32::MAX);
         let intent = judged.evidence.intent.hash();
-        let prepared = self.prepared(judged, &places, presignatures)?;
+        let prepared = self.prepared(judged, &places, preprocessed)?;
         let nonce = prepared.nonce;
         self.runs.prepare((intent, attempt), prepared, now_ms())?;
         Ok(NodeReply::Prepared { nonce, items })
@@ -184,11 +185,15 @@ impl Agent {
         &self,
         judged: Judged,
         places: &Places,
-        presignatures: Vec<Hash32>,
+        preprocessed: Preprocessed,
     ) -> Result<Prepared, RefusalReason> {
         let witness = matches!(judged.plan, Plan::Sign { witness: true, .. });
-        let presignatures = if witness { Vec::new() } else { presignatures };
-        let pool = self.pool_for(&judged.plan, &places.participants, &presignatures)?;
+        let preprocessed = if witness {
+            Preprocessed::Nothing
+        } else {
+            preprocessed
+        };
+        let pool = self.pool_for(&judged.plan, &places.participants, &preprocessed)?;
         let seat = places.seats().everyone().position(|p| *p == self.party);
         let seat = seat.ok_or_else(|| {
             RefusalReason::Participants(format!("{} is not among the participants", self.party))
@@ -204,18 +209,18 @@ impl Agent {
             seat,
             nonce,
             pool,
-            presignatures,
+            preprocessed,
         })
     }
 
-    /// Judges a request and signs it with presignatures, in one step.
+    /// Judges a request and signs it with what was made ahead, in one step.
     pub(crate) async fn issue(
         self: &Arc<Self>,
         signed: SignedIntent,
         approvals: Vec<SignedApproval>,
         attempt: u32,
         participants: Vec<PartyId>,
-        presignatures: Vec<Hash32>,
+        preprocessed: Preprocessed,
     ) -> Result<NodeReply, RefusalReason> {
         let places = Arc::new(Places {
             participants,
@@ -233,10 +238,16 @@ impl Agent {
             return Err(RefusalReason::MustBePrepared);
         }
         let ruling = judged.ruling.clone();
+        let id = (judged.evidence.intent.hash(), attempt);
+        // An answer may get lost; the same request has the same answer.
+        let answered = self.answered(id, &places.participants, &preprocessed);
+        if let Some(result) = answered {
+            return Ok(NodeReply::Finished(result));
+        }
         let run = Run {
-            intent: judged.evidence.intent.hash(),
+            intent: id.0,
             attempt,
-            prepared: Arc::new(self.prepared(judged, &places, presignatures)?),
+            prepared: Arc::new(self.prepared(judged, &places, preprocessed)?),
             nonces: Vec::new(),
         };
         if run.prepared.pool.is_none() {
@@ -248,9 +259,14 @@ impl Agent {
         let ended = match self.record_start(&run, &ruling).await {
             Ok(Recorded::Fresh { taken, .. }) => self.carry_out(run, taken).await?,
             Ok(Recorded::Finished(ended)) => ended,
-            // An answer may get lost; the same request has the same answer.
+            // It may have come twice at once.
             Err(RefusalReason::Repeated) => {
-                let answered = self.answered((run.intent, attempt), &run.prepared);
+                let Prepared {
+                    participants,
+                    preprocessed,
+                    ..
+                } = &*run.prepared;
+                let answered = self.answered(id, participants, preprocessed);
                 Ended::Finished(answered.ok_or(RefusalReason::Repeated)?)
             }
             Err(reason) => return Err(reason),
@@ -319,16 +335,18 @@ impl Agent {
     }
 
     /// Signs with what was taken, or runs the ceremony.
-    async fn carry_out(
-        self: &Arc<Self>,
-        run: Run,
-        taken: Vec<SealedOneTime>,
-    ) -> Result<Ended, RefusalReason> {
-        if !taken.is_empty() {
+    async fn carry_out(self: &Arc<Self>, run: Run, taken: Taken) -> Result<Ended, RefusalReason> {
+        if !matches!(taken, Taken::Nothing) {
+            let share = match (&taken, &run.prepared.plan) {
+                (Taken::Nonces(_), Plan::Sign { record, .. }) => {
+                    Some(self.keybook.share(record).await?)
+                }
+                _ => None,
+            };
             let this = Arc::clone(self);
             let issued = move || {
                 let id = (run.intent, run.attempt);
-                Ok(this.issue_partials(id, &run.prepared, &taken))
+                Ok(this.issue_partials(id, &run.prepared, taken, share.as_deref()))
             };
             return Ok(match blocking(issued).await? {
                 Ok(result) => Ended::Finished(result),
@@ -385,15 +403,15 @@ impl Agent {
             &start,
             &run.prepared.participants,
             &run.prepared.witnesses,
-            &run.prepared.presignatures,
+            &run.prepared.preprocessed.used_by(run.prepared.seat),
             ruling,
         );
-        let pool = run.prepared.pool.clone();
-        let ids = &run.prepared.presignatures;
+        let pool = run.prepared.presignature_pool().cloned();
+        let ids = run.prepared.preprocessed.used_by(run.prepared.seat);
         let batch = Batch {
             take: pool
                 .as_ref()
-                .map_or_else(Vec::new, |pool| PresignDesk::names(pool, ids)),
+                .map_or_else(Vec::new, |pool| PresignDesk::names(pool, &ids)),
             leaves: vec![leaf],
             spends: own.iter().map(to_ledger).collect(),
             ..Batch::new(start, now_ms())
@@ -403,9 +421,9 @@ impl Agent {
         let taken = match begun {
             Begun::Fresh { taken } => {
                 if let Some(pool) = &pool {
-                    self.presignatures.used(pool, ids);
+                    self.presignatures.used(pool, &ids);
                 }
-                taken
+                self.taken(&run.prepared, taken)?
             }
             Begun::Finished(result) => return Ok(Recorded::Finished(ended(&result)?)),
             Begun::ClockBack(ms) => return Err(RefusalReason::ClockBack(ms)),
@@ -424,6 +442,21 @@ impl Agent {
             own: own.map(Box::new),
             taken,
         })
+    }
+
+    /// What the run signs with: presignatures came out of the ledger, nonces are taken now that the start is durable.
+    fn taken(
+        &self,
+        prepared: &Prepared,
+        sealed: Vec<SealedOneTime>,
+    ) -> Result<Taken, RefusalReason> {
+        match (&prepared.preprocessed, &prepared.plan) {
+            (Preprocessed::Presignatures(_), _) => Ok(Taken::Presignatures(sealed)),
+            (Preprocessed::Nonces(_), Plan::Sign { record, .. }) => {
+                self.take_nonces(record, prepared)
+            }
+            _ => Ok(Taken::Nothing),
+        }
     }
 
     fn descriptors(&self, run: &Run) -> Vec<SessionDescriptor> {
@@ -490,8 +523,8 @@ enum Recorded {
     Fresh {
         /// The agent's own record of what it spends.
         own: Option<Box<quorate_policy::SignedSpendRecord>>,
-        /// The presignatures, which are nowhere else any more (I4).
-        taken: Vec<SealedOneTime>,
+        /// What it signs with at once.
+        taken: Taken,
     },
     /// It was done before.
     Finished(Ended),

@@ -16,8 +16,9 @@ use quorate_chain::{SigningMessage, combine};
 use quorate_party_agent::PresignConfig;
 use quorate_types::node::{NodeReply, NodeRequest, RunResult};
 use quorate_types::{
-    Action, Curve, DerivationPath, EcdsaPartial, Hash32, HashAlgorithm, KeyRecord, PartyId,
-    Payload, PoolLevel, Preimage, PresignaturePool, Signature, SignedIntent, SignedPartials,
+    Action, Curve, DerivationPath, Hash32, HashAlgorithm, KeyRecord, PartialSignature, PartyId,
+    Payload, PoolLevel, Preimage, Preprocessed, PresignaturePool, Signature, SignedIntent,
+    SignedPartials,
 };
 use support::{Committee, party};
 
@@ -157,7 +158,7 @@ impl Signing {
             approvals: Vec::new(),
             attempt,
             participants: self.pool.signers.clone(),
-            presignatures: ids.to_vec(),
+            preprocessed: Preprocessed::Presignatures(ids.to_vec()),
         }
     }
 
@@ -168,7 +169,7 @@ impl Signing {
         }
     }
 
-    fn combine(&self, message: &[u8], partials: &[EcdsaPartial]) -> Option<Signature> {
+    fn combine(&self, message: &[u8], partials: &[PartialSignature]) -> Option<Signature> {
         let preimage = Preimage::new(HashAlgorithm::Sha256, message.to_vec());
         combine(
             &SigningMessage::Ecdsa(preimage),
@@ -330,7 +331,10 @@ async fn a_wrong_partial_signature_names_its_signer_and_only_if_it_signed_it() {
         other => panic!("{other:?}"),
     };
     assert_eq!(culprits(&said).await, []);
-    said[1].partials[0].sigma[31] ^= 1;
+    match &mut said[1].partials[0] {
+        PartialSignature::Ecdsa(partial) => partial.sigma[31] ^= 1,
+        PartialSignature::Schnorr(_) => panic!("not of an ECDSA key"),
+    }
     let both = [said[0].partials[0], said[1].partials[0]];
     assert_eq!(signing.combine(b"pay", &both), None);
     // Whoever carries it may have changed it.

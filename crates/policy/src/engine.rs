@@ -8,6 +8,7 @@ use cedar_policy::{
     EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request as CedarRequest,
     RestrictedExpression, Schema, ValidationMode, Validator,
 };
+use chrono::{DateTime, Datelike as _};
 use quorate_chain::{Call, Danger, Effects, Reading};
 use quorate_types::{Bundle, Network, PersonId, SignedApproval, ValidBundle};
 
@@ -574,13 +575,18 @@ fn boolean(value: bool) -> RestrictedExpression {
     RestrictedExpression::new_bool(value)
 }
 
+/// A time after the year 9999, which Cedar's texts cannot say, is none: whatever asks for it denies.
 fn datetime(unix_ms: u64) -> RestrictedExpression {
-    // `offset` from the epoch, for Cedar's own parser takes calendar texts only.
-    let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
-    RestrictedExpression::from_str(&format!(
-        "datetime(\"1970-01-01\").offset(duration(\"{ms}ms\"))"
-    ))
-    .unwrap_or_else(|_| text("not a time"))
+    let time = i64::try_from(unix_ms)
+        .ok()
+        .and_then(DateTime::from_timestamp_millis)
+        .filter(|time| time.year() <= 9999);
+    time.map_or_else(
+        || text("not a time"),
+        |time| {
+            RestrictedExpression::new_datetime(time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+        },
+    )
 }
 
 fn record(

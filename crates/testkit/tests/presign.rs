@@ -6,14 +6,28 @@
     reason = "a test stops where an assumption fails"
 )]
 
-use quorate_chain::{CombineError, SigningMessage, combine};
+use quorate_chain::{CombineError, SigningMessage};
 use quorate_mpc_protocol::{Aux, PartialCheck, Presignature, Share, child_public_key};
 use quorate_testkit::committee::{self, preimage};
 use quorate_testkit::keys::Identities;
 use quorate_testkit::verify;
 use quorate_types::{
-    Curve, DerivationPath, EcdsaPartial, HashAlgorithm, Preimage, PublicKey, Threshold,
+    Curve, DerivationPath, EcdsaPartial, HashAlgorithm, PartialSignature, Preimage, PublicKey,
+    Signature, Threshold,
 };
+
+fn combine(
+    message: &SigningMessage,
+    child: &PublicKey,
+    partials: &[EcdsaPartial],
+) -> Result<Signature, CombineError> {
+    let partials: Vec<_> = partials
+        .iter()
+        .copied()
+        .map(PartialSignature::Ecdsa)
+        .collect();
+    quorate_chain::combine(message, child, &partials)
+}
 
 struct Cluster {
     identities: Identities,

@@ -38,12 +38,16 @@ pub use key::{Attestation, Curve, KeyRecord, Protocol, PublicKey, PublicKeyError
 pub use passkey::{Assertion, Passkey, PasskeyKey, RelyingParty};
 pub use payload::{BitcoinNetwork, Network, NetworkError, Payload};
 pub use preimage::{HashAlgorithm, Preimage};
-pub use presignature::{PoolLevel, PresignaturePool, SignedPartials};
+pub use presignature::{
+    NonceCommitments, PoolLevel, Preprocessed, PresignaturePool, SignedPartials,
+};
 pub use roster::{
     OperatorEntry, PartyEntry, Roster, RosterError, Threshold, ThresholdError, ValidRoster,
 };
 pub use session::{CeremonyKind, SessionDescriptor};
-pub use signature::{EcdsaPartial, EcdsaSignature, Signature, SignatureError};
+pub use signature::{
+    EcdsaPartial, EcdsaSignature, PartialSignature, SchnorrPartial, Signature, SignatureError,
+};
 pub use statement::{Equivocation, Recipient, SignedStatement, Statement, StatementError};
 
 /// The largest committee this version runs (`n`).

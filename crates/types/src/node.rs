@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::Canonical;
 use crate::roster::ValidRoster;
 use crate::{
-    Attestation, Hash32, IntentHash, KeyId, KeyRecord, PartyId, PoolLevel, PresignaturePool,
-    SessionId, Signature, SignedApproval, SignedBundle, SignedFreeze, SignedIntent, SignedPartials,
+    Attestation, Hash32, IntentHash, KeyId, KeyRecord, NonceCommitments, PartyId, PoolLevel,
+    Preprocessed, PresignaturePool, SessionId, Signature, SignedApproval, SignedBundle,
+    SignedFreeze, SignedIntent, SignedPartials,
 };
 
 /// A request to one agent.
@@ -58,10 +59,10 @@ pub enum NodeRequest {
         attempt: u32,
         /// Who is to take part, in protocol order.
         participants: Vec<PartyId>,
-        /// One for each item, to sign with at once; none for the interactive protocol.
-        presignatures: Vec<Hash32>,
+        /// What to sign with at once; nothing for the interactive protocol.
+        preprocessed: Preprocessed,
     },
-    /// Judge an intent; if it is good, sign with these presignatures at once and answer with the partial signatures.
+    /// Judge an intent; if it is good, sign with this at once and answer with the partial signatures.
     Issue {
         /// The intent.
         intent: SignedIntent,
@@ -72,7 +73,7 @@ pub enum NodeRequest {
         /// Who signs, in protocol order.
         participants: Vec<PartyId>,
         /// One for each item.
-        presignatures: Vec<Hash32>,
+        preprocessed: Preprocessed,
     },
     /// These are the signatures that came of an intent's partial signatures.
     Settle {
@@ -89,6 +90,13 @@ pub enum NodeRequest {
         attempt: u32,
         /// Every signer's.
         partials: Vec<SignedPartials>,
+    },
+    /// Make FROST nonces for signatures to come, and answer with the commitments.
+    Commit {
+        /// For which key.
+        key: KeyId,
+        /// How many, at most [`NodeRequest::MAX_COMMIT`].
+        count: u32,
     },
     /// How full are the pools of presignatures?
     Pools,
@@ -146,6 +154,8 @@ impl NodeRequest {
     pub const MAX_WAIT_MS: u32 = 10_000;
     /// Presignatures made by one request.
     pub const MAX_PRESIGN: u32 = 64;
+    /// Nonces made by one request.
+    pub const MAX_COMMIT: u32 = 64;
     /// The longest request or reply, in bytes.
     pub const MAX_LEN: usize = crate::Intent::MAX_LEN + 256 * 1024;
 }
@@ -452,7 +462,7 @@ pub enum RunResult {
         /// This party's signature over it.
         attestation: Attestation,
     },
-    /// A signer's part of signatures made from presignatures.
+    /// A signer's part of signatures made from what was preprocessed.
     Partials(Box<SignedPartials>),
 }
 
@@ -468,6 +478,8 @@ pub enum NodeReply {
         /// How many agents must take part or acknowledge it; the key's threshold where no limit counts it.
         acknowledgements: u16,
     },
+    /// To `Commit`.
+    Commitments(Vec<NonceCommitments>),
     /// To `Pools`.
     Pools(Vec<PoolLevel>),
     /// To `Say`, `Freeze` and `Settle`: it is remembered.

@@ -1,12 +1,95 @@
-//! Presignatures: what they are bound to, and what is left to send when one is used.
+//! What is computed before a message is known, what it is bound to, and what is left to send when it is used.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::Canonical;
+use crate::canonical::{Canonical, tagged_hash};
 use crate::{
-    DerivationPath, EcdsaPartial, Hash32, IntentHash, KeyId, KeyRecord, PartyId, ValidRoster,
+    DerivationPath, Hash32, IntentHash, KeyId, KeyRecord, PartialSignature, PartyId, ValidRoster,
 };
+
+/// One signer's commitments to the two nonces of one FROST signature share (RFC 9591, section 5.1).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct NonceCommitments {
+    /// To the hiding nonce: a point, RFC 8032 (32 bytes) or compressed SEC 1 (33 bytes).
+    pub hiding: Vec<u8>,
+    /// To the binding nonce, likewise.
+    pub binding: Vec<u8>,
+}
+
+impl NonceCommitments {
+    /// Names the nonces.
+    #[must_use]
+    pub fn id(&self) -> Hash32 {
+        tagged_hash("quorate/nonces/v1", &[&self.hiding, &self.binding])
+    }
+}
+
+/// What was made before the message was known, so that signing is one round: for each item one, each of use once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Preprocessed {
+    /// Nothing: the interactive protocol.
+    #[default]
+    Nothing,
+    /// CGGMP24 presignatures, by their names.
+    Presignatures(Vec<Hash32>),
+    /// FROST nonce commitments: for each item every signer's, in protocol order.
+    Nonces(Vec<Vec<NonceCommitments>>),
+}
+
+impl Preprocessed {
+    /// Whether there is nothing.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// For how many items.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Presignatures(ids) => ids.len(),
+            Self::Nonces(items) => items.len(),
+        }
+    }
+
+    /// Whether it is for no item.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the signer in a seat uses up, one for each item.
+    #[must_use]
+    pub fn used_by(&self, seat: usize) -> Vec<Hash32> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Presignatures(ids) => ids.clone(),
+            Self::Nonces(items) => {
+                let own = items.iter().filter_map(|signers| signers.get(seat));
+                own.map(NonceCommitments::id).collect()
+            }
+        }
+    }
+
+    /// What all signers must mean alike, one for each item: the presignature's name, or the hash of everybody's commitments.
+    #[must_use]
+    pub fn names(&self) -> Vec<Hash32> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Presignatures(ids) => ids.clone(),
+            Self::Nonces(items) => items.iter().map(|signers| list_name(signers)).collect(),
+        }
+    }
+}
+
+fn list_name(signers: &[NonceCommitments]) -> Hash32 {
+    let points = signers
+        .iter()
+        .flat_map(|c| [c.hiding.as_slice(), c.binding.as_slice()]);
+    tagged_hash("quorate/nonce-list/v1", &points.collect::<Vec<_>>())
+}
 
 /// What a presignature is made for and of use for alone: fixing any of it later is unsafe (CVE-2025-66017). Its hash names the pool.
 #[derive(
@@ -69,7 +152,7 @@ impl PoolLevel {
     pub const MAX_IDS: usize = 1024;
 }
 
-/// An agent's part in a signature made from presignatures: one partial signature for each item. None of it is secret.
+/// An agent's part in signatures made from what was preprocessed: one partial signature for each item. None of it is secret.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SignedPartials {
     /// Whose.
@@ -78,12 +161,12 @@ pub struct SignedPartials {
     pub intent: IntentHash,
     /// Of which try.
     pub attempt: u32,
-    /// Hash of the pool that the presignatures are of.
+    /// Hash of key, epoch, child and signers: the pool that presignatures are of.
     pub pool: Hash32,
-    /// The presignatures, one for each item.
+    /// What was used, one for each item; see [`Preprocessed::names`].
     pub presignatures: Vec<Hash32>,
     /// In the order of the items.
-    pub partials: Vec<EcdsaPartial>,
+    pub partials: Vec<PartialSignature>,
     /// Ed25519 by the agent's identity key: whoever sent a wrong one cannot deny it.
     pub signature: [u8; 64],
 }
@@ -95,7 +178,7 @@ struct Statement {
     attempt: u32,
     pool: Hash32,
     presignatures: Vec<Hash32>,
-    partials: Vec<EcdsaPartial>,
+    partials: Vec<PartialSignature>,
 }
 
 impl Canonical for Statement {

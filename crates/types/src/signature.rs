@@ -35,6 +35,24 @@ pub struct EcdsaPartial {
     pub sigma: [u8; 32],
 }
 
+/// One signer's part of a Schnorr signature made by FROST: its signature share (RFC 9591, section 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SchnorrPartial {
+    /// The signature's R, 32 bytes: RFC 8032's encoding, or BIP-340's x-coordinate; the same from every signer.
+    pub nonce_point: [u8; 32],
+    /// This signer's summand of `s`: 32 bytes, little-endian on Ed25519, big-endian on secp256k1.
+    pub share: [u8; 32],
+}
+
+/// One signer's part of a signature. Not secret once it is given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum PartialSignature {
+    /// From a presignature.
+    Ecdsa(EcdsaPartial),
+    /// From nonces made ahead.
+    Schnorr(SchnorrPartial),
+}
+
 /// A finished, verified signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Signature {

@@ -6,11 +6,10 @@ use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use quorate_api::Problem;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, Refusal, RunResult};
-use quorate_types::{Hash32, PartyId};
+use quorate_types::{PartyId, Preprocessed};
 use tokio::time::{Instant, timeout_at};
 
 use super::case::Case;
-use super::stock::Hand;
 use crate::nodes::{NodeError, Nodes};
 
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,7 +52,7 @@ impl Attempts<'_> {
         &self,
         participants: &[PartyId],
         witnesses: &[PartyId],
-        presignatures: &[Hash32],
+        preprocessed: &Preprocessed,
         decides: impl Fn(&PartyEnd) -> bool,
     ) -> Vec<(PartyId, PartyEnd)> {
         let attempt = self.next(participants);
@@ -64,7 +63,7 @@ impl Attempts<'_> {
             witnesses: witnesses.to_vec(),
             attempt,
             participants: participants.to_vec(),
-            presignatures: presignatures.to_vec(),
+            preprocessed: preprocessed.clone(),
         };
         let ends = match self.prepare(&request, &everyone).await {
             Ok(nonces) => {
@@ -91,16 +90,19 @@ impl Attempts<'_> {
         attempt
     }
 
-    /// One try with presignatures, in one round. Answers in the order of the signers, and the try's number.
-    pub async fn issue(&self, hand: &Hand) -> (u32, Vec<(PartyId, PartyEnd)>) {
-        let signers = &hand.pool.signers;
+    /// One try with what was made ahead, in one round. Answers in the order of the signers, and the try's number.
+    pub async fn issue(
+        &self,
+        signers: &[PartyId],
+        preprocessed: &Preprocessed,
+    ) -> (u32, Vec<(PartyId, PartyEnd)>) {
         let attempt = self.next(signers);
         let request = NodeRequest::Issue {
             intent: self.case.intent.signed().clone(),
             approvals: self.case.approvals(),
             attempt,
-            participants: signers.clone(),
-            presignatures: hand.ids.clone(),
+            participants: signers.to_vec(),
+            preprocessed: preprocessed.clone(),
         };
         let ends = signers.iter().map(|party| self.issue_at(party, &request));
         let ends = join_all(ends).await;

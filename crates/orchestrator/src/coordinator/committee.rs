@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_api::{PartyStatus, Problem, ResultView};
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record, RunResult};
-use quorate_types::{Attestation, PartyId, ValidRoster};
+use quorate_types::{Attestation, PartyId, Preprocessed, ValidRoster};
 
 use super::attempt::{Attempts, PartyEnd, problem_of};
 use crate::nodes::Nodes;
@@ -18,7 +18,7 @@ pub(super) async fn run(
 ) -> Result<ResultView, Problem> {
     let parties = roster.party_ids();
     let ends = attempts
-        .run(&parties, &[], &[], |end| {
+        .run(&parties, &[], &Preprocessed::Nothing, |end| {
             !matches!(end, PartyEnd::Finished(_))
         })
         .await;

@@ -21,6 +21,7 @@ use crate::nodes::Nodes;
 mod admission;
 mod attempt;
 mod case;
+mod commitments;
 mod committee;
 mod policies;
 mod signing;
@@ -31,6 +32,7 @@ mod waiting;
 use admission::{Admission, Place};
 use attempt::Attempts;
 use case::Case;
+use commitments::Commitments;
 use statuses::Statuses;
 use stock::Stock;
 
@@ -47,6 +49,7 @@ pub struct Coordinator {
     intents: Mutex<HashMap<IntentHash, Arc<Case>>>,
     numbers: AtomicU64,
     stock: Arc<Stock>,
+    commitments: Commitments,
     key_cache: KeyCache,
     admission: Admission,
     statuses: Statuses,
@@ -67,6 +70,7 @@ impl Coordinator {
             intents: Mutex::new(HashMap::new()),
             numbers: AtomicU64::new(0),
             stock,
+            commitments: Commitments::default(),
             key_cache: KeyCache::default(),
             admission: Admission::default(),
             statuses: Statuses::default(),
@@ -246,6 +250,7 @@ impl Coordinator {
                     let means = signing::Means {
                         roster: &self.roster,
                         stock: &self.stock,
+                        commitments: &self.commitments,
                         keys: &self.key_cache,
                         statuses: &self.statuses,
                         heavy: &self.heavy,

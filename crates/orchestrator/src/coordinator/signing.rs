@@ -10,13 +10,14 @@ use quorate_types::node::{
     Failure, KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing,
 };
 use quorate_types::{
-    Action, DerivationPath, EcdsaPartial, PartyId, PresignaturePool, PublicKey, Scheme, Signature,
-    SignedPartials, ValidRoster, VerifiedIntent,
+    Action, DerivationPath, PartialSignature, PartyId, Preprocessed, PresignaturePool, PublicKey,
+    Scheme, Signature, SignedPartials, ValidRoster, VerifiedIntent,
 };
 
 use tokio::sync::Semaphore;
 
 use super::attempt::{Attempts, PartyEnd, end_or_waiting, problem_of};
+use super::commitments::Commitments;
 use super::statuses::Statuses;
 use super::stock::{Hand, Stock};
 use super::{policies, waiting};
@@ -41,6 +42,7 @@ pub(super) const MAX_HEAVY: usize = 8;
 pub(super) struct Means<'a> {
     pub roster: &'a ValidRoster,
     pub stock: &'a Stock,
+    pub commitments: &'a Commitments,
     pub keys: &'a KeyCache,
     pub statuses: &'a Statuses,
     /// Held by signings that compute for long.
@@ -110,15 +112,11 @@ impl<'a> Signing<'a> {
         })
     }
 
-    /// With presignatures in one round where there are some; else with whoever is well.
+    /// With what was made ahead in one round where there is some; else with whoever is well.
     async fn attempt(&mut self) -> Result<(u32, Ends), Problem> {
         if !self.prepared
-            && let Some(hand) = self.hand()
+            && let Some((attempt, ends)) = self.issue().await?
         {
-            let (attempt, ends) = self.attempts.issue(&hand).await;
-            if nobody_used(&ends) {
-                self.means.stock.put_back(&hand);
-            }
             if !must_be_prepared(&ends) {
                 return Ok((attempt, ends));
             }
@@ -126,19 +124,14 @@ impl<'a> Signing<'a> {
             self.prepared = true;
             self.learn(&ends).await;
         }
-        let (quorum, witnesses) = pick(
-            self.attempts,
-            self.means.statuses,
-            &self.key,
-            self.needed,
-            &self.doubts,
-        )
-        .await?;
+        let (quorum, witnesses) = self.pick().await?;
         let pool = PresignaturePool::of(&self.key.record, &self.path, &quorum);
         let hand = self.means.stock.take_of(pool, self.expected.items.len());
-        let presignatures = hand.as_ref().map(|hand| hand.ids.clone());
-        let presignatures = presignatures.unwrap_or_default();
-        let heavy = self.key.record.scheme == Scheme::Ecdsa && presignatures.is_empty();
+        let preprocessed = match &hand {
+            Some(hand) => Preprocessed::Presignatures(hand.ids.clone()),
+            None => self.nonces(&quorum).await.unwrap_or_default(),
+        };
+        let heavy = self.key.record.scheme == Scheme::Ecdsa && preprocessed.is_nothing();
         // The semaphore is never closed.
         let _alone = match heavy {
             true => self.means.heavy.acquire().await.ok(),
@@ -150,12 +143,57 @@ impl<'a> Signing<'a> {
         let attempt = self.attempts.case.attempt();
         let ends = self
             .attempts
-            .run(&quorum, &witnesses, &presignatures, decides)
+            .run(&quorum, &witnesses, &preprocessed, decides)
             .await;
         if let Some(hand) = hand.filter(|_| nobody_used(&ends)) {
             self.means.stock.put_back(&hand);
         }
         Ok((attempt, ends))
+    }
+
+    /// One try in one round, if there is anything for it.
+    async fn issue(&self) -> Result<Option<(u32, Ends)>, Problem> {
+        if self.key.record.scheme != Scheme::Ecdsa {
+            let (quorum, _) = self.pick().await?;
+            return Ok(match self.nonces(&quorum).await {
+                Some(nonces) => Some(self.attempts.issue(&quorum, &nonces).await),
+                None => None,
+            });
+        }
+        let Some(hand) = self.hand() else {
+            return Ok(None);
+        };
+        let presignatures = Preprocessed::Presignatures(hand.ids.clone());
+        let (attempt, ends) = self
+            .attempts
+            .issue(&hand.pool.signers, &presignatures)
+            .await;
+        if nobody_used(&ends) {
+            self.means.stock.put_back(&hand);
+        }
+        Ok(Some((attempt, ends)))
+    }
+
+    async fn pick(&self) -> Result<(Vec<PartyId>, Vec<PartyId>), Problem> {
+        pick(
+            self.attempts,
+            self.means.statuses,
+            &self.key,
+            self.needed,
+            &self.doubts,
+        )
+        .await
+    }
+
+    /// Nonce commitments for every item and signer, where the scheme is FROST's.
+    async fn nonces(&self, signers: &[PartyId]) -> Option<Preprocessed> {
+        let record = &self.key.record;
+        if record.scheme == Scheme::Ecdsa {
+            return None;
+        }
+        let items = self.expected.items.len();
+        let (nodes, commitments) = (self.attempts.nodes, self.means.commitments);
+        commitments.take(nodes, record, signers, items).await
     }
 
     fn hand(&self) -> Option<Hand> {
@@ -171,18 +209,28 @@ impl<'a> Signing<'a> {
         if let Some(signatures) = ends.iter().find_map(|(_, end)| self.expected.good(end)) {
             return (Some(signatures), ends);
         }
+        let partials = self.partials_of(&ends);
+        if let Some(signatures) = self.expected.combine(&partials) {
+            self.settle(&partials, &signatures);
+            return (Some(signatures), ends);
+        }
+        // Only what its sender signed can be held against it.
         let ends = self.own_words(attempt, ends);
-        let partials = partials_of(&ends, usize::from(self.key.record.threshold.t()));
-        if partials.is_empty() {
-            return (None, ends);
+        let partials = self.partials_of(&ends);
+        match partials.is_empty() {
+            true => (None, ends),
+            false => (None, self.blame(attempt, partials).await),
         }
-        match self.expected.combine(&partials) {
-            Some(signatures) => {
-                self.settle(&partials, &signatures);
-                (Some(signatures), ends)
-            }
-            None => (None, self.blame(attempt, partials).await),
-        }
+    }
+
+    /// Every signer's partial signatures, in the order of the signers; nothing where one is missing.
+    fn partials_of(&self, ends: &Ends) -> Vec<SignedPartials> {
+        let signers = usize::from(self.key.record.threshold.t());
+        let partials = ends.iter().take(signers).map(|(_, end)| match end {
+            PartyEnd::Finished(RunResult::Partials(said)) => Some((**said).clone()),
+            _ => None,
+        });
+        partials.collect::<Option<_>>().unwrap_or_default()
     }
 
     /// Partial signatures that their sender did not sign, or not for this try, are its fault at once: nobody could hold them against it later.
@@ -255,6 +303,11 @@ impl<'a> Signing<'a> {
                 waiting::ask(self.attempts.nodes, self.means.roster, self.attempts.case).await;
             self.needed = self.needed.max(opinion.acknowledgements);
         }
+        for (party, end) in ends {
+            if matches!(end, PartyEnd::Refused(r) if r.code == "presignature-unavailable") {
+                self.means.commitments.forget(&self.key.record, party);
+            }
+        }
         self.means.statuses.doubt();
         self.doubts.learn(ends);
     }
@@ -291,15 +344,6 @@ fn must_be_prepared(ends: &Ends) -> bool {
     ends.iter().all(|(_, end)| {
         matches!(end, PartyEnd::Refused(r) if matches!(r.code.as_str(), "must-be-prepared" | "limit-acknowledgements"))
     })
-}
-
-/// Every signer's partial signatures, in the order of the signers; nothing where one is missing.
-fn partials_of(ends: &Ends, signers: usize) -> Vec<SignedPartials> {
-    let partials = ends.iter().take(signers).map(|(_, end)| match end {
-        PartyEnd::Finished(RunResult::Partials(said)) => Some((**said).clone()),
-        _ => None,
-    });
-    partials.collect::<Option<_>>().unwrap_or_default()
 }
 
 /// Whether somebody wants more custodians to acknowledge what is spent.
@@ -399,7 +443,10 @@ impl Expected {
 
     /// Every signer's partial signatures as signatures, if they are good.
     fn combine(&self, said: &[SignedPartials]) -> Option<Vec<Signature>> {
-        let of_item = |index: usize| -> Option<Vec<EcdsaPartial>> {
+        if said.is_empty() {
+            return None;
+        }
+        let of_item = |index: usize| -> Option<Vec<PartialSignature>> {
             said.iter()
                 .map(|one| one.partials.get(index).copied())
                 .collect()

@@ -1,20 +1,21 @@
-//! Using presignatures: partial signatures out, then either the signature comes back or somebody's part was wrong.
+//! Using what was made ahead: partial signatures out, then either the signature comes back or somebody's part was wrong.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use quorate_chain::SigningMessage;
-use quorate_mpc_protocol::{PartialCheck, Presignature};
+use quorate_mpc_protocol::{FrostCheck, FrostNonces, PartialCheck, Presignature, Share};
 use quorate_storage::SealedOneTime;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, RunResult};
 use quorate_types::{
-    Hash32, IntentHash, PartyId, PresignaturePool, PublicKey, Signature, SignedPartials,
+    Hash32, IntentHash, KeyRecord, PartialSignature, PartyId, Preprocessed, PresignaturePool,
+    PublicKey, Signature, SignedPartials,
 };
 
 use super::PresignDesk;
 use crate::Agent;
-use crate::agent::{blocking, cannot_sign, local_failure};
+use crate::agent::{blocking, cannot_sign, frost_message, local_failure};
 use crate::judge::{Plan, RefusalReason};
 use crate::log;
 use crate::runs::{Prepared, RunId};
@@ -24,20 +25,50 @@ const MAX_ISSUED: usize = 4096;
 /// What their messages may take, in bytes.
 const MAX_BYTES: usize = 64 << 20;
 
+/// What a run signs with at once; it is nowhere else any more (I4).
+pub(crate) enum Taken {
+    /// Nothing: it runs the ceremony.
+    Nothing,
+    /// Presignatures, as they were sealed.
+    Presignatures(Vec<SealedOneTime>),
+    /// Nonces.
+    Nonces(Vec<FrostNonces>),
+}
+
+/// What every signer's part of an item must be.
+enum Check {
+    Ecdsa(PartialCheck),
+    Schnorr(FrostCheck),
+}
+
+impl Check {
+    fn is_right(&self, seat: usize, partial: &PartialSignature) -> bool {
+        match (self, partial) {
+            (Self::Ecdsa(check), PartialSignature::Ecdsa(partial)) => check.is_right(seat, partial),
+            (Self::Schnorr(check), PartialSignature::Schnorr(partial)) => {
+                check.is_right(seat, partial)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A try for which partial signatures were given out.
 struct Try {
     child: PublicKey,
     signers: Vec<PartyId>,
     /// What was answered.
     said: SignedPartials,
-    items: Vec<(SigningMessage, PartialCheck)>,
+    items: Vec<(SigningMessage, Check)>,
 }
 
 impl Try {
     fn bytes(&self) -> usize {
         let message = |message: &SigningMessage| match message {
             SigningMessage::Ecdsa(preimage) => preimage.bytes().len(),
-            SigningMessage::Bip340 { .. } | SigningMessage::Ed25519(_) => 0,
+            // The check has a copy of it.
+            SigningMessage::Ed25519(bytes) => 2 * bytes.len(),
+            SigningMessage::Bip340 { .. } => 0,
         };
         self.items.iter().map(|(m, _)| message(m)).sum()
     }
@@ -121,12 +152,13 @@ impl PresignDesk {
 }
 
 impl Agent {
-    /// Signs with presignatures that have durably left the ledger (I4).
+    /// Signs with what was made ahead, after that it was taken is durable (I4).
     pub(crate) fn issue_partials(
         &self,
         id: RunId,
         prepared: &Prepared,
-        taken: &[SealedOneTime],
+        taken: Taken,
+        share: Option<&Share>,
     ) -> Result<RunResult, Failure> {
         let Plan::Sign {
             child, analysis, ..
@@ -134,18 +166,19 @@ impl Agent {
         else {
             return Err(local_failure(&"not a signing"));
         };
-        let mut partials = Vec::with_capacity(taken.len());
-        let mut items = Vec::with_capacity(taken.len());
-        for (item, taken) in analysis.items.iter().zip(taken) {
-            let SigningMessage::Ecdsa(preimage) = item.message() else {
-                return Err(local_failure(&"not signed by ECDSA"));
-            };
-            let presignature = self.presignatures.open_taken(taken)?;
-            let issued = presignature.issue(preimage);
-            let (partial, check) = issued.map_err(|e| local_failure(&e))?;
-            partials.push(partial);
-            items.push((item.message().clone(), check));
-        }
+        let messages = analysis.items.iter().map(|item| item.message());
+        let messages: Vec<&SigningMessage> = messages.collect();
+        let issued = match taken {
+            Taken::Nothing => Vec::new(),
+            Taken::Presignatures(sealed) => self.use_presignatures(&messages, &sealed)?,
+            Taken::Nonces(nonces) => {
+                let share = share.ok_or_else(|| local_failure(&"no share"))?;
+                use_nonces(prepared, share, &messages, nonces)?
+            }
+        };
+        let partials = issued.iter().map(|(partial, _)| *partial).collect();
+        let checks = issued.into_iter().map(|(_, check)| check);
+        let items = messages.into_iter().cloned().zip(checks).collect();
         let pool = prepared.pool.as_ref();
         let pool = pool.ok_or_else(|| local_failure(&"no pool"))?;
         let mut said = SignedPartials {
@@ -153,7 +186,7 @@ impl Agent {
             intent: id.0,
             attempt: id.1,
             pool: pool.canonical_hash(),
-            presignatures: prepared.presignatures.clone(),
+            presignatures: prepared.preprocessed.names(),
             partials,
             signature: [0; 64],
         };
@@ -169,11 +202,32 @@ impl Agent {
         Ok(RunResult::Partials(Box::new(said)))
     }
 
+    fn use_presignatures(
+        &self,
+        messages: &[&SigningMessage],
+        sealed: &[SealedOneTime],
+    ) -> Result<Vec<(PartialSignature, Check)>, Failure> {
+        let issue = |(message, sealed): (&&SigningMessage, &SealedOneTime)| {
+            let SigningMessage::Ecdsa(preimage) = message else {
+                return Err(local_failure(&"not signed by ECDSA"));
+            };
+            let issued = self.presignatures.open_taken(sealed)?.issue(preimage);
+            let (partial, check) = issued.map_err(|e| local_failure(&e))?;
+            Ok((PartialSignature::Ecdsa(partial), Check::Ecdsa(check)))
+        };
+        messages.iter().zip(sealed).map(issue).collect()
+    }
+
     /// What was answered to the same request before, if it was.
-    pub(crate) fn answered(&self, id: RunId, prepared: &Prepared) -> Option<RunResult> {
+    pub(crate) fn answered(
+        &self,
+        id: RunId,
+        participants: &[PartyId],
+        preprocessed: &Preprocessed,
+    ) -> Option<RunResult> {
         let issued = self.presignatures.lock().issued.tries.get(&id).cloned()?;
-        let same = issued.signers == prepared.participants
-            && issued.said.presignatures == prepared.presignatures;
+        let same =
+            issued.signers == participants && issued.said.presignatures == preprocessed.names();
         same.then(|| RunResult::Partials(Box::new(issued.said.clone())))
     }
 
@@ -240,34 +294,94 @@ impl Agent {
         .await
     }
 
-    /// Which presignatures a signing is to use, if they are as many as its items and the key is one that has any.
+    /// From which pool a signing is served, if what was made ahead is as much as its items, of their kind, and here.
     pub(crate) fn pool_for(
         &self,
         plan: &Plan,
         participants: &[PartyId],
-        presignatures: &[Hash32],
+        preprocessed: &Preprocessed,
     ) -> Result<Option<PresignaturePool>, RefusalReason> {
-        if presignatures.is_empty() {
+        if preprocessed.is_nothing() {
             return Ok(None);
         }
-        match plan {
-            Plan::Sign {
-                record,
-                path,
-                analysis,
-                ..
-            } if analysis.items.len() == presignatures.len()
-                && analysis
-                    .items
-                    .iter()
-                    .all(|item| matches!(item.message(), SigningMessage::Ecdsa(_))) =>
-            {
-                Ok(Some(PresignaturePool::of(record, path, participants)))
-            }
-            _ => Err(RefusalReason::PresignatureCount {
-                items: plan.items(),
-                given: presignatures.len(),
-            }),
+        let Plan::Sign {
+            record,
+            path,
+            analysis,
+            ..
+        } = plan
+        else {
+            return Err(wrong_count(plan, preprocessed));
+        };
+        let fits = |message: &SigningMessage| match preprocessed {
+            Preprocessed::Presignatures(_) => matches!(message, SigningMessage::Ecdsa(_)),
+            Preprocessed::Nonces(_) => !matches!(message, SigningMessage::Ecdsa(_)),
+            Preprocessed::Nothing => false,
+        };
+        let all_fit = analysis.items.iter().all(|item| fits(item.message()));
+        if !all_fit || analysis.items.len() != preprocessed.len() || preprocessed.is_empty() {
+            return Err(wrong_count(plan, preprocessed));
         }
+        if let Preprocessed::Nonces(items) = preprocessed {
+            if items
+                .iter()
+                .any(|signers| signers.len() != participants.len())
+            {
+                return Err(wrong_count(plan, preprocessed));
+            }
+            let own = self.own_nonces(participants, preprocessed);
+            if let Some(id) = self.presignatures.lock().nonces.missing(record, &own) {
+                return Err(RefusalReason::PresignatureUnavailable(id));
+            }
+        }
+        Ok(Some(PresignaturePool::of(record, path, participants)))
     }
+
+    fn own_nonces(&self, participants: &[PartyId], preprocessed: &Preprocessed) -> Vec<Hash32> {
+        let seat = participants.iter().position(|p| *p == self.party);
+        seat.map_or_else(Vec::new, |seat| preprocessed.used_by(seat))
+    }
+
+    /// This agent's nonces of a list, which are nowhere else any more (I4).
+    pub(crate) fn take_nonces(
+        &self,
+        record: &KeyRecord,
+        prepared: &Prepared,
+    ) -> Result<Taken, RefusalReason> {
+        let own = self.own_nonces(&prepared.participants, &prepared.preprocessed);
+        let taken = self.presignatures.lock().nonces.take(record, &own);
+        taken
+            .map(Taken::Nonces)
+            .map_err(RefusalReason::PresignatureUnavailable)
+    }
+}
+
+const fn wrong_count(plan: &Plan, preprocessed: &Preprocessed) -> RefusalReason {
+    RefusalReason::PresignatureCount {
+        items: plan.items(),
+        given: preprocessed.len(),
+    }
+}
+
+/// One share for each item.
+fn use_nonces(
+    prepared: &Prepared,
+    share: &Share,
+    messages: &[&SigningMessage],
+    nonces: Vec<FrostNonces>,
+) -> Result<Vec<(PartialSignature, Check)>, Failure> {
+    let Plan::Sign { path, signers, .. } = &prepared.plan else {
+        return Err(local_failure(&"not a signing"));
+    };
+    let Preprocessed::Nonces(lists) = &prepared.preprocessed else {
+        return Err(local_failure(&"no nonces"));
+    };
+    let items = messages.iter().zip(lists).zip(nonces);
+    let issue = |((message, list), nonces): ((&&SigningMessage, &Vec<_>), FrostNonces)| {
+        let message = frost_message(message).ok_or_else(|| local_failure(&"not Schnorr"))?;
+        let issued = nonces.sign(share, signers, path, list, &message);
+        let (partial, check) = issued.map_err(|abort| local_failure(&abort.reason))?;
+        Ok((PartialSignature::Schnorr(partial), Check::Schnorr(check)))
+    };
+    items.map(issue).collect()
 }

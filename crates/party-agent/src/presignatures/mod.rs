@@ -1,10 +1,11 @@
-//! Presignatures: made in the background, kept in pools, used once.
+//! What is computed before a message is known: presignatures, made in the background and kept in pools, and nonces for FROST. Each is used once.
 //!
-//! They are sealed under a key that this process alone has (docs/decisions/0011): a disk that is put back, a copy of it, or a
+//! Presignatures are sealed under a key that this process alone has (docs/decisions/0011): a disk that is put back, a copy of it, or a
 //! crash leaves nothing that could be used again, whatever peers and network do. A restarted agent begins with empty pools.
 
 mod issuing;
 mod making;
+mod nonces;
 mod pools;
 
 use std::collections::HashMap;
@@ -18,7 +19,9 @@ use quorate_types::{Hash32, KeyName, PartyId, PoolLevel, PresignaturePool};
 
 use crate::{AgentError, PresignConfig};
 use issuing::Issued;
+pub(crate) use issuing::Taken;
 use making::{PROMISED_FOR, Promised};
+use nonces::Nonces;
 use pools::Pools;
 
 /// The pools of one agent.
@@ -35,6 +38,7 @@ struct Inner {
     pools: Pools,
     /// By own nonce.
     promised: HashMap<[u8; 32], (Instant, Promised)>,
+    nonces: Nonces,
     issued: Issued,
 }
 
@@ -65,6 +69,7 @@ impl PresignDesk {
             inner: Mutex::new(Inner {
                 pools: Pools::new(&config),
                 promised: HashMap::new(),
+                nonces: Nonces::default(),
                 issued: Issued::default(),
             }),
             config,

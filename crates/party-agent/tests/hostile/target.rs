@@ -11,8 +11,9 @@ use quorate_types::canonical::{Canonical as _, tagged_hash};
 use quorate_types::node::{NodeReply, NodeRequest, NodeStatus};
 use quorate_types::{
     Action, Admin, AdminSignature, Admins, Approval, Bundle, Curve, DerivationPath, FreezeOrder,
-    Hash32, Intent, IntentHash, KeyRecord, Network, OperatorId, PartyId, Payload, PersonId, Proof,
-    SignedApproval, SignedBundle, SignedFreeze, SignedIntent, ValidBundle, Verdict,
+    Hash32, Intent, IntentHash, KeyRecord, Network, OperatorId, PartyId, Payload, PersonId,
+    Preprocessed, Proof, SignedApproval, SignedBundle, SignedFreeze, SignedIntent, ValidBundle,
+    Verdict,
 };
 use rand_core::{OsRng, RngCore as _};
 
@@ -245,7 +246,7 @@ impl Target {
             witnesses: self.participants(&ask.witnesses),
             attempt: ask.attempt,
             participants: self.participants(&ask.signers),
-            presignatures: Vec::new(),
+            preprocessed: Preprocessed::Nothing,
         }
     }
 

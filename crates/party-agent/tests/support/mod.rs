@@ -21,8 +21,8 @@ use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{CommitteeRecord, NodeReply, NodeRequest, Record, RunResult, Standing};
 use quorate_types::{
     Action, Admins, Attestation, CeremonyKind, Curve, Hash32, Intent, KeyName, OperatorEntry,
-    OperatorId, PartyEntry, PartyId, PersonId, Roster, SessionId, SignedBundle, SignedIntent,
-    Threshold, ValidRoster,
+    OperatorId, PartyEntry, PartyId, PersonId, Preprocessed, Roster, SessionId, SignedBundle,
+    SignedIntent, Threshold, ValidRoster,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -495,7 +495,7 @@ pub fn prepare(intent: &SignedIntent, attempt: u32, participants: &[PartyId]) ->
         witnesses: Vec::new(),
         attempt,
         participants: participants.to_vec(),
-        presignatures: Vec::new(),
+        preprocessed: Preprocessed::Nothing,
     }
 }
 

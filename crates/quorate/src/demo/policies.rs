@@ -7,8 +7,8 @@ use quorate_api::{ClientError, IntentState};
 use quorate_orchestrator::nodes::Nodes;
 use quorate_types::node::{NodeReply, NodeRequest, Refusal};
 use quorate_types::{
-    Action, DerivationPath, KeyRecord, Network, PartyId, Payload, SignedApproval, SignedIntent,
-    Verdict,
+    Action, DerivationPath, KeyRecord, Network, PartyId, Payload, Preprocessed, SignedApproval,
+    SignedIntent, Verdict,
 };
 
 use super::{Demo, Step, payloads};
@@ -155,7 +155,7 @@ impl Demo {
             witnesses: Vec::new(),
             attempt: 0,
             participants: parties.to_vec(),
-            presignatures: Vec::new(),
+            preprocessed: Preprocessed::Nothing,
         };
         let timeout = std::time::Duration::from_secs(10);
         let replies = nodes.ask_all(parties, &request, timeout).await;

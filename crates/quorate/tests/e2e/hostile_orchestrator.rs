@@ -6,7 +6,7 @@ use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, Record, RunResult};
 use quorate_types::{
     Action, Attestation, Curve, DerivationPath, Hash32, KeyId, KeyName, KeyRecord, Network,
-    OperatorId, Payload, Scheme, SignedIntent,
+    OperatorId, Payload, Preprocessed, Scheme, SignedIntent,
 };
 use serde_json::Value;
 
@@ -271,7 +271,7 @@ fn t16_unreadable_requests_are_refused_and_the_agent_goes_on() {
         intent,
         attempt: 0,
         participants: vec![party(1), party(2)],
-        presignatures: Vec::new(),
+        preprocessed: Preprocessed::Nothing,
     }
     .canonical_bytes();
     let too_long = vec![0u8; NodeRequest::MAX_LEN + 1];

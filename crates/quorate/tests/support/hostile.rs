@@ -13,8 +13,8 @@ use quorate_storage::{SealedBox, read_private};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, RunResult};
 use quorate_types::{
-    Action, CeremonyKind, Intent, IntentHash, KeyId, OperatorId, PartyId, SessionDescriptor,
-    Signature, SignedIntent, ValidRoster,
+    Action, CeremonyKind, Intent, IntentHash, KeyId, OperatorId, PartyId, Preprocessed,
+    SessionDescriptor, Signature, SignedIntent, ValidRoster,
 };
 use tokio::runtime::Runtime;
 
@@ -131,7 +131,7 @@ impl Hostile {
             witnesses: Vec::new(),
             attempt,
             participants: participants.iter().map(|number| party(*number)).collect(),
-            presignatures: Vec::new(),
+            preprocessed: Preprocessed::Nothing,
         };
         self.ask(number, &request)
     }
