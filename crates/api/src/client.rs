@@ -123,7 +123,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; a failed intent is a [`ClientError::Problem`].
     pub async fn run(&self, intent: &SignedIntent) -> Result<IntentView, ClientError> {
-        let view = self.submit(intent).await?;
+        let path = format!("{}?wait_ms={}", routes::INTENTS, POLL.as_millis());
+        let view = self.post(&path, intent.canonical_bytes()).await?;
         self.follow(view, |state| state == IntentState::Running)
             .await
     }

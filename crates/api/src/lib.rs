@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `GET /v1/status` | | [`ClusterStatus`] |
 //! | `GET /v1/keys` | | list of [`quorate_types::node::KeyListing`] |
-//! | `POST /v1/intents` | a signed intent's canonical bytes | [`IntentView`] |
+//! | `POST /v1/intents?wait_ms=N` | a signed intent's canonical bytes | [`IntentView`] |
 //! | `GET /v1/intents` | | list of [`IntentView`], the latest first |
 //! | `GET /v1/intents/{hash}?wait_ms=N` | | [`IntentView`] |
 //! | `GET /v1/intents/{hash}/request` | | the signed intent's canonical bytes |

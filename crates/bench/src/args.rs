@@ -15,6 +15,7 @@ use crate::cases::{self, Scheme};
     after_help = "Examples:
   make bench
   quorate-bench --quick --out target/quick
+  quorate-bench --soak 30 --out docs
   quorate-bench --committees 2-of-3 --schemes frost-ed25519 --sections signing --samples 2000 --out target/one"
 )]
 pub struct Args {
@@ -27,6 +28,12 @@ pub struct Args {
     /// So many samples in every row of the signing section, however long they take: for profiling
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
+    /// Instead of measuring, so many minutes of mixed load while custodians are killed and restarted at random; writes soak.md
+    #[arg(long, value_name = "MINUTES")]
+    pub soak: Option<f64>,
+    /// What the random choices of --soak follow from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
     /// Where benchmarks.md, benchmarks.json and the plots go
     #[arg(long, value_name = "DIR", default_value = "docs")]
     pub out: PathBuf,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use quorate_api::ResultView;
+use quorate_api::{PartyStatus, ResultView};
 use quorate_party_agent::boot::store_dir;
 use quorate_party_agent::passphrase;
 use quorate_party_agent::primes::PrimeStock;
@@ -32,6 +32,7 @@ const OWN_PRIMES: u16 = 9;
 /// A cluster. Dropping it ends its processes, then removes its directory.
 pub struct Cluster {
     parts: Parts,
+    nats: String,
     /// `t` of `n`.
     pub threshold: Threshold,
     /// nats-server's monitoring.
@@ -50,10 +51,19 @@ impl Cluster {
     /// # Errors
     /// Whatever keeps a part from coming up.
     pub async fn start(tools: &Tools, threshold: Threshold) -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("quorate-bench-")
-            .tempdir_in(&tools.work)?;
-        provision(tools, dir.path(), threshold)?;
+        let dir = provision(tools, threshold)?;
+        for number in 1..=threshold.n() {
+            be_patient(&custodian(&root(dir.path()), number).join("agent.toml"))?;
+        }
+        Ok(Self::boot(tools, dir, threshold).await?.0)
+    }
+
+    /// The same with the time-outs and pools of a new cluster.
+    ///
+    /// # Errors
+    /// Whatever keeps a part from coming up.
+    pub async fn start_as_shipped(tools: &Tools, threshold: Threshold) -> anyhow::Result<Self> {
+        let dir = provision(tools, threshold)?;
         Ok(Self::boot(tools, dir, threshold).await?.0)
     }
 
@@ -87,6 +97,7 @@ impl Cluster {
         parts.all_serve(&operator).await?;
         let cluster = Self {
             parts: parts.parts,
+            nats: ports.nats,
             threshold,
             monitoring: ports.monitoring,
             operator: Arc::new(operator),
@@ -98,6 +109,35 @@ impl Cluster {
     /// Its processes.
     pub fn parts(&self) -> &[Part] {
         &self.parts.0
+    }
+
+    /// Ends an agent as a power cut would.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn kill_agent(&mut self, number: u16) -> anyhow::Result<()> {
+        let name = agent_name(number);
+        let place = self.parts.0.iter().position(|p| p.name() == name);
+        let place = place.with_context(|| format!("{name} does not run"))?;
+        self.parts.0.remove(place).kill()
+    }
+
+    /// Starts it again.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn start_agent(&mut self, tools: &Tools, number: u16) -> anyhow::Result<()> {
+        let mut command = agent_command(tools, &root(self.dir.path()), number, &self.nats);
+        let logs = self.dir.path().join("logs");
+        let part = Part::start(Kind::Agent, &agent_name(number), &mut command, &logs)?;
+        self.parts.0.push(part);
+        Ok(())
+    }
+
+    /// Whether every custodian takes part.
+    pub async fn all_serve(&self) -> bool {
+        let status = self.operator.api.status().await;
+        status.is_ok_and(|status| status.parties.iter().all(serves))
     }
 
     /// Runs the committee setup; says how long it took.
@@ -147,8 +187,11 @@ fn custodian(root: &Path, number: u16) -> PathBuf {
     root.join(format!("custodians/party-{number}"))
 }
 
-fn provision(tools: &Tools, dir: &Path, threshold: Threshold) -> anyhow::Result<()> {
-    let root = root(dir);
+fn provision(tools: &Tools, threshold: Threshold) -> anyhow::Result<TempDir> {
+    let dir = tempfile::Builder::new()
+        .prefix("quorate-bench-")
+        .tempdir_in(&tools.work)?;
+    let root = root(dir.path());
     let output = tools
         .quorate()
         .args(["init", "--threshold", &threshold.t().to_string()])
@@ -164,9 +207,8 @@ fn provision(tools: &Tools, dir: &Path, threshold: Threshold) -> anyhow::Result<
     for number in 1..=threshold.n() {
         let custodian = custodian(&root, number);
         stock_primes(&custodian, number)?;
-        be_patient(&custodian.join("agent.toml"))?;
     }
-    Ok(())
+    Ok(dir)
 }
 
 /// Puts primes made beforehand into the store of a custodian that does not run yet: an agent without any would search for them in
@@ -206,6 +248,23 @@ fn be_patient(agent_toml: &Path) -> anyhow::Result<()> {
         agent_toml,
         format!("{head}[timeouts]\n{timeouts}{presign}"),
     )?)
+}
+
+fn agent_name(number: u16) -> String {
+    format!("party-{number}")
+}
+
+fn agent_command(tools: &Tools, root: &Path, number: u16, nats: &str) -> Command {
+    let mut command = tools.quorate();
+    command
+        .args(["agent", "run", "--nats-url", nats, "--config"])
+        .arg(custodian(root, number).join("agent.toml"));
+    command
+}
+
+fn serves(party: &PartyStatus) -> bool {
+    let status = party.status.as_ref();
+    status.is_some_and(|s| s.standing.is_serving())
 }
 
 /// Where nats-server listens.
@@ -258,11 +317,8 @@ impl Booting {
     }
 
     fn agent(&mut self, tools: &Tools, root: &Path, number: u16, nats: &str) -> anyhow::Result<()> {
-        let mut command = tools.quorate();
-        command
-            .args(["agent", "run", "--nats-url", nats, "--config"])
-            .arg(custodian(root, number).join("agent.toml"));
-        self.spawn(Kind::Agent, &format!("party-{number}"), &mut command)
+        let mut command = agent_command(tools, root, number, nats);
+        self.spawn(Kind::Agent, &agent_name(number), &mut command)
     }
 
     async fn orchestrator(&mut self, tools: &Tools, root: &Path, nats: &str) -> anyhow::Result<()> {
@@ -286,9 +342,6 @@ impl Booting {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = operator.api.status().await?;
-            let serves = |p: &quorate_api::PartyStatus| {
-                p.status.as_ref().is_some_and(|s| s.standing.is_serving())
-            };
             if status.parties.iter().all(serves) {
                 return Ok(());
             }

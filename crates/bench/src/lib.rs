@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod sections;
 mod signing;
+mod soak;
 mod stats;
 mod tools;
 mod usage;
@@ -45,10 +46,21 @@ pub(crate) struct Bench<'a> {
 /// # Errors
 /// A part that is missing or does not start, the file system's. A request that fails is counted, and is not an error.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(minutes) = args.soak {
+        return soak::run(&prepared(args)?, minutes).await;
+    }
     let report = measure(args).await?;
     report::write(&report, &args.out)?;
     eprintln!("written: {}", args.out.join("benchmarks.md").display());
     Ok(())
+}
+
+fn prepared(args: &Args) -> anyhow::Result<Bench<'_>> {
+    Ok(Bench {
+        args,
+        tools: Tools::find(args)?,
+        progress: Progress::new(),
+    })
 }
 
 /// The same without writing anything.
@@ -57,11 +69,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
 /// As [`run`].
 pub async fn measure(args: &Args) -> anyhow::Result<Report> {
     let started = Instant::now();
-    let bench = Bench {
-        args,
-        tools: Tools::find(args)?,
-        progress: Progress::new(),
-    };
+    let bench = prepared(args)?;
     let mut report = Report {
         began: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         command: args.command(),

@@ -58,7 +58,10 @@ impl Part {
         command: &mut Command,
         logs: &Path,
     ) -> anyhow::Result<Self> {
-        let log = File::create(logs.join(format!("{name}.log")))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(logs.join(format!("{name}.log")))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -70,6 +73,21 @@ impl Part {
             name: name.to_owned(),
             child,
         })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ends it without asking, and waits until it has ended.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Its process id.

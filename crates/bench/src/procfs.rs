@@ -38,8 +38,8 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(ticks(field(11)? + field(12)?))
 }
 
-/// A value of `/proc/<pid>/status` in KiB.
-fn status_kib(pid: u32, name: &str) -> anyhow::Result<u64> {
+/// A value of `/proc/<pid>/status`, in KiB where it is memory.
+fn status_value(pid: u32, name: &str) -> anyhow::Result<u64> {
     let status = read(Path::new(&format!("/proc/{pid}/status")))?;
     let line = status.lines().find(|l| l.starts_with(name));
     let value = line.and_then(|l| numbers(l).first().copied());
@@ -51,7 +51,7 @@ fn status_kib(pid: u32, name: &str) -> anyhow::Result<u64> {
 /// # Errors
 /// The process is gone.
 pub fn resident_kib(pid: u32) -> anyhow::Result<u64> {
-    status_kib(pid, "VmRSS:")
+    status_value(pid, "VmRSS:")
 }
 
 /// The most memory that was ever in use, KiB.
@@ -59,7 +59,25 @@ pub fn resident_kib(pid: u32) -> anyhow::Result<u64> {
 /// # Errors
 /// The process is gone.
 pub fn peak_kib(pid: u32) -> anyhow::Result<u64> {
-    status_kib(pid, "VmHWM:")
+    status_value(pid, "VmHWM:")
+}
+
+/// How many threads a process has.
+///
+/// # Errors
+/// The process is gone.
+pub fn threads(pid: u32) -> anyhow::Result<u64> {
+    status_value(pid, "Threads:")
+}
+
+/// How many files and sockets a process has open.
+///
+/// # Errors
+/// The process is gone.
+pub fn open_files(pid: u32) -> anyhow::Result<usize> {
+    let directory = format!("/proc/{pid}/fd");
+    let entries = std::fs::read_dir(&directory).with_context(|| format!("no {directory}"))?;
+    Ok(entries.count())
 }
 
 /// Bytes that a process has caused to be written to disks; 0 where the kernel does not say.

@@ -108,12 +108,19 @@ async fn keys(State(coordinator): State<Arc<Coordinator>>) -> Response {
 
 async fn submit(
     State(coordinator): State<Arc<Coordinator>>,
+    wait: Result<Query<Wait>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<IntentView>, Failed> {
+    let wait = wait_of(wait)?;
     let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
     let intent = SignedIntent::from_canonical_bytes(&body, Intent::MAX_LEN)
         .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a signed intent", e)))?;
-    coordinator.submit(intent).map(Json).map_err(Failed)
+    let view = coordinator.submit(intent).map_err(Failed)?;
+    if wait.is_zero() {
+        return Ok(Json(view));
+    }
+    let ended = coordinator.view(view.intent, wait).await;
+    Ok(Json(ended.unwrap_or(view)))
 }
 
 async fn intents(State(coordinator): State<Arc<Coordinator>>) -> Response {
@@ -202,14 +209,17 @@ struct Wait {
     wait_ms: u64,
 }
 
+fn wait_of(wait: Result<Query<Wait>, QueryRejection>) -> Result<Duration, Failed> {
+    let Query(wait) = wait.map_err(|e| unreadable(e.status(), e.body_text()))?;
+    Ok(Duration::from_millis(wait.wait_ms).min(MAX_WAIT))
+}
+
 async fn intent(
     State(coordinator): State<Arc<Coordinator>>,
     Path(hash): Path<String>,
     wait: Result<Query<Wait>, QueryRejection>,
 ) -> Result<Json<IntentView>, Failed> {
-    let Query(wait) = wait.map_err(|e| unreadable(e.status(), e.body_text()))?;
-    let hash = hash_of(&hash)?;
-    let wait = Duration::from_millis(wait.wait_ms).min(MAX_WAIT);
+    let (wait, hash) = (wait_of(wait)?, hash_of(&hash)?);
     let view = coordinator.view(hash, wait).await;
     view.map(Json).ok_or_else(|| Failed(unknown_intent()))
 }

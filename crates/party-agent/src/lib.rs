@@ -36,4 +36,5 @@ pub mod unlock;
 
 pub use agent::{Agent, AgentError};
 pub use config::{AgentConfig, PresignConfig, Timeouts};
+pub use log::LogEntry;
 pub use unlock::Unlock;

@@ -1,6 +1,6 @@
-//! Only permissive licences.
+//! Only permissive licences in what is shipped; the LGPL too behind a feature that is off.
 
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, Package};
 
 const ALLOWED: &[&str] = &[
     "MIT",
@@ -23,11 +23,24 @@ const ALLOWED: &[&str] = &[
     "MITNFA",
 ];
 
+/// What only a build with the feature `gmp` contains.
+const OPT_IN: &[(&str, &str)] = &[("gmp-mpfr-sys", "LGPL-3.0+"), ("rug", "LGPL-3.0+")];
+
 /// Every package whose licence is not on the list, one sentence each.
-pub fn check(metadata: &Metadata) -> Vec<String> {
-    metadata
-        .packages
-        .iter()
+pub fn check(shipped: &Metadata, everything: &Metadata) -> Vec<String> {
+    let opted_in = |p: &&Package| {
+        let licence = p.license.as_deref().unwrap_or_default();
+        OPT_IN.contains(&(p.name.as_str(), licence))
+    };
+    let mut complaints = breaches(shipped.packages.iter());
+    let optional = everything.packages.iter().filter(|p| !opted_in(p));
+    complaints.extend(breaches(optional));
+    complaints.dedup();
+    complaints
+}
+
+fn breaches<'a>(packages: impl Iterator<Item = &'a Package>) -> Vec<String> {
+    packages
         .filter(|p| !p.license.as_deref().is_some_and(is_allowed))
         .map(|p| format!("{} {} has licence {:?}", p.name, p.version, p.license))
         .collect()

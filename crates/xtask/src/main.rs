@@ -10,7 +10,8 @@ fn main() -> ExitCode {
     let task = std::env::args().nth(1);
     let result = match task.as_deref() {
         Some("deps") => metadata::load().and_then(|m| deps::check(&m)),
-        Some("licences") => metadata::load().map(|m| licences::check(&m)),
+        Some("licences") => metadata::load_shipped()
+            .and_then(|shipped| Ok(licences::check(&shipped, &metadata::load()?))),
         _ => {
             eprintln!("usage: cargo xtask deps | licences");
             return ExitCode::FAILURE;

@@ -61,17 +61,21 @@ impl Dependency {
     }
 }
 
-/// Runs `cargo metadata` on the locked workspace, with the features that are off by default: they are built and shipped too.
+/// Runs `cargo metadata` on the locked workspace with every feature there is.
 pub fn load() -> anyhow::Result<Metadata> {
+    with_features(&["--all-features"])
+}
+
+/// The same with the features that are shipped: those on by default, and those that `make test` turns on.
+pub fn load_shipped() -> anyhow::Result<Metadata> {
+    with_features(&["--features", "quorate/tpm,quorate/kms"])
+}
+
+fn with_features(features: &[&str]) -> anyhow::Result<Metadata> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--locked",
-            "--all-features",
-        ])
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(features)
         .output()
         .context("cannot run cargo metadata")?;
     ensure!(

@@ -73,7 +73,7 @@ pub fn write(report: &Report, out: &Path) -> anyhow::Result<()> {
     )
 }
 
-fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 

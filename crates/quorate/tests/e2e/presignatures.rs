@@ -1,10 +1,15 @@
 //! Signing with presignatures from the outside: pools fill by themselves, empty as they are used, and what cannot be signed with them is
 //! signed without.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bitcoin::Transaction;
 use bitcoin::consensus::encode::deserialize;
+use quorate_party_agent::LogEntry;
+use quorate_storage::Ledger;
+use quorate_types::Hash32;
+use quorate_types::canonical::Canonical as _;
 use serde_json::Value;
 
 use crate::support::chains::bitcoin_core_accepts;
@@ -17,10 +22,14 @@ const FILLED_WITHIN: Duration = Duration::from_secs(300);
 
 /// Spends so many coins of `hot`, as Bitcoin Core accepts.
 fn spend(cluster: &Cluster, coins: &[u64]) -> Value {
-    let shown = cluster.json(&["address", "--key", "hot", "--chain", CHAIN]);
+    spend_of(cluster, "hot", coins)
+}
+
+fn spend_of(cluster: &Cluster, key: &str, coins: &[u64]) -> Value {
+    let shown = cluster.json(&["address", "--key", key, "--chain", CHAIN]);
     let (psbt, spent) = bitcoin_spend(shown["address"].as_str().unwrap(), coins);
     let file = cluster.write("spend.psbt", psbt_text(&psbt));
-    let signed = cluster.json(&["sign", "--key", "hot", "--chain", CHAIN, "--in", &file]);
+    let signed = cluster.json(&["sign", "--key", key, "--chain", CHAIN, "--in", &file]);
     let bytes = hex::decode(signed["signed"].as_str().unwrap()).unwrap();
     assert!(bitcoin_core_accepts(&bytes, &spent), "{signed}");
     let transaction: Transaction = deserialize(&bytes).unwrap();
@@ -83,4 +92,48 @@ fn pools_fill_are_used_and_outlive_a_custodian() {
     // Nor does it take those who have presignatures to sign.
     cluster.kill(1);
     spend(&cluster, &[30_000]);
+}
+
+/// What a custodian that does not run has used up, run by run.
+fn used(cluster: &Cluster, number: u16) -> Vec<Vec<Hash32>> {
+    let ledger = Ledger::open(&cluster.custodian(number).join("data/ledger.redb")).unwrap();
+    let leaves = ledger.leaves(0, 10_000).unwrap();
+    let entries = leaves
+        .iter()
+        .map(|(_, leaf)| LogEntry::from_canonical_bytes(leaf, leaf.len()).unwrap());
+    let begun = entries.filter_map(|entry| match entry {
+        LogEntry::Begun { presignatures, .. } => Some(presignatures),
+        _ => None,
+    });
+    begun.collect()
+}
+
+#[test]
+fn i04_frost_signs_in_one_round_and_no_nonces_twice_although_custodians_die() {
+    let mut cluster = Cluster::start(Setup::new(2, 3).with_presignatures());
+    cluster.create_key("vault", "secp256k1", &["--scheme", "bip340"]);
+    let coins: &[&[u64]] = &[&[60_000], &[60_000, 41_000, 7_000], &[50_000]];
+    for coins in coins {
+        spend_of(&cluster, "vault", coins);
+    }
+    // Its nonces are gone, and the orchestrator still has the commitments.
+    cluster.kill(1);
+    cluster.restart(1);
+    cluster.wait_until_online(&[1]);
+    spend_of(&cluster, "vault", &[40_000, 9_000]);
+    cluster.kill(1);
+    spend_of(&cluster, "vault", &[30_000]);
+    cluster.stop();
+    for number in 1..=3 {
+        let runs = used(&cluster, number);
+        let all: Vec<Hash32> = runs.concat();
+        let different: BTreeSet<&Hash32> = all.iter().collect();
+        assert_eq!(different.len(), all.len(), "party-{number} used some twice");
+    }
+    // The second signed whatever was signed, in one round each: one pair of nonces for each coin.
+    let mut of_each: Vec<usize> = used(&cluster, 2).iter().map(Vec::len).collect();
+    // The key's creation used none.
+    assert_eq!(of_each.remove(0), 0);
+    assert!(of_each.iter().all(|count| *count > 0), "{of_each:?}");
+    assert!(of_each.contains(&3), "{of_each:?}");
 }
