@@ -68,6 +68,7 @@ impl Agent {
                 roster: &this.roster,
                 keybook: &this.keybook,
                 primes: &this.primes,
+                protocols: &this.protocols,
                 now: now_ms(),
                 not_before,
             };
@@ -99,11 +100,16 @@ impl Agent {
                 analysis,
                 ..
             } => Some((&**record, child, &**analysis)),
-            Plan::SetUpCommittee | Plan::CreateKey { .. } => None,
+            Plan::SetUpCommittee | Plan::CreateKey { .. } | Plan::SetProtocol(_) => None,
+        };
+        let changed = match plan {
+            Plan::SetProtocol(change) => Some(&*change.key),
+            _ => None,
         };
         self.policy.rule(&Question {
             intent: &evidence.intent,
             signing,
+            changed,
             approvals: &evidence.approvals,
             now: now_ms(),
         })
@@ -157,6 +163,7 @@ impl Agent {
         attempt: u32,
         places: Places,
         presignatures: Vec<Hash32>,
+        protocol: Option<Hash32>,
     ) -> Result<NodeReply, RefusalReason> {
         let places = Arc::new(places);
         let judged = self
@@ -166,11 +173,17 @@ impl Agent {
             Ok(good) => good,
             Err(result) => return finished(&result),
         };
-        if let Plan::Sign { record, .. } = &judged.plan
-            && presignatures.is_empty()
+        if let Plan::Sign {
+            record, in_force, ..
+        } = &judged.plan
         {
-            // A share that does not open is said now, not in the middle of a ceremony.
-            self.keybook.share(record).await?;
+            if in_force.record != protocol {
+                return Err(self.protocols.differs(record).into());
+            }
+            if presignatures.is_empty() {
+                // A share that does not open is said now, not in the middle of a ceremony.
+                self.keybook.share(record).await?;
+            }
         }
         let items = u32::try_from(judged.plan.items()).unwrap_or(u32::MAX);
         let intent = judged.evidence.intent.hash();
@@ -347,6 +360,7 @@ impl Agent {
         let this = Arc::clone(self);
         let prepared = Arc::clone(&run.prepared);
         blocking(move || {
+            this.check_still(&prepared)?;
             let ruling = this.ruling(&prepared.evidence, &prepared.plan)?;
             if ruling.allowed.policy() != prepared.policy {
                 return Err(PolicyRefusal::Changed.into());
@@ -354,6 +368,21 @@ impl Agent {
             Ok(ruling)
         })
         .await
+    }
+
+    /// The protocol that it was prepared for, and nobody banned since.
+    fn check_still(&self, prepared: &Prepared) -> Result<(), RefusalReason> {
+        if let Plan::Sign {
+            record,
+            in_force,
+            witness: false,
+            ..
+        } = &prepared.plan
+        {
+            self.protocols
+                .check_still(record, in_force, &prepared.participants)?;
+        }
+        Ok(())
     }
 
     /// INVARIANT (I5): the start is durable before the first message leaves.
@@ -431,6 +460,11 @@ impl Agent {
             Plan::SetUpCommittee => (CeremonyKind::Aux, None, 0),
             Plan::CreateKey { id, .. } => (CeremonyKind::Keygen, Some(*id), 0),
             Plan::Sign { record, .. } => (CeremonyKind::Sign, Some(record.id), record.epoch),
+            Plan::SetProtocol(change) => (CeremonyKind::Aux, Some(change.key.id), change.key.epoch),
+        };
+        let protocol = match &run.prepared.plan {
+            Plan::Sign { in_force, .. } => in_force.record,
+            _ => None,
         };
         (0..u32::try_from(run.prepared.plan.items()).unwrap_or(0))
             .map(|item| SessionDescriptor {
@@ -443,6 +477,7 @@ impl Agent {
                 attempt: run.attempt,
                 item,
                 nonces: run.nonces.clone(),
+                protocol,
             })
             .collect()
     }
@@ -466,6 +501,7 @@ impl Agent {
             attempt: run.attempt,
             item: 0,
             nonces: run.nonces.clone(),
+            protocol: None,
         }
     }
 }

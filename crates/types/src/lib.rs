@@ -18,6 +18,7 @@ pub mod payload;
 pub mod preimage;
 pub mod presence;
 pub mod presignature;
+pub mod protocol;
 pub mod roster;
 pub mod session;
 pub mod signature;
@@ -39,6 +40,7 @@ pub use passkey::{Assertion, Passkey, PasskeyKey, RelyingParty};
 pub use payload::{BitcoinNetwork, Network, NetworkError, Payload};
 pub use preimage::{HashAlgorithm, Preimage};
 pub use presignature::{PoolLevel, PresignaturePool, SignedPartials};
+pub use protocol::{Ban, ProtocolListing, ProtocolRecord};
 pub use roster::{
     OperatorEntry, PartyEntry, Roster, RosterError, Threshold, ThresholdError, ValidRoster,
 };

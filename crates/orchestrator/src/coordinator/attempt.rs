@@ -38,6 +38,15 @@ pub enum PartyEnd {
     Silent(NodeError),
 }
 
+/// What a signing is to be made with.
+#[derive(Debug, Default)]
+pub struct Means {
+    /// One for each item; none for the interactive protocol.
+    pub presignatures: Vec<Hash32>,
+    /// Hash of the protocol record that is believed to be in force for the key.
+    pub protocol: Option<Hash32>,
+}
+
 /// All tries of one intent.
 pub struct Attempts<'a> {
     /// The agents.
@@ -53,7 +62,7 @@ impl Attempts<'_> {
         &self,
         participants: &[PartyId],
         witnesses: &[PartyId],
-        presignatures: &[Hash32],
+        means: &Means,
         decides: impl Fn(&PartyEnd) -> bool,
     ) -> Vec<(PartyId, PartyEnd)> {
         let attempt = self.next(participants);
@@ -64,7 +73,8 @@ impl Attempts<'_> {
             witnesses: witnesses.to_vec(),
             attempt,
             participants: participants.to_vec(),
-            presignatures: presignatures.to_vec(),
+            presignatures: means.presignatures.clone(),
+            protocol: means.protocol,
         };
         let ends = match self.prepare(&request, &everyone).await {
             Ok(nonces) => {

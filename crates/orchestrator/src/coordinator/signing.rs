@@ -10,13 +10,14 @@ use quorate_types::node::{
     Failure, KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing,
 };
 use quorate_types::{
-    Action, DerivationPath, EcdsaPartial, PartyId, PresignaturePool, PublicKey, Scheme, Signature,
-    SignedPartials, ValidRoster, VerifiedIntent,
+    Action, DerivationPath, EcdsaPartial, PartyId, PresignaturePool, Protocol, PublicKey,
+    Signature, SignedPartials, ValidRoster, VerifiedIntent,
 };
 
 use tokio::sync::Semaphore;
 
-use super::attempt::{Attempts, PartyEnd, end_or_waiting, problem_of};
+use super::apart::Apart;
+use super::attempt::{self, Attempts, PartyEnd, end_or_waiting, problem_of};
 use super::statuses::Statuses;
 use super::stock::{Hand, Stock};
 use super::{policies, waiting};
@@ -134,11 +135,13 @@ impl<'a> Signing<'a> {
             &self.doubts,
         )
         .await?;
-        let pool = PresignaturePool::of(&self.key.record, &self.path, &quorum);
-        let hand = self.means.stock.take_of(pool, self.expected.items.len());
+        let hand = self.hand_of(&quorum);
         let presignatures = hand.as_ref().map(|hand| hand.ids.clone());
-        let presignatures = presignatures.unwrap_or_default();
-        let heavy = self.key.record.scheme == Scheme::Ecdsa && presignatures.is_empty();
+        let means = attempt::Means {
+            presignatures: presignatures.unwrap_or_default(),
+            protocol: self.key.protocol_hash(),
+        };
+        let heavy = self.is_presigned() && means.presignatures.is_empty();
         // The semaphore is never closed.
         let _alone = match heavy {
             true => self.means.heavy.acquire().await.ok(),
@@ -150,7 +153,7 @@ impl<'a> Signing<'a> {
         let attempt = self.attempts.case.attempt();
         let ends = self
             .attempts
-            .run(&quorum, &witnesses, &presignatures, decides)
+            .run(&quorum, &witnesses, &means, decides)
             .await;
         if let Some(hand) = hand.filter(|_| nobody_used(&ends)) {
             self.means.stock.put_back(&hand);
@@ -158,7 +161,18 @@ impl<'a> Signing<'a> {
         Ok((attempt, ends))
     }
 
+    fn hand_of(&self, quorum: &[PartyId]) -> Option<Hand> {
+        self.is_presigned().then_some(())?;
+        let pool = PresignaturePool::of(&self.key.record, &self.path, quorum);
+        self.means.stock.take_of(pool, self.expected.items.len())
+    }
+
+    fn is_presigned(&self) -> bool {
+        self.key.signs_by() == Protocol::Cggmp24
+    }
+
     fn hand(&self) -> Option<Hand> {
+        self.is_presigned().then_some(())?;
         let items = self.expected.items.len();
         let avoid = self.doubts.avoided();
         self.means
@@ -255,9 +269,25 @@ impl<'a> Signing<'a> {
                 waiting::ask(self.attempts.nodes, self.means.roster, self.attempts.case).await;
             self.needed = self.needed.max(opinion.acknowledgements);
         }
+        if ends
+            .iter()
+            .any(|(_, end)| is_refused(end, "protocol-differs"))
+        {
+            let keys = self.means.keys;
+            let id = self.key.record.id;
+            let fresh = keys.refresh(self.attempts.nodes, self.means.roster, id);
+            match fresh.await {
+                Ok(key) => self.key = key,
+                Err(problem) => tracing::warn!(key = %id, %problem, "cannot look the key up again"),
+            }
+        }
         self.means.statuses.doubt();
         self.doubts.learn(ends);
     }
+}
+
+fn is_refused(end: &PartyEnd, code: &str) -> bool {
+    matches!(end, PartyEnd::Refused(refusal) if refusal.code == code)
 }
 
 /// Whether a try failed because a custodian had ceased to take part since it was last asked.
@@ -320,6 +350,8 @@ fn passes(code: &str) -> bool {
                 | "confirming"
                 | "presignature-unavailable"
                 | "repeated"
+                | "protocol-differs"
+                | "counterparty-banned"
         )
 }
 
@@ -446,6 +478,7 @@ async fn pick(
         statuses = able(nodes, known, &candidates).await;
     }
     let t = usize::from(key.record.threshold.t());
+    let apart = Apart::of(&statuses, key);
     let version = policies::common(&statuses, t);
     let current = statuses
         .into_iter()
@@ -454,6 +487,7 @@ async fn pick(
     // Stable: committee order among those with as much against them.
     healthy.sort_by_key(|party| doubts.against(party));
     let all = usize::from(needed).max(t);
+    apart.put_first(&mut healthy, t);
     match (healthy.get(..t), healthy.get(t..all)) {
         (Some(quorum), Some(witnesses)) => {
             let in_order = |some: &[PartyId]| {

@@ -9,7 +9,7 @@ use quorate_storage::SealedOneTime;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, RunResult};
 use quorate_types::{
-    Hash32, IntentHash, PartyId, PresignaturePool, PublicKey, Signature, SignedPartials,
+    Hash32, IntentHash, PartyId, PresignaturePool, Protocol, PublicKey, Signature, SignedPartials,
 };
 
 use super::PresignDesk;
@@ -251,6 +251,11 @@ impl Agent {
             return Ok(None);
         }
         match plan {
+            Plan::Sign {
+                record, in_force, ..
+            } if in_force.protocol == Protocol::Dkls23 => {
+                Err(self.protocols.differs(record).into())
+            }
             Plan::Sign {
                 record,
                 path,

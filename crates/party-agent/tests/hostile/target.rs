@@ -246,6 +246,7 @@ impl Target {
             attempt: ask.attempt,
             participants: self.participants(&ask.signers),
             presignatures: Vec::new(),
+            protocol: None,
         }
     }
 
@@ -360,7 +361,7 @@ impl Target {
             ..
         } = &intent.action
         else {
-            return (Vec::new(), Shown::other(intent).hash());
+            return (Vec::new(), Shown::other(intent, Some(&self.key)).hash());
         };
         let analysed = quorate_chain::analyse_for(payload, *network, &self.key, path);
         let (child, analysis) = analysed.unwrap();

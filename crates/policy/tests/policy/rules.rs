@@ -31,11 +31,16 @@ fn keys_and_the_committee_may_be_made_by_operators() {
     let desk = Desk::new("");
     let name = KeyName::new("new").unwrap();
     let intent = quorate_types::IntentHash::from_bytes([1; 32]);
-    for act in [Act::SetUpCommittee, Act::CreateKey(facts(&name))] {
+    let acts = [
+        Act::SetUpCommittee,
+        Act::CreateKey(facts(&name)),
+        Act::SetProtocol(facts(&name)),
+    ];
+    for act in acts {
         assert!(matches!(desk.decide(act, intent).0, Decision::Allow(_)));
     }
     let desk = Desk::new("[[rule]]\nid = \"who\"\ntype = \"initiators\"\ngroups = [\"trading\"]");
-    for act in [Act::SetUpCommittee, Act::CreateKey(facts(&name))] {
+    for act in acts {
         assert!(matches!(desk.decide(act, intent).0, Decision::Deny(_)));
     }
 }
