@@ -426,14 +426,16 @@ impl Agent {
     ) -> Result<NodeReply, RefusalReason> {
         self.check_standing().await?;
         let this = Arc::clone(self);
-        blocking(move || {
-            if let Record::Protocol(record) = record {
-                return this.activate_protocol(record, attestations);
+        let active = blocking(move || {
+            match record {
+                Record::Protocol(record) => this.activate_protocol(record, attestations)?,
+                other => this.keybook.activate(other, attestations)?,
             }
-            this.keybook.activate(record, attestations)?;
             Ok(NodeReply::Active)
         })
-        .await
+        .await;
+        self.worked.notify_one();
+        active
     }
 
     pub(crate) async fn run(

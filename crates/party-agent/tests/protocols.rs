@@ -10,22 +10,21 @@
 #[allow(dead_code, reason = "shared with tests that need other parts of it")]
 mod support;
 
+use std::time::Duration;
+
 use quorate_chain::SigningMessage;
-use quorate_messaging::Event;
-use quorate_mpc_protocol::{DklsSetup, Effect, Incoming, Outgoing, Seat, Share, To, sign_dkls};
+use quorate_party_agent::driver::{Drive, Participants};
+use quorate_party_agent::pool::Priority;
 use quorate_storage::{ItemKind, ItemName, RestoreMark};
-use quorate_testkit::malicious::flipped;
+use quorate_testkit::dkls::Cheat;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, Record, RunResult};
 use quorate_types::{
     Action, CeremonyKind, Curve, DerivationPath, Hash32, HashAlgorithm, KeyRecord, PartyId,
-    Payload, Preimage, PresignaturePool, Protocol, ProtocolListing, Recipient, SessionDescriptor,
+    Payload, Preimage, PresignaturePool, Protocol, ProtocolListing, SessionDescriptor,
     SignedIntent,
 };
 use support::{Committee, begin, party};
-
-/// Where in a receiver's offer its proof of consistency is.
-const PROOF: usize = 20_080;
 
 /// A key of a committee of three, two of which sign.
 struct Stage {
@@ -297,6 +296,28 @@ async fn t16_an_old_activation_does_not_come_back() {
     stage.sign(&[1, 2], b"by the third").await;
 }
 
+/// One that had two agreed on can set custodians apart, until the next change puts them on one record again.
+#[tokio::test(flavor = "multi_thread")]
+async fn t16_two_changes_of_one_number_are_put_right_by_the_next() {
+    let mut stage = Stage::new().await;
+    let here = stage.agree(Protocol::Dkls23, false).await;
+    let there = stage.agree(Protocol::Dkls23, false).await;
+    assert_eq!(here.record.sequence, there.record.sequence);
+    for (number, listing) in [(1, &here), (2, &there), (3, &there)] {
+        assert_eq!(stage.activate(number, listing).await, NodeReply::Active);
+    }
+    refused(&stage.activate(1, &there).await, "protocol-outdated");
+    stage.in_force = Some(there);
+    let intent = stage.raw(b"apart");
+    refused(
+        &stage.prepare(1, &intent, &[1, 2]).await,
+        "protocol-differs",
+    );
+    stage.sign(&[2, 3], b"of one mind").await;
+    stage.change(Protocol::Dkls23, true).await;
+    stage.sign(&[1, 2], b"together again").await;
+}
+
 /// Nothing is signed by custodians who believe different things.
 #[tokio::test(flavor = "multi_thread")]
 async fn t16_whoever_has_another_protocol_in_force_refuses_until_it_is_told() {
@@ -384,50 +405,29 @@ async fn a_key_that_is_signed_for_by_dkls23_has_no_presignatures() {
     );
 }
 
-/// Plays the second party with its own share and setup, honestly but for one byte of its offer.
+/// Plays the second party with its own share and setup; its offer to the first is not consistent.
 async fn cheat(stage: &Stage, session: &SessionDescriptor, message: &[u8]) {
-    let share = Share::from_secret_bytes(Curve::Secp256k1, &stage.secret(2, ItemKind::Share));
-    let setup = DklsSetup::from_secret_bytes(&stage.secret(2, ItemKind::Dkls));
-    let seat = Seat::new(session.session_id(), 1, 2).unwrap();
-    let preimage = Preimage::new(HashAlgorithm::Sha256, message.to_vec());
-    let mut ceremony = sign_dkls(
-        seat,
-        &share.unwrap(),
-        &setup.unwrap(),
-        &[0, 1],
-        &DerivationPath::root(),
-        &preimage,
-    )
-    .unwrap();
+    let cheat = Cheat {
+        share: stage.secret(2, ItemKind::Share),
+        setup: stage.secret(2, ItemKind::Dkls),
+        signers: vec![0, 1],
+        message: Preimage::new(HashAlgorithm::Sha256, message.to_vec()),
+    };
+    let drive = Drive {
+        roster: std::sync::Arc::clone(&stage.committee.roster),
+        participants: Participants {
+            parties: session.participants.clone(),
+            me: 1,
+        },
+        round_timeout: Duration::from_secs(20),
+        priority: Priority::Online,
+        watch: None,
+    };
     let messenger = stage.committee.messenger(2).await;
     let end = messenger.open_session(session.into()).unwrap();
-    let mut step = ceremony.begin();
-    loop {
-        for effect in step {
-            match effect {
-                Effect::Send(Outgoing { to, round, payload }) => {
-                    let (to, payload) = match (to, round) {
-                        (To::Everyone, _) => (Recipient::Everyone, payload),
-                        (To::Party(_), 0) => (Recipient::Party(party(1)), flipped(&payload, PROOF)),
-                        (To::Party(_), _) => (Recipient::Party(party(1)), payload),
-                    };
-                    end.send(to, round, payload).await.unwrap();
-                }
-                Effect::Need { .. } => {}
-                Effect::Done(_) | Effect::Abort(_) => return,
-            }
-        }
-        let Event::Message(received) = end.recv().await else {
-            return;
-        };
-        step = ceremony.deliver(Incoming {
-            from: 0,
-            round: received.round,
-            broadcast: received.broadcast,
-            payload: received.payload.to_vec(),
-            statement: Some(received.statement),
-        });
-    }
+    let id = session.session_id();
+    let ended = drive.run(end, "cheat".to_owned(), move || cheat.start(id, 1));
+    ended.await.unwrap_err();
 }
 
 /// Has the second party cheat the first, and returns what the first says of it.

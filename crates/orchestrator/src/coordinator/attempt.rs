@@ -38,9 +38,9 @@ pub enum PartyEnd {
     Silent(NodeError),
 }
 
-/// What a signing is to be made with.
+/// What a try is made with besides the intent; nothing but for a signing.
 #[derive(Debug, Default)]
-pub struct Means {
+pub struct Inputs {
     /// One for each item; none for the interactive protocol.
     pub presignatures: Vec<Hash32>,
     /// Hash of the protocol record that is believed to be in force for the key.
@@ -62,7 +62,7 @@ impl Attempts<'_> {
         &self,
         participants: &[PartyId],
         witnesses: &[PartyId],
-        means: &Means,
+        inputs: &Inputs,
         decides: impl Fn(&PartyEnd) -> bool,
     ) -> Vec<(PartyId, PartyEnd)> {
         let attempt = self.next(participants);
@@ -73,8 +73,8 @@ impl Attempts<'_> {
             witnesses: witnesses.to_vec(),
             attempt,
             participants: participants.to_vec(),
-            presignatures: means.presignatures.clone(),
-            protocol: means.protocol,
+            presignatures: inputs.presignatures.clone(),
+            protocol: inputs.protocol,
         };
         let ends = match self.prepare(&request, &everyone).await {
             Ok(nonces) => {

@@ -7,7 +7,7 @@ use quorate_api::{PartyStatus, Problem, ResultView};
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record, RunResult};
 use quorate_types::{Action, Attestation, PartyId, ProtocolListing, ValidRoster};
 
-use super::attempt::{Attempts, Means, PartyEnd, problem_of};
+use super::attempt::{Attempts, Inputs, PartyEnd, problem_of};
 use crate::keys::KeyCache;
 use crate::nodes::Nodes;
 
@@ -24,7 +24,7 @@ pub(super) async fn run(
         keys.refresh(attempts.nodes, roster, *key).await?;
     }
     let ends = attempts
-        .run(&parties, &[], &Means::default(), |end| {
+        .run(&parties, &[], &Inputs::default(), |end| {
             !matches!(end, PartyEnd::Finished(_))
         })
         .await;

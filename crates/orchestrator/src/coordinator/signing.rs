@@ -17,7 +17,7 @@ use quorate_types::{
 use tokio::sync::Semaphore;
 
 use super::apart::Apart;
-use super::attempt::{self, Attempts, PartyEnd, end_or_waiting, problem_of};
+use super::attempt::{Attempts, Inputs, PartyEnd, end_or_waiting, problem_of};
 use super::statuses::Statuses;
 use super::stock::{Hand, Stock};
 use super::{policies, waiting};
@@ -137,11 +137,11 @@ impl<'a> Signing<'a> {
         .await?;
         let hand = self.hand_of(&quorum);
         let presignatures = hand.as_ref().map(|hand| hand.ids.clone());
-        let means = attempt::Means {
+        let inputs = Inputs {
             presignatures: presignatures.unwrap_or_default(),
             protocol: self.key.protocol_hash(),
         };
-        let heavy = self.is_presigned() && means.presignatures.is_empty();
+        let heavy = self.is_presigned() && inputs.presignatures.is_empty();
         // The semaphore is never closed.
         let _alone = match heavy {
             true => self.means.heavy.acquire().await.ok(),
@@ -153,7 +153,7 @@ impl<'a> Signing<'a> {
         let attempt = self.attempts.case.attempt();
         let ends = self
             .attempts
-            .run(&quorum, &witnesses, &means, decides)
+            .run(&quorum, &witnesses, &inputs, decides)
             .await;
         if let Some(hand) = hand.filter(|_| nobody_used(&ends)) {
             self.means.stock.put_back(&hand);
@@ -372,6 +372,12 @@ impl Doubts {
             }
             *self.against.entry(party.clone()).or_default() += 1;
             match end {
+                // Once it has said whom it banned, nobody is left whom it would sign with.
+                PartyEnd::Refused(refusal)
+                    if refusal.code == "counterparty-banned" && self.against(party) > 1 =>
+                {
+                    self.out.insert(party.clone());
+                }
                 PartyEnd::Refused(refusal) if passes(&refusal.code) => {}
                 PartyEnd::Silent(_) | PartyEnd::Refused(_) => {
                     self.out.insert(party.clone());

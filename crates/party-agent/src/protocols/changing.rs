@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quorate_mpc_protocol::{DklsSetup, Outcome, dkls_setup};
-use quorate_types::node::{Failure, NodeReply, Record, RunResult};
+use quorate_types::node::{Failure, Record, RunResult};
 use quorate_types::{
     Attestation, KeyName, KeyRecord, PartyId, Protocol, ProtocolListing, ProtocolRecord,
     SessionDescriptor,
@@ -111,7 +111,7 @@ impl Agent {
         &self,
         record: ProtocolRecord,
         attestations: Vec<Attestation>,
-    ) -> Result<NodeReply, RefusalReason> {
+    ) -> Result<(), RefusalReason> {
         let about = Record::Protocol(record.clone());
         let attestations = self.keybook.valid_attestations(&about, attestations)?;
         let key = self.keybook.key(record.key)?;
@@ -124,7 +124,7 @@ impl Agent {
             self.presignatures.forget_key(key.id);
             tracing::info!(party = %self.party, key = %key.name, %protocol, sequence, "protocol in force");
         }
-        Ok(NodeReply::Active)
+        Ok(())
     }
 
     /// Lets a banned party sign by DKLs23 again, for this machine's administrator.

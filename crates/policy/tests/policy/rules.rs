@@ -46,6 +46,24 @@ fn keys_and_the_committee_may_be_made_by_operators() {
 }
 
 #[test]
+fn a_change_of_protocol_can_be_made_to_wait_for_approvals() {
+    let desk = Desk::new(
+        "[[rule]]\nid = \"two\"\ntype = \"threshold\"\ngroup = \"treasury\"\napprovals = 2\nwhen = { actions = [\"set-protocol\"] }",
+    );
+    let name = KeyName::new("hot").unwrap();
+    let intent = quorate_types::IntentHash::from_bytes([1; 32]);
+    let decide = |act| desk.decide(act, intent).0;
+    assert!(matches!(
+        decide(Act::SetProtocol(facts(&name))),
+        Decision::Pending(_)
+    ));
+    assert!(matches!(
+        decide(Act::CreateKey(facts(&name))),
+        Decision::Allow(_)
+    ));
+}
+
+#[test]
 fn a_threshold_waits_for_so_many_of_its_group() {
     let mut desk = Desk::new(
         "[[rule]]\nid = \"two\"\ntype = \"threshold\"\ngroup = \"treasury\"\napprovals = 2\nwhen = { asset = \"ETH\", above = \"10\" }",

@@ -1,15 +1,25 @@
 //! A key changes the protocol that signs for it, from the outside.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_messaging::{Messenger, MessengerOptions, NatsTransport, PartyKeys};
+use quorate_party_agent::driver::{Drive, Participants};
+use quorate_party_agent::pool::Priority;
+use quorate_storage::{EncryptedFileStore, ItemKind, Passphrase};
+use quorate_testkit::dkls::Cheat;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, Record, RunResult};
 use quorate_types::{
-    Action, DerivationPath, Hash32, KeyId, Network, Payload, Protocol, ProtocolListing,
+    Action, CeremonyKind, DerivationPath, Hash32, HashAlgorithm, KeyId, Network, Payload, Preimage,
+    Protocol, ProtocolListing, SessionDescriptor, SignedIntent,
 };
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::support::cluster::party;
-use crate::support::hostile::{Hostile, begin, code};
-use crate::support::{Cluster, Setup};
+use crate::support::hostile::{Hostile, begin, code, options};
+use crate::support::{Cluster, Setup, wait_for};
 
 const MESSAGE: [&str; 4] = ["--chain", "ethereum", "--message", "hello"];
 
@@ -116,13 +126,19 @@ const ALL: [u16; 3] = [1, 2, 3];
 impl Scene {
     fn new() -> Self {
         let cluster = Cluster::start(Setup::new(2, 3).with_committee());
-        let listing = cluster.create_key("hot", "secp256k1", &[]);
+        let listing = cluster.create_key("hot", "secp256k1", &["--raw-signing"]);
         let key = serde_json::from_value(listing["record"]["id"].clone()).unwrap();
         Self {
             hostile: Hostile::new(&cluster),
             cluster,
             key,
         }
+    }
+
+    /// Has the operator make a change.
+    fn change(&self, protocol: &str, more: &[&str]) -> ProtocolListing {
+        let command = [&["key", "set-protocol", "hot", protocol], more].concat();
+        serde_json::from_value(self.cluster.json(&command)).unwrap()
     }
 
     /// Has everyone attest a change, and tells nobody.
@@ -168,15 +184,7 @@ impl Scene {
             payload: Payload::Message(b"hello".to_vec()),
             purpose: String::new(),
         });
-        let request = NodeRequest::Prepare {
-            intent,
-            approvals: Vec::new(),
-            witnesses: Vec::new(),
-            attempt: 0,
-            participants: vec![party(number), party(number % 3 + 1)],
-            presignatures: Vec::new(),
-            protocol,
-        };
+        let request = prepare(&intent, &[number, number % 3 + 1], protocol);
         self.hostile.ask(number, &request)
     }
 }
@@ -211,4 +219,132 @@ fn t16_old_activations_and_another_protocol_are_refused_and_who_missed_one_catch
         assert_eq!(code(scene.prepare(number, hash)), "protocol-differs");
     }
     sign(&scene.cluster, "hot");
+}
+
+impl Scene {
+    /// What a custodian that is stopped has in its store.
+    fn secret(&self, number: u16, kind: ItemKind) -> Zeroizing<Vec<u8>> {
+        let home = self.cluster.custodian(number);
+        let text = std::fs::read_to_string(home.join("passphrase")).unwrap();
+        let passphrase = Passphrase::new(Zeroizing::new(text.trim().to_owned()));
+        let store = home.join("data/store");
+        let store = EncryptedFileStore::open(&store, &party(number), &passphrase).unwrap();
+        let items = store.list(kind).unwrap();
+        store.get(items[0]).unwrap()
+    }
+
+    /// Has the second custodian, whose agent is stopped, fail a consistency check at the first. Returns what that one says.
+    fn cheat(&self, protocol: Option<Hash32>) -> NodeReply {
+        let hostile = &self.hostile;
+        let intent = hostile.signed(Action::Sign {
+            key: self.key,
+            path: DerivationPath::root(),
+            network: None,
+            payload: Payload::Raw(b"raw".to_vec()),
+            purpose: String::new(),
+        });
+        let request = prepare(&intent, &[1, 2], protocol);
+        let NodeReply::Prepared { nonce, .. } = hostile.ask(1, &request) else {
+            panic!("not prepared");
+        };
+        let nonces = [nonce, [2; 32]];
+        let session = SessionDescriptor {
+            protocol,
+            ..hostile.session(
+                CeremonyKind::Sign,
+                intent.intent.hash(),
+                self.key,
+                &[1, 2],
+                &nonces,
+            )
+        };
+        let begin = begin(&intent, 0, &nonces);
+        hostile.send(1, &begin);
+        let cheat = Cheat {
+            share: self.secret(2, ItemKind::Share).to_vec(),
+            setup: self.secret(2, ItemKind::Dkls).to_vec(),
+            signers: vec![0, 1],
+            message: Preimage::new(HashAlgorithm::Sha256, b"raw".to_vec()),
+        };
+        let identity = self.secret(2, ItemKind::Identity);
+        let identity: [u8; 64] = identity.as_slice().try_into().unwrap();
+        let keys = PartyKeys::from_secret_bytes(&Zeroizing::new(identity));
+        let drive = Drive {
+            roster: Arc::clone(&hostile.roster),
+            participants: Participants {
+                parties: session.participants.clone(),
+                me: 1,
+            },
+            round_timeout: Duration::from_secs(60),
+            priority: Priority::Online,
+            watch: None,
+        };
+        let options = options(&self.cluster, "party-2");
+        hostile.runtime.block_on(async {
+            let transport = NatsTransport::connect(options).await.unwrap();
+            let (roster, limits) = (Arc::clone(&hostile.roster), MessengerOptions::default());
+            let messenger = Messenger::start(Arc::new(keys), party(2), roster, transport, limits);
+            let messenger = messenger.await.unwrap();
+            let end = messenger.open_session((&session).into()).unwrap();
+            let id = session.session_id();
+            let ended = drive.run(end, "cheat".to_owned(), move || cheat.start(id, 1));
+            ended.await.unwrap_err();
+        });
+        hostile.end_of(1, &begin)
+    }
+}
+
+fn prepare(intent: &SignedIntent, participants: &[u16], protocol: Option<Hash32>) -> NodeRequest {
+    NodeRequest::Prepare {
+        intent: intent.clone(),
+        approvals: Vec::new(),
+        witnesses: Vec::new(),
+        attempt: 0,
+        participants: participants.iter().map(|number| party(*number)).collect(),
+        presignatures: Vec::new(),
+        protocol,
+    }
+}
+
+#[test]
+fn t12_a_custodian_that_cheats_in_dkls23_is_banned_and_the_others_sign() {
+    let mut scene = Scene::new();
+    let listing = scene.change("dkls23", &[]);
+    assert_eq!(sign(&scene.cluster, "hot"), ["party-1", "party-2"]);
+    scene.cluster.stop_agent(2);
+    let NodeReply::Failed(failure) = scene.cheat(Some(listing.record.canonical_hash())) else {
+        panic!("it signed");
+    };
+    assert_eq!(failure.code, "consistency-check", "{failure}");
+    assert_eq!(failure.culprits, [party(2)]);
+    scene.cluster.kill(1);
+    scene.cluster.restart(1);
+    scene.cluster.restart(2);
+
+    let bans = &scene.cluster.json(&["status"])["parties"][0]["status"]["bans"];
+    assert_eq!(bans[0]["party"], "party-2", "{bans}");
+    assert_eq!(sign(&scene.cluster, "hot"), ["party-1", "party-3"]);
+    scene.cluster.kill(3);
+    let signing = [&["sign", "--key", "hot"][..], &MESSAGE].concat();
+    let problem = scene.cluster.problem(&signing);
+    assert_eq!(problem["code"], "counterparty-banned", "{problem}");
+    scene.cluster.restart(3);
+
+    // A new setup alone does not do, nor does the word of anyone but the first custodian's administrator.
+    scene.change("dkls23", &["--renew"]);
+    assert_eq!(sign(&scene.cluster, "hot"), ["party-1", "party-3"]);
+    let lift = ["lift-ban", "--key", "hot", "--party", "party-2"];
+    assert!(
+        scene
+            .cluster
+            .agent_cli(2, &lift)
+            .stderr
+            .contains("not banned")
+    );
+    let status = scene.cluster.agent_cli(1, &lift).json();
+    assert_eq!(status["bans"], serde_json::json!([]));
+    // The orchestrator asks custodians how they are once a second.
+    wait_for("they sign together", Duration::from_secs(30), || {
+        (sign(&scene.cluster, "hot") == ["party-1", "party-2"]).then_some(())
+    });
 }
