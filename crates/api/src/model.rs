@@ -1,7 +1,9 @@
 //! The JSON of the API.
 
 use quorate_types::node::{CommitteeRecord, KeyListing, NodeStatus, Refusal};
-use quorate_types::{Hash32, IntentHash, PartyId, PersonId, Signature, Threshold, Verdict};
+use quorate_types::{
+    Hash32, IntentHash, PartyId, PersonId, ProtocolListing, Signature, Threshold, Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 /// Paths.
@@ -119,6 +121,8 @@ pub enum ResultView {
     Committee(CommitteeRecord),
     /// One signature per message or input.
     Signatures(Vec<Signature>),
+    /// A key's protocol that every party attested. `dkls23` signs with a library that nobody has audited.
+    Protocol(Box<ProtocolListing>),
 }
 
 /// A problem document (RFC 9457) with a stable code.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use quorate_types::{Action, Curve, KeyName, KeyRecord, Scheme as SignatureScheme, Threshold};
+use quorate_types::{
+    Action, Curve, KeyName, KeyRecord, Protocol, Scheme as SignatureScheme, Threshold,
+};
 
 use crate::Depth;
 use crate::payloads::{self, Unsigned};
@@ -18,6 +20,8 @@ pub struct Scheme {
     pub create: fn(KeyName) -> Action,
     /// A payload to sign, a different one for each number.
     pub payload: fn(&KeyRecord, u64) -> anyhow::Result<Unsigned>,
+    /// Chosen for the key once it is made; none where its scheme's default signs.
+    pub protocol: Option<Protocol>,
     /// Whether the committee must be set up first.
     pub needs_setup: bool,
     /// Whether agents have presignatures for it, as many as a row has samples.
@@ -32,6 +36,7 @@ pub static FROST_ED25519: Scheme = Scheme {
     what: "FROST in one round, nonces made ahead, Ed25519: a Solana transfer",
     create: |name| create(name, Curve::Ed25519, SignatureScheme::Eddsa),
     payload: payloads::solana_transfer,
+    protocol: None,
     needs_setup: false,
     presigned: false,
     weight: Weight::Light,
@@ -42,6 +47,7 @@ static FROST_BIP340: Scheme = Scheme {
     what: "FROST in one round, nonces made ahead, BIP-340 with the BIP-86 tweak: a taproot spend, one input",
     create: |name| create(name, Curve::Secp256k1, SignatureScheme::Bip340),
     payload: payloads::taproot_spend,
+    protocol: None,
     needs_setup: false,
     presigned: false,
     weight: Weight::Light,
@@ -52,6 +58,7 @@ static CGGMP24: Scheme = Scheme {
     what: "CGGMP24 interactive, ECDSA on secp256k1: an EIP-1559 transfer",
     create: |name| create(name, Curve::Secp256k1, SignatureScheme::Ecdsa),
     payload: payloads::evm_transfer,
+    protocol: None,
     needs_setup: true,
     presigned: false,
     weight: Weight::Heavy,
@@ -62,9 +69,21 @@ static CGGMP24_WARM: Scheme = Scheme {
     what: "CGGMP24 with presignatures, one round, ECDSA on secp256k1: an EIP-1559 transfer",
     create: |name| create(name, Curve::Secp256k1, SignatureScheme::Ecdsa),
     payload: payloads::evm_transfer,
+    protocol: None,
     needs_setup: true,
     presigned: true,
     weight: Weight::Stocked,
+};
+
+static DKLS23: Scheme = Scheme {
+    name: "dkls23",
+    what: "DKLs23 (unaudited library), ECDSA on secp256k1: an EIP-1559 transfer",
+    create: |name| create(name, Curve::Secp256k1, SignatureScheme::Ecdsa),
+    payload: payloads::evm_transfer,
+    protocol: Some(Protocol::Dkls23),
+    needs_setup: false,
+    presigned: false,
+    weight: Weight::Light,
 };
 
 /// The name of the scheme with presignatures, and of its key.
@@ -73,7 +92,13 @@ pub const WARM: &str = "cggmp24-warm";
 pub const STOCK: u16 = 96;
 
 /// Every scheme.
-pub static SCHEMES: &[&Scheme] = &[&FROST_ED25519, &FROST_BIP340, &CGGMP24, &CGGMP24_WARM];
+pub static SCHEMES: &[&Scheme] = &[
+    &FROST_ED25519,
+    &FROST_BIP340,
+    &CGGMP24,
+    &CGGMP24_WARM,
+    &DKLS23,
+];
 
 fn create(name: KeyName, curve: Curve, scheme: SignatureScheme) -> Action {
     Action::CreateKey {

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use quorate_mpc_protocol::{
-    Abort, Aux, Ceremony, Effect, FrostMessage, Incoming, Outcome, Production, ReadyAux, Seat,
-    Share, TaprootTweak, To, keygen, sign_ecdsa, sign_frost,
+    Abort, Aux, Ceremony, DklsSetup, Effect, FrostMessage, Incoming, Outcome, Production, ReadyAux,
+    Seat, Share, TaprootTweak, To, dkls_setup, keygen, sign_dkls, sign_ecdsa, sign_frost,
 };
 use quorate_party_agent::boot::store_dir;
 use quorate_party_agent::passphrase;
 use quorate_storage::{EncryptedFileStore, ItemKind};
 use quorate_testkit::committee::preimage;
 use quorate_testkit::sim::{ceremony_rng, session_id};
-use quorate_types::{Curve, DerivationPath, PartyId, Scheme, Threshold};
+use quorate_types::{Curve, DerivationPath, PartyId, Protocol, Scheme, Threshold};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::cluster::Stopped;
@@ -36,10 +36,12 @@ pub struct Alone {
     scheme: Scheme,
     shares: Vec<Share>,
     aux: Arc<Vec<ReadyAux<Production>>>,
+    /// Everyone's for DKLs23; none for other protocols.
+    setups: Vec<DklsSetup>,
 }
 
 impl Alone {
-    /// For this scheme, with shares of a key of its own; the signers' auxiliary information where the scheme needs it.
+    /// For this scheme, with shares of a key of its own; the signers' auxiliary information where the protocol needs it.
     ///
     /// # Errors
     /// Shares that cannot be made.
@@ -47,13 +49,20 @@ impl Alone {
         threshold: Threshold,
         curve: Curve,
         scheme: Scheme,
+        protocol: Protocol,
         aux: Arc<Vec<ReadyAux<Production>>>,
     ) -> anyhow::Result<Self> {
+        let shares = shares(threshold, curve)?;
+        let setups = match protocol {
+            Protocol::Dkls23 => setups(&shares)?,
+            Protocol::Cggmp24 | Protocol::Frost => Vec::new(),
+        };
         Ok(Self {
             threshold,
             scheme,
-            shares: shares(threshold, curve)?,
+            shares,
             aux,
+            setups,
         })
     }
 
@@ -91,8 +100,11 @@ impl Alone {
         let root = DerivationPath::root();
         let message = match self.scheme {
             Scheme::Ecdsa => {
-                let aux = self.aux.get(me).context("no auxiliary information")?;
                 let message = preimage(number);
+                if let Some(setup) = self.setups.get(me) {
+                    return Ok(sign_dkls(seat, share, setup, signers, &root, &message));
+                }
+                let aux = self.aux.get(me).context("no auxiliary information")?;
                 return Ok(sign_ecdsa::<Production>(
                     seat, share, aux, signers, &root, &message, rng,
                 ));
@@ -117,6 +129,18 @@ fn shares(threshold: Threshold, curve: Curve) -> anyhow::Result<Vec<Share>> {
         _ => bail!("key generation yielded something else"),
     };
     outcomes.into_iter().map(share).collect()
+}
+
+fn setups(shares: &[Share]) -> anyhow::Result<Vec<DklsSetup>> {
+    let outcomes = exchange(u16::try_from(shares.len())?, 2, |seat| {
+        let share = shares.get(usize::from(seat.me())).context("no share")?;
+        Ok(dkls_setup(seat, share))
+    })?;
+    let setup = |outcome| match outcome {
+        Outcome::DklsSetup(setup) => Ok(setup),
+        _ => bail!("the setup yielded something else"),
+    };
+    outcomes.into_iter().map(setup).collect()
 }
 
 /// The signers' auxiliary information, from the stores of a cluster whose committee is set up, because making it takes a minute. The

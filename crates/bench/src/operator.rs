@@ -12,7 +12,7 @@ use quorate_service::{load_roster, now_ms};
 use quorate_storage::{SealedBox, read_private};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::{
-    Action, Intent, KeyName, KeyRecord, OperatorId, PersonId, SignedIntent, ValidRoster,
+    Action, Intent, KeyName, KeyRecord, OperatorId, PersonId, Protocol, SignedIntent, ValidRoster,
 };
 use rand_core::{OsRng, RngCore as _};
 
@@ -91,7 +91,7 @@ impl Operator {
         Ok(self.api.run(&intent).await?)
     }
 
-    /// Creates a key and checks every custodian's attestation of it.
+    /// Creates a key, with its protocol, and checks every custodian's attestation of it.
     ///
     /// # Errors
     /// The API's; a key that is not attested.
@@ -106,7 +106,22 @@ impl Operator {
         if attesters.len() != self.roster.parties().len() {
             bail!("the new key is not attested by every custodian");
         }
+        if let Some(protocol) = scheme.protocol {
+            self.set_protocol(&listing.record, protocol).await?;
+        }
         Ok(listing.record)
+    }
+
+    async fn set_protocol(&self, key: &KeyRecord, protocol: Protocol) -> anyhow::Result<()> {
+        let action = Action::SetProtocol {
+            key: key.id,
+            protocol,
+            renew: false,
+        };
+        match self.run(action).await?.result {
+            Some(ResultView::Protocol(listing)) if listing.is_good(key, &self.roster) => Ok(()),
+            _ => bail!("not every custodian has signed for {protocol}"),
+        }
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use quorate_api::Problem;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record};
-use quorate_types::{Hash32, KeyId, PartyId, ValidRoster};
+use quorate_types::{Attestation, Hash32, KeyId, PartyId, ValidRoster};
 use tokio::time::timeout;
 
 use crate::nodes::{NodeError, Nodes};
 
-/// Keys that were looked up before. A key's record does not change while its epoch does not.
+/// Keys that were looked up before. A key's record does not change while its epoch does not; when its protocol has, custodians say so.
 #[derive(Default)]
 pub struct KeyCache(Mutex<HashMap<KeyId, Cached>>);
 
@@ -60,6 +60,25 @@ impl KeyCache {
         };
         cache.insert(id, cached);
         Ok(key)
+    }
+
+    /// The key as custodians have it now; whoever missed a change is told of it.
+    ///
+    /// # Errors
+    /// Nobody knows it.
+    pub async fn refresh(
+        &self,
+        nodes: &Nodes,
+        roster: &ValidRoster,
+        id: KeyId,
+    ) -> Result<Arc<KeyListing>, Problem> {
+        self.forget(id);
+        self.find(nodes, roster, id).await
+    }
+
+    /// It has changed.
+    pub fn forget(&self, id: KeyId) {
+        self.lock().remove(&id);
     }
 
     /// Whether custodians wanted to show each other what the key spends, a moment ago.
@@ -112,8 +131,8 @@ fn rises(after: Option<KeyId>, page: &[KeyListing]) -> bool {
 
 /// Every key any agent knows, with all attestations that verify, in id order.
 ///
-/// A key that every party has attested but some agent has not been told about is activated there on the way: that is how an
-/// activation lost to a crash is made up for.
+/// A key that every party has attested but some agent has not been told about is activated there on the way, and so is a protocol: that is
+/// how an activation lost to a crash is made up for.
 pub async fn all(nodes: &Nodes, roster: &ValidRoster) -> Vec<KeyListing> {
     let parties = roster.party_ids();
     let lists = futures::future::join_all(
@@ -122,18 +141,14 @@ pub async fn all(nodes: &Nodes, roster: &ValidRoster) -> Vec<KeyListing> {
             .map(|p| timeout(LISTING_LIMIT, of_party(nodes, p))),
     )
     .await;
-    let mut keys: BTreeMap<Place, KeyListing> = BTreeMap::new();
-    let mut inactive: Vec<(PartyId, KeyId)> = Vec::new();
+    let mut gathered = Gathered::default();
     for (party, list) in parties.iter().zip(lists) {
         for listing in list.ok().and_then(Result::ok).unwrap_or_default() {
-            if !listing.active {
-                inactive.push((party.clone(), listing.record.id));
-            }
-            merge(&mut keys, roster, party, listing);
+            gathered.take(roster, party, listing);
         }
     }
-    heal(nodes, roster, &keys, inactive).await;
-    keys.into_values().collect()
+    gathered.heal(nodes, roster).await;
+    gathered.keys.into_values().collect()
 }
 
 /// One key, if every party has attested it.
@@ -142,77 +157,125 @@ pub async fn one(nodes: &Nodes, roster: &ValidRoster, id: KeyId) -> Option<KeyLi
     let replies = nodes
         .ask_all(&parties, &NodeRequest::Key { id }, TIMEOUT)
         .await;
-    let mut keys: BTreeMap<Place, KeyListing> = BTreeMap::new();
-    let mut inactive: Vec<(PartyId, KeyId)> = Vec::new();
+    let mut gathered = Gathered::default();
     for (party, reply) in parties.iter().zip(replies) {
         let Ok(NodeReply::Keys(found)) = reply else {
             continue;
         };
         for listing in found.into_iter().filter(|k| k.record.id == id).take(1) {
-            if !listing.active {
-                inactive.push((party.clone(), id));
-            }
-            merge(&mut keys, roster, party, listing);
+            gathered.take(roster, party, listing);
         }
     }
-    heal(nodes, roster, &keys, inactive).await;
-    keys.into_values().find(|key| key.active)
+    gathered.heal(nodes, roster).await;
+    gathered.keys.into_values().find(|key| key.active)
 }
 
-fn merge(
-    keys: &mut BTreeMap<Place, KeyListing>,
-    roster: &ValidRoster,
-    lister: &PartyId,
-    listing: KeyListing,
-) {
-    // What a party lists it has attested; a made-up record gets no further than its maker.
-    if !roster
-        .attesters(&listing.record, &listing.attestations)
-        .contains(lister)
-    {
-        return;
-    }
-    let place = (listing.record.id, listing.record.canonical_hash());
-    let entry = keys.entry(place).or_insert_with(|| KeyListing {
-        record: listing.record.clone(),
-        attestations: Vec::new(),
-        active: false,
-    });
-    for attestation in listing.attestations {
-        let fresh = !entry
-            .attestations
-            .iter()
-            .any(|a| a.party == attestation.party);
-        let one = std::slice::from_ref(&attestation);
-        if fresh && roster.attesters(&entry.record, one).len() == 1 {
-            entry.attestations.push(attestation);
-        }
-    }
-    entry.active = entry.attestations.len() == roster.parties().len();
-}
-
-async fn heal(
-    nodes: &Nodes,
-    roster: &ValidRoster,
-    keys: &BTreeMap<Place, KeyListing>,
+/// What custodians say of keys, put together.
+#[derive(Default)]
+struct Gathered {
+    keys: BTreeMap<Place, KeyListing>,
+    /// Whoever has not activated a key.
     inactive: Vec<(PartyId, KeyId)>,
-) {
-    let complete = |id: KeyId| {
-        keys.values()
-            .find(|k| k.record.id == id && k.attestations.len() == roster.parties().len())
-    };
-    for (party, id) in inactive {
-        if let Some(key) = complete(id) {
-            let request = NodeRequest::Activate {
-                record: Record::Key(key.record.clone()),
-                attestations: key.attestations.clone(),
-            };
-            match nodes.ask(&party, &request, TIMEOUT).await {
-                Ok(NodeReply::Active) => {
-                    tracing::info!(%party, key = %key.record.name, "activated")
-                }
-                other => tracing::warn!(%party, key = %key.record.name, ?other, "cannot activate"),
+    /// Which change of a key's protocol each has in force; 0 for none.
+    changes: Vec<(PartyId, KeyId, u32)>,
+}
+
+/// Which change of its protocol a key's listing is at.
+fn change(key: &KeyListing) -> u32 {
+    key.protocol.as_ref().map_or(0, |p| p.record.sequence)
+}
+
+impl Gathered {
+    fn take(&mut self, roster: &ValidRoster, lister: &PartyId, listing: KeyListing) {
+        let id = listing.record.id;
+        match listing.active {
+            true => self.changes.push((lister.clone(), id, change(&listing))),
+            false => self.inactive.push((lister.clone(), id)),
+        }
+        self.merge(roster, lister, listing);
+    }
+
+    fn merge(&mut self, roster: &ValidRoster, lister: &PartyId, listing: KeyListing) {
+        // What a party lists it has attested; a made-up record gets no further than its maker.
+        if !roster
+            .attesters(&listing.record, &listing.attestations)
+            .contains(lister)
+        {
+            return;
+        }
+        let place = (listing.record.id, listing.record.canonical_hash());
+        let entry = self.keys.entry(place).or_insert_with(|| KeyListing {
+            record: listing.record.clone(),
+            attestations: Vec::new(),
+            active: false,
+            protocol: None,
+        });
+        if change(&listing) > change(entry)
+            && let Some(later) = &listing.protocol
+            && later.is_good(&entry.record, roster)
+        {
+            entry.protocol = listing.protocol;
+        }
+        for attestation in listing.attestations {
+            let fresh = !entry
+                .attestations
+                .iter()
+                .any(|a| a.party == attestation.party);
+            let one = std::slice::from_ref(&attestation);
+            if fresh && roster.attesters(&entry.record, one).len() == 1 {
+                entry.attestations.push(attestation);
             }
         }
+        entry.active = entry.attestations.len() == roster.parties().len();
+    }
+
+    /// The key as every party has attested it.
+    fn complete(&self, id: KeyId, roster: &ValidRoster) -> Option<&KeyListing> {
+        let of_key = (id, Hash32::from_bytes([0; 32]))..=(id, Hash32::from_bytes([0xff; 32]));
+        let mut of_key = self.keys.range(of_key).map(|(_, key)| key);
+        of_key.find(|key| key.attestations.len() == roster.parties().len())
+    }
+
+    async fn heal(&self, nodes: &Nodes, roster: &ValidRoster) {
+        for (party, id) in &self.inactive {
+            if let Some(key) = self.complete(*id, roster) {
+                let record = Record::Key(key.record.clone());
+                activate(nodes, party, key, record, &key.attestations).await;
+                self.heal_protocol(nodes, party, key).await;
+            }
+        }
+        for (party, id, at) in &self.changes {
+            if let Some(key) = self.complete(*id, roster)
+                && *at < change(key)
+            {
+                self.heal_protocol(nodes, party, key).await;
+            }
+        }
+    }
+
+    async fn heal_protocol(&self, nodes: &Nodes, party: &PartyId, key: &KeyListing) {
+        if let Some(protocol) = &key.protocol {
+            let record = Record::Protocol(protocol.record.clone());
+            activate(nodes, party, key, record, &protocol.attestations).await;
+        }
+    }
+}
+
+async fn activate(
+    nodes: &Nodes,
+    party: &PartyId,
+    key: &KeyListing,
+    record: Record,
+    attestations: &[Attestation],
+) {
+    let request = NodeRequest::Activate {
+        record,
+        attestations: attestations.to_vec(),
+    };
+    match nodes.ask(party, &request, TIMEOUT).await {
+        Ok(NodeReply::Active) => {
+            tracing::info!(%party, key = %key.record.name, "activated")
+        }
+        other => tracing::warn!(%party, key = %key.record.name, ?other, "cannot activate"),
     }
 }

@@ -3,27 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_chain::{SigningItem, SigningMessage};
 use quorate_messaging::{IdentityUnavailable, Messenger, PartyKeys};
-use quorate_mpc_protocol::{
-    Abort, Ceremony, CeremonyRng, FrostMessage, Outcome, Production, ReadyAux, Seat, Share,
-    TaprootTweak, aux_info, keygen, sign_ecdsa, sign_frost,
-};
+use quorate_mpc_protocol::{Outcome, Production, aux_info, keygen};
 use quorate_service::now_ms;
 use quorate_storage::{EncryptedFileStore, Ledger, LedgerError, SecretStore};
 use quorate_types::node::{
-    CommitteeRecord, Failure, NodeReply, NodeRequest, NodeStatus, Record, RunResult, Standing,
+    CommitteeRecord, Failure, KeyListing, NodeReply, NodeRequest, NodeStatus, Record, RunResult,
+    Standing,
 };
 use quorate_types::presence::Heartbeat;
 use quorate_types::{
-    Attestation, DerivationPath, IntentHash, KeyRecord, PartyId, PresignaturePool, PublicKey,
-    Scheme, SessionDescriptor, Signature, SignedBundle, ValidRoster,
+    Attestation, Ban, IntentHash, KeyRecord, PartyId, SessionDescriptor, SignedBundle, ValidRoster,
 };
-use rand_core::{OsRng, RngCore as _, SeedableRng as _};
+use rand_core::{OsRng, RngCore as _};
 
 use tokio::sync::{Notify, watch};
 
-use crate::driver::{Drive, Participants, SessionFailure};
 use crate::judge::{Plan, RefusalReason};
 use crate::keybook::{KeyBook, KeyBookError};
 use crate::log;
@@ -31,8 +26,10 @@ use crate::policy::{PolicyDesk, PolicyError};
 use crate::pool::Priority;
 use crate::presignatures::PresignDesk;
 use crate::primes::{NEEDED, PrimeStock};
+use crate::protocols::{ProtocolDesk, ProtocolError};
 use crate::refusals::{Refusals, intent_of};
 use crate::runs::{Ended, Runs};
+use crate::signing::Signing;
 use crate::taking_part::Places;
 use crate::{PresignConfig, Timeouts};
 
@@ -60,6 +57,9 @@ pub enum AgentError {
     /// Its policy.
     #[error("the policy: {0}")]
     Policy(#[from] PolicyError),
+    /// What signs for its keys.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
 }
 
 /// What an agent is made of.
@@ -101,6 +101,7 @@ pub struct Agent {
     pub(crate) timeouts: Timeouts,
     pub(crate) keybook: Arc<KeyBook>,
     pub(crate) primes: Arc<PrimeStock>,
+    pub(crate) protocols: Arc<ProtocolDesk>,
     pub(crate) policy: Arc<PolicyDesk>,
     /// Held from recording a spend until it is judged with what peers know: see docs/decisions/0009.
     pub(crate) spending: tokio::sync::Mutex<()>,
@@ -155,6 +156,7 @@ impl Agent {
             Arc::clone(&ledger),
             Arc::clone(&roster),
         )?;
+        let protocols = ProtocolDesk::open(Arc::clone(&store), Arc::clone(&ledger))?;
         let primes = PrimeStock::open(store)?;
         let policy = PolicyDesk::open(
             party.clone(),
@@ -178,6 +180,7 @@ impl Agent {
             timeouts,
             keybook,
             primes,
+            protocols: Arc::new(protocols),
             policy: Arc::new(policy),
             spending: tokio::sync::Mutex::new(()),
             presignatures,
@@ -270,7 +273,7 @@ impl Agent {
     }
 
     /// What makes presignatures cheaper is built beside everything else, once; until it is there they are made without.
-    fn build_tables(&self) {
+    pub(crate) fn build_tables(&self) {
         let (keybook, party) = (Arc::clone(&self.keybook), self.party.clone());
         let build = move || {
             Priority::Background.apply();
@@ -307,8 +310,8 @@ impl Agent {
     async fn dispatch(self: &Arc<Self>, request: NodeRequest) -> Result<NodeReply, RefusalReason> {
         match request {
             NodeRequest::Status => Ok(NodeReply::Status(self.status())),
-            NodeRequest::Keys { after } => Ok(NodeReply::Keys(self.keybook.page(after))),
-            NodeRequest::Key { id } => Ok(NodeReply::Keys(self.keybook.listing(id))),
+            NodeRequest::Keys { after } => Ok(self.listed(self.keybook.page(after))),
+            NodeRequest::Key { id } => Ok(self.listed(self.keybook.listing(id))),
             NodeRequest::Propose { intent, approvals } => self.propose(intent, approvals).await,
             NodeRequest::Say(said) => self.say(said).await,
             NodeRequest::Publish(bundle) => self.publish(*bundle).await,
@@ -321,12 +324,13 @@ impl Agent {
                 attempt,
                 participants,
                 preprocessed,
+                protocol,
             } => {
                 let seats = Places {
                     participants,
                     witnesses,
                 };
-                self.prepare(intent, approvals, attempt, seats, preprocessed)
+                self.prepare(intent, approvals, attempt, seats, preprocessed, protocol)
                     .await
             }
             NodeRequest::Issue {
@@ -386,7 +390,17 @@ impl Agent {
             policy: self.policy.hash(),
             frozen: self.policy.frozen().into_keys().collect(),
             pools: self.presignatures.status(),
+            bans: self
+                .protocols
+                .bans()
+                .into_iter()
+                .take(Ban::MAX_LISTED)
+                .collect(),
         }
+    }
+
+    fn listed(&self, keys: Vec<KeyListing>) -> NodeReply {
+        NodeReply::Keys(self.protocols.show(keys))
     }
 
     pub(crate) async fn wait(
@@ -413,11 +427,16 @@ impl Agent {
     ) -> Result<NodeReply, RefusalReason> {
         self.check_standing().await?;
         let this = Arc::clone(self);
-        blocking(move || {
-            this.keybook.activate(record, attestations)?;
+        let active = blocking(move || {
+            match record {
+                Record::Protocol(record) => this.activate_protocol(record, attestations)?,
+                other => this.keybook.activate(other, attestations)?,
+            }
             Ok(NodeReply::Active)
         })
-        .await
+        .await;
+        self.worked.notify_one();
+        active
     }
 
     pub(crate) async fn run(
@@ -429,6 +448,7 @@ impl Agent {
         let result = match plan {
             Plan::SetUpCommittee => self.run_setup(&descriptors).await,
             plan @ Plan::CreateKey { .. } => self.run_keygen(plan, &descriptors).await,
+            Plan::SetProtocol(change) => self.run_change(change, &descriptors).await,
             // A witness has done its part when it has acknowledged.
             Plan::Sign { witness: true, .. } => return Ended::Finished(RunResult::Acknowledged),
             Plan::Sign {
@@ -437,22 +457,25 @@ impl Agent {
                 child,
                 analysis,
                 signers,
+                in_force,
                 ..
             } => {
-                self.run_signing(
-                    &record,
-                    &path,
-                    &child,
-                    analysis.items,
-                    &signers,
-                    &descriptors,
-                )
-                .await
+                let signing = Signing {
+                    key: record,
+                    path,
+                    child,
+                    signers,
+                    in_force,
+                };
+                self.run_signing(&signing, analysis.items, &descriptors)
+                    .await
             }
         };
         match result {
             Ok(result) => self.record(intent, result).await,
             Err(failure) => {
+                // A ban may have been recorded: peers are to hear of it.
+                self.worked.notify_one();
                 tracing::warn!(party = %self.party, %intent, code = failure.code, reason = %failure.reason, "run failed");
                 Ended::Failed(failure)
             }
@@ -589,114 +612,7 @@ impl Agent {
         })
     }
 
-    async fn run_signing(
-        self: &Arc<Self>,
-        record: &KeyRecord,
-        path: &DerivationPath,
-        child: &PublicKey,
-        items: Vec<SigningItem>,
-        signers: &[u16],
-        descriptors: &[SessionDescriptor],
-    ) -> Result<RunResult, Failure> {
-        let share = self.keybook.share(record).await;
-        let share = share.map_err(|e| local_failure(&e))?;
-        let aux = match record.scheme {
-            Scheme::Ecdsa => {
-                self.note_signing(record, path, descriptors);
-                Some(self.keybook.aux().map_err(|e| local_failure(&e))?)
-            }
-            Scheme::Bip340 | Scheme::Eddsa => None,
-        };
-        let sessions = items
-            .into_iter()
-            .zip(descriptors)
-            .map(|(item, descriptor)| {
-                let job = SignJob {
-                    share: Arc::clone(&share),
-                    aux: aux.clone(),
-                    signers: signers.to_vec(),
-                    path: path.clone(),
-                    item,
-                };
-                self.sign_one(job, child, descriptor)
-            });
-        let signatures = futures_join(sessions.collect()).await?;
-        Ok(RunResult::Signatures(signatures))
-    }
-
-    /// Next time a presignature would do.
-    fn note_signing(
-        &self,
-        record: &KeyRecord,
-        path: &DerivationPath,
-        descriptors: &[SessionDescriptor],
-    ) {
-        if let Some(descriptor) = descriptors.first() {
-            let pool = PresignaturePool::of(record, path, &descriptor.participants);
-            if self.presignatures.note_use(&record.name, pool) {
-                self.build_tables();
-            }
-        }
-    }
-
-    async fn sign_one(
-        &self,
-        job: SignJob,
-        child: &PublicKey,
-        descriptor: &SessionDescriptor,
-    ) -> Result<Signature, Failure> {
-        let message = job.item.message().clone();
-        let outcome = self
-            .drive(descriptor, Priority::Online, move |seat, rng| {
-                job.start(seat, rng)
-            })
-            .await?;
-        let Outcome::Signature(signature) = outcome else {
-            return Err(local_failure(&"signing yielded something else"));
-        };
-        // A second opinion from a library that had no part in signing.
-        quorate_chain::verify(&message, child, &signature).map_err(|e| local_failure(&e))?;
-        Ok(signature)
-    }
-
-    pub(crate) async fn drive<F>(
-        &self,
-        descriptor: &SessionDescriptor,
-        priority: Priority,
-        build: F,
-    ) -> Result<Outcome, Failure>
-    where
-        F: FnOnce(Seat, CeremonyRng) -> Result<Box<dyn Ceremony>, Abort> + Send + 'static,
-    {
-        let me = descriptor
-            .index_of(&self.party)
-            .ok_or_else(|| local_failure(&"not a participant"))?;
-        let parties = u16::try_from(descriptor.participants.len()).unwrap_or(u16::MAX);
-        let seat =
-            Seat::new(descriptor.session_id(), me, parties).map_err(|e| local_failure(&e))?;
-        // Else the others would seem to be missing.
-        self.keys.check_signer().map_err(|e| cannot_sign(&e))?;
-        let session = self
-            .messenger
-            .open_session(descriptor.into())
-            .map_err(|e| local_failure(&e))?;
-        let drive = Drive {
-            roster: Arc::clone(&self.roster),
-            participants: Participants {
-                parties: descriptor.participants.clone(),
-                me,
-            },
-            round_timeout: self.timeouts.round(descriptor.kind),
-            priority,
-        };
-        let name = format!("{}-{}", descriptor.kind, descriptor.session_id().short());
-        drive
-            .run(session, name, move || build(seat, fresh_rng()))
-            .await
-            .map_err(|failure: SessionFailure| failure.to_failure())
-    }
-
-    fn attest(&self, record: Record) -> Result<(Record, Attestation), Failure> {
+    pub(crate) fn attest(&self, record: Record) -> Result<(Record, Attestation), Failure> {
         let signature = self.keys.sign(&record.signing_bytes());
         let attestation = Attestation {
             party: self.party.clone(),
@@ -704,69 +620,6 @@ impl Agent {
         };
         Ok((record, attestation))
     }
-}
-
-/// Everything one signing ceremony is started with.
-struct SignJob {
-    share: Arc<Share>,
-    aux: Option<Arc<ReadyAux<Production>>>,
-    signers: Vec<u16>,
-    path: DerivationPath,
-    /// Made by `chain`'s analysis on this agent: the only way a message gets into a signing protocol (I2).
-    item: SigningItem,
-}
-
-impl SignJob {
-    fn start(self, seat: Seat, rng: CeremonyRng) -> Result<Box<dyn Ceremony>, Abort> {
-        if let SigningMessage::Ecdsa(message) = self.item.message() {
-            let aux = self.aux.as_deref();
-            let aux = aux.ok_or_else(|| local_abort("no auxiliary information"))?;
-            return sign_ecdsa::<Production>(
-                seat,
-                &self.share,
-                aux,
-                &self.signers,
-                &self.path,
-                message,
-                rng,
-            );
-        }
-        let frost = frost_message(self.item.message());
-        let frost = frost.ok_or_else(|| local_abort("not signed by FROST"))?;
-        sign_frost(seat, &self.share, &self.signers, &self.path, &frost, rng)
-    }
-}
-
-/// The message as FROST takes it, where FROST signs it.
-pub(crate) fn frost_message(message: &SigningMessage) -> Option<FrostMessage> {
-    match message {
-        SigningMessage::Ecdsa(_) => None,
-        SigningMessage::Bip340 { message, tweak } => Some(FrostMessage::Bip340 {
-            message: *message,
-            tweak: match tweak {
-                quorate_chain::TaprootTweak::None => TaprootTweak::None,
-                quorate_chain::TaprootTweak::Bip86 => TaprootTweak::Bip86,
-            },
-        }),
-        SigningMessage::Ed25519(bytes) => Some(FrostMessage::Ed25519(bytes.clone())),
-    }
-}
-
-fn local_abort(detail: &str) -> Abort {
-    Abort {
-        reason: quorate_mpc_protocol::AbortReason::Local {
-            detail: detail.to_owned(),
-        },
-        culprits: Vec::new(),
-        evidence: Vec::new(),
-    }
-}
-
-/// Seeded from the operating system, once for each ceremony.
-pub(crate) fn fresh_rng() -> CeremonyRng {
-    let mut seed = zeroize::Zeroizing::new([0u8; 32]);
-    OsRng.fill_bytes(&mut *seed);
-    CeremonyRng::from_seed(*seed)
 }
 
 pub(crate) fn local_failure(error: &dyn std::fmt::Display) -> Failure {
@@ -793,7 +646,7 @@ pub(crate) fn cannot_sign(error: &IdentityUnavailable) -> Failure {
     }
 }
 
-fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescriptor, Failure> {
+pub(crate) fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescriptor, Failure> {
     descriptors
         .first()
         .ok_or_else(|| local_failure(&"no session"))
@@ -821,15 +674,4 @@ async fn store(
         Ok(result) => result.map_err(|e| local_failure(&e)),
         Err(error) => Err(local_failure(&error)),
     }
-}
-
-/// Runs all to their end; the first failure, in order, is the run's.
-async fn futures_join<T, F>(sessions: Vec<F>) -> Result<Vec<T>, Failure>
-where
-    F: Future<Output = Result<T, Failure>>,
-{
-    futures::future::join_all(sessions)
-        .await
-        .into_iter()
-        .collect()
 }

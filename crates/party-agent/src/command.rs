@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use quorate_storage::Passphrase;
 use quorate_types::node::Standing;
+use quorate_types::{KeyName, PartyId};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
@@ -158,6 +159,32 @@ pub struct LocalArgs {
     /// The agent's configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+/// Let a banned party sign by DKLs23 again.
+#[derive(Debug, Args)]
+pub struct LiftBanArgs {
+    #[command(flatten)]
+    agent: LocalArgs,
+    /// The key's name
+    #[arg(long)]
+    key: KeyName,
+    /// The custodian that was banned
+    #[arg(long)]
+    party: PartyId,
+}
+
+impl LiftBanArgs {
+    /// Asks the agent that runs here.
+    ///
+    /// # Errors
+    /// No such agent, or no such ban.
+    pub async fn run(&self) -> anyhow::Result<AgentStatus> {
+        let (key, party) = (self.key.clone(), self.party.clone());
+        self.agent
+            .ask(&ControlRequest::LiftBan { key, party })
+            .await
+    }
 }
 
 /// Open a running agent's store.

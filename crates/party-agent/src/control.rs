@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use quorate_types::PartyId;
 use quorate_types::node::Standing;
+use quorate_types::{KeyName, PartyId};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -37,6 +37,13 @@ pub enum ControlRequest {
     AcceptClock,
     /// Resume although not every peer that should has said what it last heard: those that have not are lost for good.
     AcceptRestore,
+    /// Let a party sign by DKLs23 again for a key, with setups made later than the one it was banned for.
+    LiftBan {
+        /// The key.
+        key: KeyName,
+        /// Who.
+        party: PartyId,
+    },
     /// Make a backup now, as the agent's configuration says: nobody on the socket chooses who can open it.
     Backup,
 }
@@ -59,8 +66,23 @@ pub struct AgentStatus {
     pub restores: Option<u64>,
     /// The last backup made since it was unsealed.
     pub last_backup: Option<StoredBackup>,
+    /// With whom it signs no more by DKLs23, while it is not sealed.
+    #[serde(default)]
+    pub bans: Vec<LocalBan>,
     /// What protection of its memory the operating system refused.
     pub warnings: Vec<String>,
+}
+
+/// A party that failed a consistency check of DKLs23 here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalBan {
+    /// With which key.
+    pub key: KeyName,
+    /// Who.
+    pub party: PartyId,
+    /// When, Unix milliseconds.
+    pub at: u64,
 }
 
 /// An answer.

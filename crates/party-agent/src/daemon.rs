@@ -10,12 +10,12 @@ use quorate_messaging::Transport;
 use quorate_service::now_ms;
 use quorate_storage::create_private_dir;
 use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, Standing};
-use quorate_types::{PartyId, ValidRoster};
+use quorate_types::{KeyName, PartyId, ValidRoster};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backup::{AgentBackupError, Schedule, Source};
 use crate::boot::{self, ServingAgent};
-use crate::control::{AgentStatus, Asked, ControlReply, ControlRequest};
+use crate::control::{AgentStatus, Asked, ControlReply, ControlRequest, LocalBan};
 use crate::judge::RefusalReason;
 use crate::passphrase::Asking;
 use crate::primes::NEEDED;
@@ -165,6 +165,7 @@ impl Daemon {
             }
             ControlRequest::AcceptClock => self.accept_clock().await,
             ControlRequest::AcceptRestore => self.accept_restore().await,
+            ControlRequest::LiftBan { key, party } => self.lift_ban(&key, party).await,
         };
         match done.and_then(|()| self.status()) {
             Ok(status) => ControlReply::Status(status),
@@ -220,6 +221,13 @@ impl Daemon {
         Ok(())
     }
 
+    async fn lift_ban(&self, key: &KeyName, party: PartyId) -> anyhow::Result<()> {
+        let State::Unsealed(serving) = &self.state else {
+            bail!("the agent is sealed; unseal it first");
+        };
+        Ok(serving.agent.agent().lift_ban(key, party).await?)
+    }
+
     /// How a sealed agent is.
     fn sealed_status(&self) -> AgentStatus {
         AgentStatus {
@@ -230,6 +238,7 @@ impl Daemon {
             log_size: None,
             restores: None,
             last_backup: None,
+            bans: Vec::new(),
             warnings: self.warnings.clone(),
         }
     }
@@ -243,6 +252,10 @@ impl Daemon {
             status.log_size = Some(heartbeat.log_size);
             status.restores = Some(heartbeat.restores);
             status.last_backup = serving.backups.as_ref().and_then(Schedule::last);
+            let bans = serving.agent.agent().named_bans().into_iter();
+            status.bans = bans
+                .map(|(key, party, at)| LocalBan { key, party, at })
+                .collect();
             let problem = serving.backups.as_ref().and_then(Schedule::problem);
             status
                 .warnings
@@ -325,5 +338,6 @@ fn sealed_status(party: PartyId, roster: &ValidRoster, standing: Standing) -> No
         policy: None,
         frozen: Vec::new(),
         pools: Vec::new(),
+        bans: Vec::new(),
     }
 }

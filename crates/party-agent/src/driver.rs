@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use quorate_messaging::{
     Event, IdentityUnavailable, MessagingError, Misbehaviour, Received, Session,
 };
@@ -81,6 +82,14 @@ pub enum SessionFailure {
     /// No thread, or a ceremony that ended without saying so.
     #[error("local fault: {0}")]
     Local(String),
+    /// This party must not go on, for a reason outside the session.
+    #[error("{reason}")]
+    Stopped {
+        /// A stable name.
+        code: &'static str,
+        /// Why.
+        reason: String,
+    },
 }
 
 fn list(parties: &[PartyId]) -> String {
@@ -118,6 +127,7 @@ impl SessionFailure {
             Self::Messaging(MessagingError::Identity(_)) => IdentityUnavailable::CODE,
             Self::Messaging(_) => "messaging",
             Self::Local(_) => "local-fault",
+            Self::Stopped { code, .. } => code,
         }
     }
 
@@ -130,7 +140,8 @@ impl SessionFailure {
             Self::Missing { .. }
             | Self::PeerAborted { .. }
             | Self::Messaging(_)
-            | Self::Local(_) => Vec::new(),
+            | Self::Local(_)
+            | Self::Stopped { .. } => Vec::new(),
         };
         let missing = match self {
             Self::Missing { missing, .. } => missing.clone(),
@@ -161,6 +172,15 @@ fn misbehaved(party: PartyId, what: Misbehaviour) -> SessionFailure {
     }
 }
 
+/// Looks on while a session runs.
+pub trait Watch: Send + Sync {
+    /// Ends when the session must not go on.
+    fn stopped(&self) -> BoxFuture<'_, SessionFailure>;
+
+    /// A peer failed a consistency check. Anyone hears of it only afterwards (T12).
+    fn cheated(&self, by: &PartyId) -> BoxFuture<'_, ()>;
+}
+
 /// Everything about one session that the driver needs.
 pub struct Drive {
     /// For checking evidence.
@@ -171,6 +191,8 @@ pub struct Drive {
     pub round_timeout: Duration,
     /// Its threads' priority.
     pub priority: Priority,
+    /// Whoever looks on.
+    pub watch: Option<Box<dyn Watch>>,
 }
 
 impl Drive {
@@ -189,12 +211,39 @@ impl Drive {
     {
         let mut running = pool::start(name, self.priority, build)
             .map_err(|e| SessionFailure::Local(format!("no thread for the ceremony: {e}")))?;
-        let result = self.exchange(&session, &mut running).await;
+        let result = tokio::select! {
+            biased;
+            result = self.exchange(&session, &mut running) => result,
+            failure = self.stopped() => Err(failure),
+        };
         if let Err(failure) = &result {
+            self.note(failure).await;
             self.tell_peers(&session, failure).await;
         }
         session.close();
         result
+    }
+
+    async fn stopped(&self) -> SessionFailure {
+        match &self.watch {
+            Some(watch) => watch.stopped().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn note(&self, failure: &SessionFailure) {
+        if let (
+            Some(watch),
+            SessionFailure::Aborted {
+                reason: AbortReason::ConsistencyCheck { .. },
+                culprits,
+            },
+        ) = (&self.watch, failure)
+        {
+            for culprit in culprits {
+                watch.cheated(culprit).await;
+            }
+        }
     }
 
     async fn exchange(

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use quorate_chain::{Analysis, ChainError, analyse_for};
 use quorate_types::node::{NodeRequest, Refusal, Standing};
 use quorate_types::{
-    Action, Curve, DerivationPath, Intent, IntentError, KeyId, KeyName, KeyRecord, PartyId, Scheme,
-    SignedIntent, ValidRoster, VerifiedIntent,
+    Action, Curve, DerivationPath, Intent, IntentError, KeyId, KeyName, KeyRecord, PartyId,
+    Protocol, Scheme, SignedIntent, ValidRoster, VerifiedIntent,
 };
 
 use crate::keybook::{KeyBook, KeyBookError};
 use crate::policy::PolicyRefusal;
 use crate::primes::{NEEDED, PrimeStock};
+use crate::protocols::{Change, InForce, ProtocolDesk, ProtocolError};
 use crate::spending::SpendingError;
 
 /// Why a request is refused.
@@ -76,6 +77,9 @@ pub enum RefusalReason {
     /// What was spent.
     #[error(transparent)]
     Spending(#[from] SpendingError),
+    /// What signs for the key.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
     /// Nothing was given out for it here.
     #[error(
         "no partial signature of this agent is waiting for a signature of intent {0}, or not for this one"
@@ -130,7 +134,9 @@ impl RefusalReason {
             Self::Intent(IntentError::OtherRoster { .. }) => "other-roster",
             Self::Intent(_) => "intent-invalid",
             Self::Chain(error) => error.code(),
-            Self::KeyBook(KeyBookError::UnknownKey(_)) => "key-unknown",
+            Self::KeyBook(KeyBookError::UnknownKey(_) | KeyBookError::UnknownName(_)) => {
+                "key-unknown"
+            }
             Self::KeyBook(KeyBookError::NotActive(_)) => "key-not-active",
             Self::KeyBook(KeyBookError::NameTaken(_)) => "key-name-taken",
             Self::KeyBook(KeyBookError::NoCommittee) => "committee-not-set-up",
@@ -153,6 +159,7 @@ impl RefusalReason {
             Self::ClockBack(_) => "clock-back",
             Self::Policy(refusal) => refusal.code(),
             Self::Spending(error) => error.code(),
+            Self::Protocol(error) => error.code(),
             Self::NothingIssued(_) => "nothing-issued",
             Self::NoPresignatureWanted => "presignatures-full",
             Self::PresignatureUnavailable(_) => "presignature-unavailable",
@@ -212,7 +219,11 @@ pub enum Plan {
         signers: Vec<u16>,
         /// Whether this agent signs, or only acknowledges what is spent.
         witness: bool,
+        /// What signs.
+        in_force: InForce,
     },
+    /// Another protocol for a key.
+    SetProtocol(Change),
 }
 
 impl Plan {
@@ -221,7 +232,7 @@ impl Plan {
     pub const fn items(&self) -> usize {
         match self {
             Self::Sign { analysis, .. } => analysis.items.len(),
-            Self::SetUpCommittee | Self::CreateKey { .. } => 1,
+            Self::SetUpCommittee | Self::CreateKey { .. } | Self::SetProtocol(_) => 1,
         }
     }
 }
@@ -252,6 +263,8 @@ pub struct Judge<'a> {
     pub keybook: &'a Arc<KeyBook>,
     /// Its primes.
     pub primes: &'a PrimeStock,
+    /// What signs for its keys.
+    pub(crate) protocols: &'a ProtocolDesk,
     /// Its clock, Unix milliseconds.
     pub now: u64,
     /// Intents issued before this time are refused, Unix milliseconds: what was done about them may be forgotten.
@@ -280,6 +293,11 @@ impl Judge<'_> {
             Action::SetUpCommittee => self.set_up(seats)?,
             Action::CreateKey { .. } => self.create_key(&verified, seats)?,
             Action::Sign { .. } => self.sign(verified.intent(), seats)?,
+            Action::SetProtocol {
+                key,
+                protocol,
+                renew,
+            } => self.set_protocol(*key, *protocol, *renew, seats)?,
         };
         Ok((verified, plan))
     }
@@ -337,8 +355,15 @@ impl Judge<'_> {
         let record = self.keybook.key(*key)?;
         let signers = seats.map_or(Ok(Vec::new()), |seats| quorum(self.me, &record, seats))?;
         let (child, analysis) = analyse_for(payload, *network, &record, path)?;
-        if record.scheme == Scheme::Ecdsa {
-            self.keybook.aux()?;
+        let witness = seats.is_some_and(|s| s.witnesses.contains(self.me));
+        let in_force = self.protocols.in_force(&record);
+        match in_force.protocol {
+            Protocol::Cggmp24 => drop(self.keybook.aux()?),
+            Protocol::Dkls23 if !witness => {
+                let participants = seats.map_or(&[][..], |seats| seats.participants);
+                self.protocols.check_usable(&record, participants)?;
+            }
+            Protocol::Dkls23 | Protocol::Frost => {}
         }
         Ok(Plan::Sign {
             record,
@@ -346,8 +371,28 @@ impl Judge<'_> {
             child,
             analysis: Box::new(analysis),
             signers,
-            witness: seats.is_some_and(|s| s.witnesses.contains(self.me)),
+            witness,
+            in_force,
         })
+    }
+
+    fn set_protocol(
+        &self,
+        key: KeyId,
+        protocol: Protocol,
+        renew: bool,
+        seats: Option<&Seats<'_>>,
+    ) -> Result<Plan, RefusalReason> {
+        self.whole_committee(seats)?;
+        let key = self.keybook.key(key)?;
+        if key.committee != self.roster.party_ids() {
+            return Err(RefusalReason::Participants(format!(
+                "the committee of key {} is not the roster's",
+                key.name
+            )));
+        }
+        let change = self.protocols.change(key, protocol, renew)?;
+        Ok(Plan::SetProtocol(change))
     }
 
     fn whole_committee(&self, seats: Option<&Seats<'_>>) -> Result<(), RefusalReason> {

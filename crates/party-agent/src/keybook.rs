@@ -34,6 +34,9 @@ pub enum KeyBookError {
     /// There is no such key.
     #[error("no key {0}; `quorate key list` shows the keys there are")]
     UnknownKey(KeyId),
+    /// There is no key of that name.
+    #[error("no key named {0}; `quorate key list` shows the keys there are")]
+    UnknownName(KeyName),
     /// Not every party has attested the key.
     #[error("key {0} is not active: not every party has confirmed its share")]
     NotActive(KeyName),
@@ -70,6 +73,7 @@ fn listing((record, attestations, active): &Entry) -> KeyListing {
         record: (**record).clone(),
         attestations: attestations.clone(),
         active: *active,
+        protocol: None,
     }
 }
 
@@ -154,7 +158,7 @@ impl KeyBook {
                         attestations: stored.attestations,
                     });
                 }
-                Record::Committee(_) => {}
+                Record::Committee(_) | Record::Protocol(_) => {}
             }
         }
         Ok(Arc::new(Self {
@@ -265,6 +269,19 @@ impl KeyBook {
         } else {
             Err(KeyBookError::NotActive(record.name.clone()))
         }
+    }
+
+    /// The active key of a name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(&self, name: &KeyName) -> Result<Arc<KeyRecord>, KeyBookError> {
+        let book = self.lock();
+        let mut active = book.keys.values().filter(|(_, _, active)| *active);
+        let found = active.find(|(record, _, _)| record.name == *name);
+        found
+            .map(|(record, _, _)| Arc::clone(record))
+            .ok_or_else(|| KeyBookError::UnknownName(name.clone()))
     }
 
     /// This party's share of a key; opened once, then kept in memory.
@@ -444,6 +461,8 @@ impl KeyBook {
                 };
                 self.lock().committee = Some(listing);
             }
+            // Those are [`crate::protocols`]'.
+            Record::Protocol(_) => return Err(KeyBookError::OtherRecord),
         }
         Ok(())
     }
@@ -466,7 +485,7 @@ impl KeyBook {
     }
 
     /// One valid attestation of every party, in roster order; whatever else was sent along is not kept.
-    fn valid_attestations(
+    pub(crate) fn valid_attestations(
         &self,
         record: &Record,
         attestations: Vec<Attestation>,

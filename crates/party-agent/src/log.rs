@@ -4,7 +4,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_policy::SpendConflict;
 use quorate_storage::Start;
 use quorate_types::canonical::{Canonical, tagged_hash};
-use quorate_types::{Hash32, IntentHash, PartyId, PersonId, SessionId};
+use quorate_types::{
+    Ban, Hash32, IntentHash, KeyId, PartyId, PersonId, Protocol, ProtocolRecord, SessionId,
+};
 
 use crate::judge::RefusalReason;
 use crate::policy::Ruling;
@@ -63,6 +65,21 @@ pub enum LogEntry {
         /// Canonical bytes of what it shows now.
         now: Option<Vec<u8>>,
     },
+    /// Another protocol signs for a key from now on.
+    Protocol {
+        /// The key.
+        key: KeyId,
+        /// Which change it is.
+        sequence: u32,
+        /// The protocol.
+        protocol: Protocol,
+        /// Hash of the record that every party attested.
+        record: Hash32,
+    },
+    /// A peer failed a consistency check of DKLs23.
+    Banned(Ban),
+    /// This custodian's administrator lets a banned party sign again, with a later setup.
+    BanLifted(Ban),
 }
 
 impl Canonical for LogEntry {
@@ -121,4 +138,22 @@ pub(crate) fn restored(counter: u64, seen_log_size: u64) -> Vec<u8> {
         seen_log_size,
     }
     .canonical_bytes()
+}
+
+pub(crate) fn protocol(record: &ProtocolRecord) -> Vec<u8> {
+    LogEntry::Protocol {
+        key: record.key,
+        sequence: record.sequence,
+        protocol: record.protocol,
+        record: record.canonical_hash(),
+    }
+    .canonical_bytes()
+}
+
+pub(crate) fn banned(ban: &Ban) -> Vec<u8> {
+    LogEntry::Banned(ban.clone()).canonical_bytes()
+}
+
+pub(crate) fn ban_lifted(ban: &Ban) -> Vec<u8> {
+    LogEntry::BanLifted(ban.clone()).canonical_bytes()
 }

@@ -7,7 +7,7 @@ use quorate_service::now_ms;
 use quorate_storage::{Batch, Begun, SealedOneTime, Start};
 use quorate_types::node::{NodeReply, RunResult};
 use quorate_types::{
-    CeremonyKind, IntentHash, PartyId, Preprocessed, SessionDescriptor, SignedApproval,
+    CeremonyKind, Hash32, IntentHash, PartyId, Preprocessed, SessionDescriptor, SignedApproval,
     SignedIntent,
 };
 use rand_core::{OsRng, RngCore as _};
@@ -69,6 +69,7 @@ impl Agent {
                 roster: &this.roster,
                 keybook: &this.keybook,
                 primes: &this.primes,
+                protocols: &this.protocols,
                 now: now_ms(),
                 not_before,
             };
@@ -100,11 +101,16 @@ impl Agent {
                 analysis,
                 ..
             } => Some((&**record, child, &**analysis)),
-            Plan::SetUpCommittee | Plan::CreateKey { .. } => None,
+            Plan::SetUpCommittee | Plan::CreateKey { .. } | Plan::SetProtocol(_) => None,
+        };
+        let changed = match plan {
+            Plan::SetProtocol(change) => Some(&*change.key),
+            _ => None,
         };
         self.policy.rule(&Question {
             intent: &evidence.intent,
             signing,
+            changed,
             approvals: &evidence.approvals,
             now: now_ms(),
         })
@@ -158,6 +164,7 @@ impl Agent {
         attempt: u32,
         places: Places,
         preprocessed: Preprocessed,
+        protocol: Option<Hash32>,
     ) -> Result<NodeReply, RefusalReason> {
         let places = Arc::new(places);
         let judged = self
@@ -167,11 +174,17 @@ impl Agent {
             Ok(good) => good,
             Err(result) => return finished(&result),
         };
-        if let Plan::Sign { record, .. } = &judged.plan
-            && !matches!(preprocessed, Preprocessed::Presignatures(_))
+        if let Plan::Sign {
+            record, in_force, ..
+        } = &judged.plan
         {
-            // A share that does not open is said now, not in the middle of a ceremony.
-            self.keybook.share(record).await?;
+            if in_force.record != protocol {
+                return Err(self.protocols.differs(record).into());
+            }
+            if !matches!(preprocessed, Preprocessed::Presignatures(_)) {
+                // A share that does not open is said now, not in the middle of a ceremony.
+                self.keybook.share(record).await?;
+            }
         }
         let items = u32::try_from(judged.plan.items()).unwrap_or(u32::MAX);
         let intent = judged.evidence.intent.hash();
@@ -365,6 +378,7 @@ impl Agent {
         let this = Arc::clone(self);
         let prepared = Arc::clone(&run.prepared);
         blocking(move || {
+            this.check_still(&prepared)?;
             let ruling = this.ruling(&prepared.evidence, &prepared.plan)?;
             if ruling.allowed.policy() != prepared.policy {
                 return Err(PolicyRefusal::Changed.into());
@@ -372,6 +386,21 @@ impl Agent {
             Ok(ruling)
         })
         .await
+    }
+
+    /// The protocol that it was prepared for, and nobody banned since.
+    fn check_still(&self, prepared: &Prepared) -> Result<(), RefusalReason> {
+        if let Plan::Sign {
+            record,
+            in_force,
+            witness: false,
+            ..
+        } = &prepared.plan
+        {
+            self.protocols
+                .check_still(record, in_force, &prepared.participants)?;
+        }
+        Ok(())
     }
 
     /// INVARIANT (I5): the start is durable before the first message leaves.
@@ -464,6 +493,11 @@ impl Agent {
             Plan::SetUpCommittee => (CeremonyKind::Aux, None, 0),
             Plan::CreateKey { id, .. } => (CeremonyKind::Keygen, Some(*id), 0),
             Plan::Sign { record, .. } => (CeremonyKind::Sign, Some(record.id), record.epoch),
+            Plan::SetProtocol(change) => (CeremonyKind::Aux, Some(change.key.id), change.key.epoch),
+        };
+        let protocol = match &run.prepared.plan {
+            Plan::Sign { in_force, .. } => in_force.record,
+            _ => None,
         };
         (0..u32::try_from(run.prepared.plan.items()).unwrap_or(0))
             .map(|item| SessionDescriptor {
@@ -476,6 +510,7 @@ impl Agent {
                 attempt: run.attempt,
                 item,
                 nonces: run.nonces.clone(),
+                protocol,
             })
             .collect()
     }
@@ -499,6 +534,7 @@ impl Agent {
             attempt: run.attempt,
             item: 0,
             nonces: run.nonces.clone(),
+            protocol: None,
         }
     }
 }

@@ -200,6 +200,7 @@ fn keygen_session(
         attempt: 0,
         item: 0,
         nonces: nonces.to_vec(),
+        protocol: None,
     }
     .session_id()
 }

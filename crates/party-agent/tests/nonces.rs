@@ -242,6 +242,7 @@ async fn a_prepared_request_signs_with_nonces_when_it_begins() {
             attempt: 0,
             participants: vec![party(1), party(2)],
             preprocessed: Preprocessed::Nonces(vec![list.clone()]),
+            protocol: None,
         };
         match signing.ask(number, request).await {
             NodeReply::Prepared { nonce, .. } => nonces.push(nonce),

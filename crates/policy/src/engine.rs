@@ -187,7 +187,7 @@ impl Engine {
         let initiator = initiator(&self.bundle, request);
         let sighashes = match request.act {
             Act::Sign { sighashes, .. } => sighashes,
-            Act::SetUpCommittee | Act::CreateKey(_) => &[],
+            Act::SetUpCommittee | Act::CreateKey(_) | Act::SetProtocol(_) => &[],
         };
         let expected = Expected {
             intent: request.intent,

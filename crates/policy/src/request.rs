@@ -52,6 +52,8 @@ pub enum Act<'a> {
     SetUpCommittee,
     /// A DKG.
     CreateKey(KeyFacts<'a>),
+    /// Another protocol for a key.
+    SetProtocol(KeyFacts<'a>),
     /// Signing.
     Sign {
         /// The key's id.
@@ -87,9 +89,13 @@ pub struct Request<'a> {
 }
 
 impl<'a> Act<'a> {
-    /// What an intent asks for; `None` for a signing whose payload was not understood.
+    /// What an intent asks for. `None` for a signing whose payload was not understood, and for another change of a `key` that is not given.
     #[must_use]
-    pub fn of(action: &'a Action, understood: Option<Understood<'a>>) -> Option<Self> {
+    pub fn of(
+        action: &'a Action,
+        key: Option<&'a KeyRecord>,
+        understood: Option<Understood<'a>>,
+    ) -> Option<Self> {
         match action {
             Action::SetUpCommittee => Some(Self::SetUpCommittee),
             Action::CreateKey {
@@ -112,6 +118,7 @@ impl<'a> Act<'a> {
                 effects: understood.effects,
                 sighashes: understood.sighashes,
             }),
+            Action::SetProtocol { .. } => key.map(|record| Self::SetProtocol(KeyFacts::of(record))),
         }
     }
 
@@ -121,6 +128,7 @@ impl<'a> Act<'a> {
         match self {
             Self::SetUpCommittee => "set-up-committee",
             Self::CreateKey(_) => "create-key",
+            Self::SetProtocol(_) => "set-protocol",
             Self::Sign { payload, .. } => match payload {
                 Payload::EvmTransaction(_)
                 | Payload::BitcoinPsbt(_)
@@ -137,7 +145,7 @@ impl<'a> Act<'a> {
     pub const fn key(&self) -> Option<KeyFacts<'a>> {
         match self {
             Self::SetUpCommittee => None,
-            Self::CreateKey(key) | Self::Sign { key, .. } => Some(*key),
+            Self::CreateKey(key) | Self::SetProtocol(key) | Self::Sign { key, .. } => Some(*key),
         }
     }
 }

@@ -72,7 +72,7 @@ action "sign";
 action "sign-transaction", "sign-message", "sign-typed-data" in ["sign"] appliesTo {{
   principal: [Person], resource: [Key], context: Context
 }};
-action "sign-raw", "create-key" appliesTo {{ principal: [Person], resource: [Key], context: Context }};
+action "sign-raw", "create-key", "set-protocol" appliesTo {{ principal: [Person], resource: [Key], context: Context }};
 action "set-up-committee" appliesTo {{ principal: [Person], resource: [Committee], context: Context }};
 "#
     )

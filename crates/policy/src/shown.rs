@@ -41,9 +41,9 @@ impl Shown {
         Self { lines }
     }
 
-    /// A request that is not about signing.
+    /// A request that is not about signing; `key` is the one it is to change, if it is known here.
     #[must_use]
-    pub fn other(intent: &Intent) -> Self {
+    pub fn other(intent: &Intent, key: Option<&KeyRecord>) -> Self {
         let mut lines = vec![format!("operator {} asks", intent.operator)];
         match &intent.action {
             Action::SetUpCommittee => lines.push("set the committee up for ECDSA".to_owned()),
@@ -59,6 +59,16 @@ impl Shown {
                 }
             }
             Action::Sign { .. } => lines.push("sign something that was not understood".to_owned()),
+            Action::SetProtocol {
+                key: id,
+                protocol,
+                renew,
+            } => {
+                let name = key.map_or_else(|| id.to_string(), |key| key.name.to_string());
+                let anew = if *renew { ", with a new setup" } else { "" };
+                lines.push(format!("sign with key {name} by {protocol}{anew}"));
+                lines.extend(protocol.warning().map(|text| format!("DANGER: {text}")));
+            }
         }
         Self { lines }
     }

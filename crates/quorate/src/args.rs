@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use quorate_orchestrator::command::OrchestratorArgs;
-use quorate_party_agent::command::{AgentArgs, LocalArgs, UnsealArgs};
+use quorate_party_agent::command::{AgentArgs, LiftBanArgs, LocalArgs, UnsealArgs};
 use quorate_party_agent::identity_command::IdentityCommand;
 use quorate_party_agent::protector::ProtectorCommand;
-use quorate_types::{Curve, DerivationPath, KeyName, Network, PersonId, Scheme};
+use quorate_types::{Curve, DerivationPath, KeyName, Network, PersonId, Protocol, Scheme};
 
 pub use passkey::*;
 pub use policy::*;
@@ -147,6 +147,11 @@ pub enum RunAgent {
         after_help = "An agent whose disk was restored waits until so many peers have said what they last heard from it that one of them must be\nhonest. With fewer, what only the others saw is not known: intents issued until now are refused all the same, and presignatures\ndestroyed. Make sure first that no other copy of this custodian runs.\n\nExample:\n  quorate agent accept-restore --config custodians/party-1/agent.toml"
     )]
     AcceptRestore(LocalArgs),
+    /// Let a custodian that failed a consistency check of DKLs23 sign with this one again
+    #[command(
+        after_help = "The check fails when the other custodian's program is broken or hostile, and each failure tells it something about the setup. Find out\nwhich before lifting a ban. Only setups made later are used with it again: quorate key set-protocol <key> dkls23 --renew\n\nExample:\n  quorate agent lift-ban --key hot --party party-2 --config custodians/party-1/agent.toml"
+    )]
+    LiftBan(LiftBanArgs),
     /// What opens its store: passphrases, hardware security modules, TPMs, AWS KMS
     #[command(subcommand)]
     Protector(ProtectorCommand),
@@ -174,6 +179,8 @@ pub enum KeyCommand {
     Create(CreateArgs),
     /// List the keys
     List,
+    /// Have another protocol sign for an ECDSA key: the same shares, the same address
+    SetProtocol(SetProtocolArgs),
     /// Show one key, with who attests it
     #[command(after_help = "Example:\n  quorate key show hot")]
     Show {
@@ -186,6 +193,7 @@ pub enum KeyCommand {
 #[command(after_help = "Examples:
   quorate key create --curve secp256k1 --name hot
   quorate key create --curve secp256k1 --scheme bip340 --name vault
+  quorate key create --curve secp256k1 --name fast --protocol dkls23
   quorate key create --curve ed25519 --name sol")]
 pub struct CreateArgs {
     /// secp256k1, p256 or ed25519
@@ -194,12 +202,32 @@ pub struct CreateArgs {
     /// ecdsa, bip340 or eddsa; the curve's usual one if not given
     #[arg(long)]
     pub scheme: Option<Scheme>,
+    /// What signs for an ECDSA key: cggmp24, or dkls23, whose library nobody has audited. cggmp24 if not given
+    #[arg(long)]
+    pub protocol: Option<Protocol>,
     /// Its name: a-z, 0-9 and '-'
     #[arg(long)]
     pub name: KeyName,
     /// Let the key sign bytes of no chain's format, with `sign --message` and no --chain. Cannot be changed later
     #[arg(long)]
     pub raw_signing: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Every custodian takes part. Until all have agreed the old protocol signs. dkls23 signs in milliseconds without presignatures and without\na committee setup; the library it comes from has not been audited by anyone.\n\nExamples:
+  quorate key set-protocol hot dkls23
+  quorate key set-protocol hot dkls23 --renew          a new setup, after a custodian was restored or banned
+  quorate key set-protocol hot cggmp24"
+)]
+pub struct SetProtocolArgs {
+    /// The key's name
+    pub name: KeyName,
+    /// cggmp24 or dkls23
+    pub protocol: Protocol,
+    /// Make a new setup although dkls23 signs for the key already
+    #[arg(long)]
+    pub renew: bool,
 }
 
 #[derive(Debug, Args)]

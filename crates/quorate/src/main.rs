@@ -49,6 +49,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             commands::committee::setup(&client, json).await
         }
         Command::Key(KeyCommand::Create(args)) => commands::key::create(&client, args, json).await,
+        Command::Key(KeyCommand::SetProtocol(args)) => {
+            commands::key::set_protocol(&client, &args, json).await
+        }
         Command::Key(KeyCommand::List) => commands::key::list(&client, json).await,
         Command::Key(KeyCommand::Show { name }) => commands::key::show(&client, &name, json).await,
         Command::Address(args) => commands::address::run(&client, args, json).await,
@@ -77,6 +80,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Agent(RunAgent::AcceptClock(args)) => {
             commands::agent::accept_clock(&args, json).await
         }
+        Command::Agent(RunAgent::LiftBan(args)) => commands::agent::show(&args.run().await?, json),
         Command::Agent(RunAgent::Protector(command)) => {
             quorate_party_agent::protector::run(&command)
         }

@@ -141,11 +141,13 @@ impl Viewer {
         &self.config.name
     }
 
-    /// All keys whose every attestation is there and good; others are not shown as usable.
+    /// All keys whose every attestation is there and good; others are not shown as usable, nor is a protocol that not everyone attests.
     pub async fn keys(&self) -> anyhow::Result<Vec<KeyListing>> {
         let mut keys = self.api.keys().await?;
         for key in &mut keys {
             key.active = self.fully_attested(key);
+            let protocol = key.protocol.take();
+            key.protocol = protocol.filter(|p| p.is_good(&key.record, &self.roster));
         }
         Ok(keys)
     }

@@ -8,12 +8,20 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate_api::{ClientError, Delivery, Problem};
 use quorate_storage::write_private;
+use quorate_types::Protocol;
 use serde::Serialize;
 
 /// Prints a value as JSON.
 pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// Says what people must know who have a key signed for by this protocol.
+pub fn warn_of(protocol: Protocol) {
+    if let Some(warning) = protocol.warning() {
+        eprintln!("warning: {warning}");
+    }
 }
 
 /// Asks on the terminal; where there is none, says that --yes is needed to `act`.
@@ -99,6 +107,11 @@ fn hint(code: &str) -> Option<&'static str> {
         }
         "policy-none" => "an admin publishes one: quorate policy init, sign, publish",
         "before-restore" => "sign it again a minute after the custodian came back",
+        "counterparty-banned" => {
+            "`quorate status` shows who has banned whom; other custodians sign without them"
+        }
+        "protocol-differs" => "`quorate key list` brings custodians to agree; then try again",
+        "setup-lost" => "quorate key set-protocol <key> dkls23 --renew",
         "key-name-taken" => "choose another --name; `quorate key list` shows those in use",
         "intent-expired" | "intent-invalid" => "check this machine's clock, then try again",
         "other-roster" => {

@@ -139,10 +139,18 @@ pub enum ItemKind {
     Aux,
     /// A safe prime waiting to be used.
     Prime,
+    /// What DKLs23 needs for a key.
+    Dkls,
 }
 
 impl ItemKind {
-    const ALL: [Self; 4] = [Self::Identity, Self::Share, Self::Aux, Self::Prime];
+    const ALL: [Self; 5] = [
+        Self::Identity,
+        Self::Share,
+        Self::Aux,
+        Self::Prime,
+        Self::Dkls,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -150,6 +158,7 @@ impl ItemKind {
             Self::Share => "share",
             Self::Aux => "aux",
             Self::Prime => "prime",
+            Self::Dkls => "dkls",
         }
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! The library draws its own randomness, so a seed repeats the network's misbehaviour but not the messages.
 
-use quorate_mpc_protocol::{Ceremony, DklsSetup, Outcome, Seat, Share, dkls_setup, sign_dkls};
-use quorate_types::{CeremonyKind, Curve, DerivationPath, Preimage, Threshold};
+use quorate_mpc_protocol::{
+    Abort, Ceremony, DklsSetup, Effect, Incoming, Outcome, Seat, Share, dkls_setup, sign_dkls,
+};
+use quorate_types::{CeremonyKind, Curve, DerivationPath, Preimage, SessionId, Threshold};
 
 use crate::committee::{self, preimage};
 use crate::keys::Identities;
+use crate::malicious::{flipped, with_payload};
 use crate::sim::{Simulation, session_id};
 
 /// A setup of the whole committee, ready to run.
@@ -179,5 +182,64 @@ impl Stage {
             session,
             |seat| Ok(start(seat)),
         )
+    }
+}
+
+/// Where in an offer its sender proves that its transfers are consistent.
+pub const PROOF: usize = 20_080;
+
+/// A party that signs with its own share and setup, and honestly but for one bit of that proof: every peer must ban it.
+pub struct Cheat {
+    /// As its store has it; of a secp256k1 key.
+    pub share: Vec<u8>,
+    /// As its store has it.
+    pub setup: Vec<u8>,
+    /// Committee indices, in protocol order.
+    pub signers: Vec<u16>,
+    /// What is signed by the root key.
+    pub message: Preimage,
+}
+
+impl Cheat {
+    /// Its ceremony in a session, in a seat.
+    ///
+    /// # Errors
+    /// As [`sign_dkls`].
+    pub fn start(&self, session: SessionId, me: u16) -> Result<Box<dyn Ceremony>, Abort> {
+        let parties = u16::try_from(self.signers.len()).unwrap();
+        let honest = sign_dkls(
+            Seat::new(session, me, parties).unwrap(),
+            &Share::from_secret_bytes(Curve::Secp256k1, &self.share).unwrap(),
+            &DklsSetup::from_secret_bytes(&self.setup).unwrap(),
+            &self.signers,
+            &DerivationPath::root(),
+            &self.message,
+        )?;
+        Ok(Box::new(Inconsistent(honest)))
+    }
+}
+
+struct Inconsistent(Box<dyn Ceremony>);
+
+impl Inconsistent {
+    fn change(effect: Effect) -> Effect {
+        match effect {
+            Effect::Send(message) if message.round == 0 => {
+                let payload = flipped(&message.payload, PROOF);
+                Effect::Send(with_payload(&message, payload))
+            }
+            other => other,
+        }
+    }
+}
+
+impl Ceremony for Inconsistent {
+    fn begin(&mut self) -> Vec<Effect> {
+        self.0.begin().into_iter().map(Self::change).collect()
+    }
+
+    fn deliver(&mut self, message: Incoming) -> Vec<Effect> {
+        let step = self.0.deliver(message);
+        step.into_iter().map(Self::change).collect()
     }
 }

@@ -6,7 +6,7 @@ use crate::canonical::{Canonical, CanonicalError};
 use crate::roster::verify_ed25519;
 use crate::{
     Curve, DerivationPath, Hash32, IntentHash, KeyId, KeyName, Network, OperatorId, Payload,
-    Scheme, ValidRoster,
+    Protocol, Scheme, ValidRoster,
 };
 
 /// What is to be done.
@@ -38,6 +38,15 @@ pub enum Action {
         /// Free text for people and the audit log, at most [`Intent::MAX_PURPOSE`] bytes.
         purpose: String,
     },
+    /// Have another protocol sign for a key from now on.
+    SetProtocol {
+        /// Which key.
+        key: KeyId,
+        /// What is to sign.
+        protocol: Protocol,
+        /// Make a new setup although the protocol is in force already.
+        renew: bool,
+    },
 }
 
 impl Action {
@@ -48,6 +57,7 @@ impl Action {
             Self::SetUpCommittee => "committee setup",
             Self::CreateKey { .. } => "key creation",
             Self::Sign { .. } => "signing",
+            Self::SetProtocol { .. } => "change of protocol",
         }
     }
 }
@@ -245,7 +255,7 @@ impl Intent {
             }
         };
         match &self.action {
-            Action::SetUpCommittee => Ok(()),
+            Action::SetUpCommittee | Action::SetProtocol { .. } => Ok(()),
             Action::CreateKey { curve, scheme, .. } if !curve.supports(*scheme) => {
                 Err(IntentError::SchemeOnCurve {
                     curve: *curve,

@@ -73,8 +73,31 @@ text_enum!(
         Cggmp24 = "cggmp24",
         /// FROST (RFC 9591), with BIP-340 for taproot.
         Frost = "frost",
+        /// DKLs23 threshold ECDSA, by a library that nobody has audited.
+        Dkls23 = "dkls23",
     }
 );
+
+impl Protocol {
+    /// Whether it makes signatures of this scheme.
+    #[must_use]
+    pub const fn signs(self, scheme: Scheme) -> bool {
+        matches!(
+            (self, scheme),
+            (Self::Cggmp24 | Self::Dkls23, Scheme::Ecdsa)
+                | (Self::Frost, Scheme::Bip340 | Scheme::Eddsa)
+        )
+    }
+
+    /// What people must be told before they choose it, and wherever it is shown.
+    #[must_use]
+    pub const fn warning(self) -> Option<&'static str> {
+        match self {
+            Self::Dkls23 => Some("dkls23 signs with a library that nobody has audited"),
+            Self::Cggmp24 | Self::Frost => None,
+        }
+    }
+}
 
 impl Curve {
     /// The scheme used when none is named.
@@ -108,9 +131,9 @@ impl Curve {
 }
 
 impl Scheme {
-    /// The protocol that signs for this scheme in this version.
+    /// The protocol that signs for a key of this scheme unless another was chosen for it: see [`crate::ProtocolRecord`].
     #[must_use]
-    pub const fn protocol(self) -> Protocol {
+    pub const fn default_protocol(self) -> Protocol {
         match self {
             Self::Ecdsa => Protocol::Cggmp24,
             Self::Bip340 | Self::Eddsa => Protocol::Frost,

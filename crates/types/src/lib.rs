@@ -18,6 +18,7 @@ pub mod payload;
 pub mod preimage;
 pub mod presence;
 pub mod presignature;
+pub mod protocol;
 pub mod roster;
 pub mod session;
 pub mod signature;
@@ -41,6 +42,7 @@ pub use preimage::{HashAlgorithm, Preimage};
 pub use presignature::{
     NonceCommitments, PoolLevel, Preprocessed, PresignaturePool, SignedPartials,
 };
+pub use protocol::{Ban, ProtocolListing, ProtocolRecord};
 pub use roster::{
     OperatorEntry, PartyEntry, Roster, RosterError, Threshold, ThresholdError, ValidRoster,
 };

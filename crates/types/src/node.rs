@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::Canonical;
 use crate::roster::ValidRoster;
 use crate::{
-    Attestation, Hash32, IntentHash, KeyId, KeyRecord, NonceCommitments, PartyId, PoolLevel,
-    Preprocessed, PresignaturePool, SessionId, Signature, SignedApproval, SignedBundle,
-    SignedFreeze, SignedIntent, SignedPartials,
+    Attestation, Ban, Hash32, IntentHash, KeyId, KeyRecord, NonceCommitments, PartyId, PoolLevel,
+    Preprocessed, PresignaturePool, Protocol, ProtocolListing, ProtocolRecord, SessionId,
+    Signature, SignedApproval, SignedBundle, SignedFreeze, SignedIntent, SignedPartials,
 };
 
 /// A request to one agent.
@@ -61,6 +61,8 @@ pub enum NodeRequest {
         participants: Vec<PartyId>,
         /// What to sign with at once; nothing for the interactive protocol.
         preprocessed: Preprocessed,
+        /// For signing, the hash of the [`ProtocolRecord`] that is believed to be in force; an agent that has another one refuses.
+        protocol: Option<Hash32>,
     },
     /// Judge an intent; if it is good, sign with this at once and answer with the partial signatures.
     Issue {
@@ -147,7 +149,7 @@ pub enum NodeRequest {
 
 impl NodeRequest {
     /// Keys in one page.
-    pub const MAX_KEYS: usize = 256;
+    pub const MAX_KEYS: usize = 128;
     /// How often an intent may be tried.
     pub const MAX_ATTEMPTS: u32 = 16;
     /// The longest an agent waits before it answers, in milliseconds.
@@ -188,6 +190,8 @@ pub enum Record {
     Key(KeyRecord),
     /// A committee's auxiliary information.
     Committee(CommitteeRecord),
+    /// What signs for a key.
+    Protocol(ProtocolRecord),
 }
 
 impl Record {
@@ -197,6 +201,7 @@ impl Record {
         match self {
             Self::Key(record) => record.signing_bytes(),
             Self::Committee(record) => record.signing_bytes(),
+            Self::Protocol(record) => record.signing_bytes(),
         }
     }
 }
@@ -221,6 +226,24 @@ pub struct KeyListing {
     pub attestations: Vec<Attestation>,
     /// Whether it may sign.
     pub active: bool,
+    /// What signs for it, where another protocol than its scheme's default was ever chosen. `dkls23` is a library that nobody has audited.
+    pub protocol: Option<ProtocolListing>,
+}
+
+impl KeyListing {
+    /// What signs for the key, as far as this listing can be believed.
+    #[must_use]
+    pub fn signs_by(&self) -> Protocol {
+        let chosen = self.protocol.as_ref().map(|p| p.record.protocol);
+        chosen.unwrap_or(self.record.scheme.default_protocol())
+    }
+
+    /// The hash of the protocol record in force, if there is one.
+    #[must_use]
+    pub fn protocol_hash(&self) -> Option<Hash32> {
+        let listing = self.protocol.as_ref();
+        listing.map(|listing| listing.record.canonical_hash())
+    }
 }
 
 /// How an agent is.
@@ -253,6 +276,8 @@ pub struct NodeStatus {
     pub frozen: Vec<Hash32>,
     /// Its pools of presignatures, the most recently used first.
     pub pools: Vec<PoolStatus>,
+    /// With whom it signs no more by DKLs23, at most [`Ban::MAX_LISTED`].
+    pub bans: Vec<Ban>,
 }
 
 /// How full a pool of presignatures is.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Admins;
 use crate::canonical::{Canonical, tagged_hash};
-use crate::{Attestation, Hash32, KeyRecord, MAX_PARTIES, OperatorId, PartyId};
+use crate::{Attestation, Hash32, MAX_PARTIES, OperatorId, PartyId};
 
 /// `t` of `n`: `t` parties sign, fewer learn nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, BorshSerialize, Serialize)]
@@ -336,7 +336,11 @@ impl ValidRoster {
 
     /// Which parties' attestations of this record are valid; duplicates and strangers are left out.
     #[must_use]
-    pub fn attesters(&self, record: &KeyRecord, attestations: &[Attestation]) -> BTreeSet<PartyId> {
+    pub fn attesters(
+        &self,
+        record: &impl Canonical,
+        attestations: &[Attestation],
+    ) -> BTreeSet<PartyId> {
         let message = record.signing_bytes();
         attestations
             .iter()

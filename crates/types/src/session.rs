@@ -103,6 +103,8 @@ pub struct SessionDescriptor {
     pub item: u32,
     /// One fresh 32-byte nonce per participant, in the same order; each party checks its own.
     pub nonces: Vec<[u8; 32]>,
+    /// For signing, the hash of the key's [`crate::ProtocolRecord`] in force; none where its protocol was never changed.
+    pub protocol: Option<Hash32>,
 }
 
 impl Canonical for SessionDescriptor {

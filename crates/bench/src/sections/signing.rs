@@ -130,7 +130,8 @@ async fn alone(
         Weight::Heavy | Weight::Stocked => return Ok(None),
     };
     let curve = key.public_key.curve();
-    let alone = Alone::prepare(threshold, curve, key.scheme, Arc::clone(aux))?;
+    let protocol = scheme.protocol.unwrap_or(key.scheme.default_protocol());
+    let alone = Alone::prepare(threshold, curve, key.scheme, protocol, Arc::clone(aux))?;
     let cost = tokio::task::spawn_blocking(move || alone.cost(samples)).await??;
     Ok(Some(ms(cost)))
 }

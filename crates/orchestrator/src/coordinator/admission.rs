@@ -131,7 +131,7 @@ impl Queues {
 
 const fn line_of(intent: &Intent) -> Line {
     match &intent.action {
-        Action::Sign { key, .. } => Some(*key),
+        Action::Sign { key, .. } | Action::SetProtocol { key, .. } => Some(*key),
         Action::SetUpCommittee | Action::CreateKey { .. } => None,
     }
 }

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use quorate_api::Problem;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, Refusal, RunResult};
-use quorate_types::{PartyId, Preprocessed};
+use quorate_types::{Hash32, PartyId, Preprocessed};
 use tokio::time::{Instant, timeout_at};
 
 use super::case::Case;
@@ -37,6 +37,15 @@ pub enum PartyEnd {
     Silent(NodeError),
 }
 
+/// What a try is made with besides the intent; nothing but for a signing.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// What was made ahead; nothing for the interactive protocol.
+    pub preprocessed: Preprocessed,
+    /// Hash of the protocol record that is believed to be in force for the key.
+    pub protocol: Option<Hash32>,
+}
+
 /// All tries of one intent.
 pub struct Attempts<'a> {
     /// The agents.
@@ -52,7 +61,7 @@ impl Attempts<'_> {
         &self,
         participants: &[PartyId],
         witnesses: &[PartyId],
-        preprocessed: &Preprocessed,
+        inputs: &Inputs,
         decides: impl Fn(&PartyEnd) -> bool,
     ) -> Vec<(PartyId, PartyEnd)> {
         let attempt = self.next(participants);
@@ -63,7 +72,8 @@ impl Attempts<'_> {
             witnesses: witnesses.to_vec(),
             attempt,
             participants: participants.to_vec(),
-            preprocessed: preprocessed.clone(),
+            preprocessed: inputs.preprocessed.clone(),
+            protocol: inputs.protocol,
         };
         let ends = match self.prepare(&request, &everyone).await {
             Ok(nonces) => {

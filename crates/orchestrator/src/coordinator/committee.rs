@@ -1,13 +1,14 @@
-//! Intents that need every party: committee setup and key creation. They end with every party's attestation of one record,
+//! Intents that need every party: committee setup, key creation, change of a key's protocol. They end with every party's attestation of one record,
 //! which is then activated everywhere.
 
 use std::time::Duration;
 
 use quorate_api::{PartyStatus, Problem, ResultView};
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record, RunResult};
-use quorate_types::{Attestation, PartyId, Preprocessed, ValidRoster};
+use quorate_types::{Action, Attestation, PartyId, ProtocolListing, ValidRoster};
 
-use super::attempt::{Attempts, PartyEnd, problem_of};
+use super::attempt::{Attempts, Inputs, PartyEnd, problem_of};
+use crate::keys::KeyCache;
 use crate::nodes::Nodes;
 
 const ACTIVATE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,21 +16,37 @@ const ACTIVATE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) async fn run(
     attempts: &Attempts<'_>,
     roster: &ValidRoster,
+    keys: &KeyCache,
 ) -> Result<ResultView, Problem> {
     let parties = roster.party_ids();
+    if let Action::SetProtocol { key, .. } = &attempts.case.intent.intent().action {
+        // They count changes: whoever missed one would attest another.
+        keys.refresh(attempts.nodes, roster, *key).await?;
+    }
     let ends = attempts
-        .run(&parties, &[], &Preprocessed::Nothing, |end| {
+        .run(&parties, &[], &Inputs::default(), |end| {
             !matches!(end, PartyEnd::Finished(_))
         })
         .await;
     let (record, attestations) = agreed(roster, &ends)?;
-    activate(attempts, &parties, &record, &attestations).await;
+    let refused = activate(attempts, &parties, &record, &attestations).await;
     Ok(match record {
+        Record::Protocol(record) => {
+            keys.forget(record.key);
+            if !refused.is_empty() {
+                return Err(problem_of(&refused));
+            }
+            ResultView::Protocol(Box::new(ProtocolListing {
+                record,
+                attestations,
+            }))
+        }
         Record::Committee(record) => ResultView::Committee(record),
         Record::Key(record) => ResultView::Key(Box::new(KeyListing {
             record,
             attestations,
             active: true,
+            protocol: None,
         })),
     })
 }
@@ -73,13 +90,14 @@ fn agreed(
     Ok(((*record).clone(), attestations))
 }
 
-/// A party that misses this is told again when keys are next listed.
+/// A party that misses this is told again when keys are next listed. Returns who refused.
 async fn activate(
     attempts: &Attempts<'_>,
     parties: &[PartyId],
     record: &Record,
     attestations: &[Attestation],
-) {
+) -> Vec<(PartyId, PartyEnd)> {
+    let mut refused = Vec::new();
     let request = NodeRequest::Activate {
         record: record.clone(),
         attestations: attestations.to_vec(),
@@ -91,13 +109,18 @@ async fn activate(
     for (party, reply) in parties.iter().zip(replies) {
         let note = match reply {
             Ok(NodeReply::Active) => continue,
-            Ok(NodeReply::Refused(refusal)) => format!("{party} did not activate: {refusal}"),
+            Ok(NodeReply::Refused(refusal)) => {
+                let note = format!("{party} did not activate: {refusal}");
+                refused.push((party.clone(), PartyEnd::Refused(refusal)));
+                note
+            }
             Ok(_) => format!("{party} did not activate"),
             Err(error) => format!("{party} was not told to activate: {error}"),
         };
         tracing::warn!("{note}");
         attempts.case.view.send_modify(|view| view.notes.push(note));
     }
+    refused
 }
 
 /// A setup that one custodian has in force, and so every party attested, is brought into force where it is not: that is how an

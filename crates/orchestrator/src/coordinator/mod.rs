@@ -19,6 +19,7 @@ use crate::keys::{self, KeyCache};
 use crate::nodes::Nodes;
 
 mod admission;
+mod apart;
 mod attempt;
 mod case;
 mod commitments;
@@ -243,8 +244,8 @@ impl Coordinator {
         let result = loop {
             let turn = place.turn().await;
             let result = match &case.intent.intent().action {
-                Action::SetUpCommittee | Action::CreateKey { .. } => {
-                    committee::run(&attempts, &self.roster).await
+                Action::SetUpCommittee | Action::CreateKey { .. } | Action::SetProtocol { .. } => {
+                    committee::run(&attempts, &self.roster, &self.key_cache).await
                 }
                 Action::Sign { .. } => {
                     let means = signing::Means {

@@ -10,13 +10,14 @@ use quorate_types::node::{
     Failure, KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing,
 };
 use quorate_types::{
-    Action, DerivationPath, PartialSignature, PartyId, Preprocessed, PresignaturePool, PublicKey,
-    Scheme, Signature, SignedPartials, ValidRoster, VerifiedIntent,
+    Action, DerivationPath, PartialSignature, PartyId, Preprocessed, PresignaturePool, Protocol,
+    PublicKey, Scheme, Signature, SignedPartials, ValidRoster, VerifiedIntent,
 };
 
 use tokio::sync::Semaphore;
 
-use super::attempt::{Attempts, PartyEnd, end_or_waiting, problem_of};
+use super::apart::Apart;
+use super::attempt::{Attempts, Inputs, PartyEnd, end_or_waiting, problem_of};
 use super::commitments::Commitments;
 use super::statuses::Statuses;
 use super::stock::{Hand, Stock};
@@ -125,13 +126,16 @@ impl<'a> Signing<'a> {
             self.learn(&ends).await;
         }
         let (quorum, witnesses) = self.pick().await?;
-        let pool = PresignaturePool::of(&self.key.record, &self.path, &quorum);
-        let hand = self.means.stock.take_of(pool, self.expected.items.len());
+        let hand = self.hand_of(&quorum);
         let preprocessed = match &hand {
             Some(hand) => Preprocessed::Presignatures(hand.ids.clone()),
             None => self.nonces(&quorum).await.unwrap_or_default(),
         };
-        let heavy = self.key.record.scheme == Scheme::Ecdsa && preprocessed.is_nothing();
+        let heavy = self.is_presigned() && preprocessed.is_nothing();
+        let inputs = Inputs {
+            preprocessed,
+            protocol: self.key.protocol_hash(),
+        };
         // The semaphore is never closed.
         let _alone = match heavy {
             true => self.means.heavy.acquire().await.ok(),
@@ -143,7 +147,7 @@ impl<'a> Signing<'a> {
         let attempt = self.attempts.case.attempt();
         let ends = self
             .attempts
-            .run(&quorum, &witnesses, &preprocessed, decides)
+            .run(&quorum, &witnesses, &inputs, decides)
             .await;
         if let Some(hand) = hand.filter(|_| nobody_used(&ends)) {
             self.means.stock.put_back(&hand);
@@ -196,7 +200,18 @@ impl<'a> Signing<'a> {
         commitments.take(nodes, record, signers, items).await
     }
 
+    fn hand_of(&self, quorum: &[PartyId]) -> Option<Hand> {
+        self.is_presigned().then_some(())?;
+        let pool = PresignaturePool::of(&self.key.record, &self.path, quorum);
+        self.means.stock.take_of(pool, self.expected.items.len())
+    }
+
+    fn is_presigned(&self) -> bool {
+        self.key.signs_by() == Protocol::Cggmp24
+    }
+
     fn hand(&self) -> Option<Hand> {
+        self.is_presigned().then_some(())?;
         let items = self.expected.items.len();
         let avoid = self.doubts.avoided();
         self.means
@@ -304,13 +319,29 @@ impl<'a> Signing<'a> {
             self.needed = self.needed.max(opinion.acknowledgements);
         }
         for (party, end) in ends {
-            if matches!(end, PartyEnd::Refused(r) if r.code == "presignature-unavailable") {
+            if is_refused(end, "presignature-unavailable") {
                 self.means.commitments.forget(&self.key.record, party);
+            }
+        }
+        if ends
+            .iter()
+            .any(|(_, end)| is_refused(end, "protocol-differs"))
+        {
+            let keys = self.means.keys;
+            let id = self.key.record.id;
+            let fresh = keys.refresh(self.attempts.nodes, self.means.roster, id);
+            match fresh.await {
+                Ok(key) => self.key = key,
+                Err(problem) => tracing::warn!(key = %id, %problem, "cannot look the key up again"),
             }
         }
         self.means.statuses.doubt();
         self.doubts.learn(ends);
     }
+}
+
+fn is_refused(end: &PartyEnd, code: &str) -> bool {
+    matches!(end, PartyEnd::Refused(refusal) if refusal.code == code)
 }
 
 /// Whether a try failed because a custodian had ceased to take part since it was last asked.
@@ -364,6 +395,8 @@ fn passes(code: &str) -> bool {
                 | "confirming"
                 | "presignature-unavailable"
                 | "repeated"
+                | "protocol-differs"
+                | "counterparty-banned"
         )
 }
 
@@ -384,6 +417,12 @@ impl Doubts {
             }
             *self.against.entry(party.clone()).or_default() += 1;
             match end {
+                // Once it has said whom it banned, nobody is left whom it would sign with.
+                PartyEnd::Refused(refusal)
+                    if refusal.code == "counterparty-banned" && self.against(party) > 1 =>
+                {
+                    self.out.insert(party.clone());
+                }
                 PartyEnd::Refused(refusal) if passes(&refusal.code) => {}
                 PartyEnd::Silent(_) | PartyEnd::Refused(_) => {
                     self.out.insert(party.clone());
@@ -493,6 +532,7 @@ async fn pick(
         statuses = able(nodes, known, &candidates).await;
     }
     let t = usize::from(key.record.threshold.t());
+    let apart = Apart::of(&statuses, key);
     let version = policies::common(&statuses, t);
     let current = statuses
         .into_iter()
@@ -501,6 +541,7 @@ async fn pick(
     // Stable: committee order among those with as much against them.
     healthy.sort_by_key(|party| doubts.against(party));
     let all = usize::from(needed).max(t);
+    apart.put_first(&mut healthy, t);
     match (healthy.get(..t), healthy.get(t..all)) {
         (Some(quorum), Some(witnesses)) => {
             let in_order = |some: &[PartyId]| {

@@ -76,7 +76,9 @@ pub(super) async fn until_allowed(
     let threshold = roster.threshold();
     let needed = match case.intent.intent().action {
         Action::Sign { .. } => usize::from(threshold.t()),
-        Action::SetUpCommittee | Action::CreateKey { .. } => usize::from(threshold.n()),
+        Action::SetUpCommittee | Action::CreateKey { .. } | Action::SetProtocol { .. } => {
+            usize::from(threshold.n())
+        }
     };
     let all = usize::from(threshold.n());
     loop {

@@ -13,7 +13,7 @@ use quorate_testkit::keys::{Identities, party_id};
 use quorate_types::node::{CommitteeRecord, Record};
 use quorate_types::{
     Attestation, Curve, Hash32, KeyId, KeyName, KeyRecord, OperatorEntry, OperatorId, PartyEntry,
-    Roster, SessionId, Threshold, ValidRoster,
+    Protocol, ProtocolRecord, Roster, SessionId, Threshold, ValidRoster,
 };
 
 use super::verify::verify_at;
@@ -21,6 +21,7 @@ use super::*;
 use crate::boot::{identity_item, store_dir};
 use crate::config::{BackupConfig, NatsConfig};
 use crate::keybook::{Stored, aux_name, key_name, share_name};
+use crate::protocols::protocol_name;
 use tokio::sync::watch;
 
 /// party-1 of three, with a directory as `quorate init` makes it, a key of each curve, and a committee setup at the test level.
@@ -141,6 +142,9 @@ impl World {
                 .unwrap();
             // The last key is pending: only this party has attested it.
             let by = if number == 3 { 1 } else { 3 };
+            if number == 1 {
+                self.by_dkls23(&record);
+            }
             self.record(&key_name(record.id), Record::Key(record), by);
         }
         let aux = &aux(&identities)[0];
@@ -161,6 +165,25 @@ impl World {
             epoch: 0,
         };
         self.source.opened.store.put(prime, b"a prime").unwrap();
+    }
+
+    fn by_dkls23(&self, key: &KeyRecord) {
+        let setup = ItemName {
+            kind: ItemKind::Dkls,
+            id: Hash32::from_bytes([2; 32]),
+            epoch: 0,
+        };
+        self.source.opened.store.put(setup, b"a setup").unwrap();
+        let record = ProtocolRecord {
+            key: key.id,
+            epoch: 0,
+            sequence: 1,
+            protocol: Protocol::Dkls23,
+            setup: Some(setup.id),
+            session: SessionId::from_bytes([8; 32]),
+            committee: key.committee.clone(),
+        };
+        self.record(&protocol_name(key.id), Record::Protocol(record), 3);
     }
 
     fn record(&self, name: &str, record: Record, by: usize) {
@@ -338,7 +361,9 @@ fn t25_a_restored_custodian_is_the_same_but_marked() {
             assert_eq!(old.unwrap(), new.unwrap());
         }
     }
-    assert!(list(&copy, ItemKind::Prime).is_empty());
+    for kind in [ItemKind::Prime, ItemKind::Dkls] {
+        assert!(list(&copy, kind).is_empty());
+    }
     for prefix in format::RECORDS {
         let (old, new) = (
             world.source.opened.ledger.records(prefix),

@@ -14,6 +14,7 @@ use super::AgentBackupError;
 use super::make::decode;
 use crate::boot::identity_item;
 use crate::keybook::{aux_name, key_name, share_name};
+use crate::protocols::protocol_name;
 use crate::{AgentConfig, identity};
 
 /// A backup that has been verified; only [`verify`] makes one, and only one can be restored.
@@ -136,6 +137,12 @@ pub(super) fn verify_at<L: Level>(
                 used.insert(check_aux::<L>(content, &committee)?);
                 committees.insert(committee.session);
             }
+            // Its setup is in no backup: it must be made anew.
+            Record::Protocol(protocol) => {
+                if !stored.active || *name != protocol_name(protocol.key) {
+                    return Err(wrong(format!("the record {name} is no protocol in force")));
+                }
+            }
         }
     }
     if keys != manifest.keys {
@@ -193,6 +200,7 @@ fn check_attested(
     let committee = match record {
         Record::Key(key) => &key.committee,
         Record::Committee(committee) => &committee.committee,
+        Record::Protocol(protocol) => &protocol.committee,
     };
     let by = |party: &PartyId| {
         attestations

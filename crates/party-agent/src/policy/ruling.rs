@@ -101,6 +101,8 @@ pub struct Question<'a> {
     pub intent: &'a VerifiedIntent,
     /// For a signing: the key, its child that signs, and what the payload was understood as.
     pub signing: Option<(&'a KeyRecord, &'a PublicKey, &'a Analysis)>,
+    /// For another change of a key: the key.
+    pub changed: Option<&'a KeyRecord>,
     /// What came with it.
     pub approvals: &'a [SignedApproval],
     /// This agent's clock, Unix milliseconds.
@@ -135,7 +137,7 @@ impl PolicyDesk {
         let intent = question.intent.intent();
         let shown = match question.signing {
             Some((record, _, analysis)) => Shown::signing(intent, record, analysis),
-            None => Shown::other(intent),
+            None => Shown::other(intent, question.changed),
         };
         let frozen: Vec<String> = self.frozen().into_values().collect();
         let evidence = Evidence {
@@ -207,6 +209,7 @@ fn act<'a>(
         effects: &analysis.effects,
         sighashes,
     });
-    let act = Act::of(&question.intent.intent().action, understood);
+    let action = &question.intent.intent().action;
+    let act = Act::of(action, question.changed, understood);
     act.ok_or(PolicyRefusal::Desk(PolicyError::Damaged("request")))
 }

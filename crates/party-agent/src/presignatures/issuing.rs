@@ -10,15 +10,16 @@ use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, RunResult};
 use quorate_types::{
     Hash32, IntentHash, KeyRecord, PartialSignature, PartyId, Preprocessed, PresignaturePool,
-    PublicKey, Signature, SignedPartials,
+    Protocol, PublicKey, Signature, SignedPartials,
 };
 
 use super::PresignDesk;
 use crate::Agent;
-use crate::agent::{blocking, cannot_sign, frost_message, local_failure};
+use crate::agent::{blocking, cannot_sign, local_failure};
 use crate::judge::{Plan, RefusalReason};
 use crate::log;
 use crate::runs::{Prepared, RunId};
+use crate::signing::frost_message;
 
 /// The latest tries among which those whose signature is waited for are remembered.
 const MAX_ISSUED: usize = 4096;
@@ -308,11 +309,15 @@ impl Agent {
             record,
             path,
             analysis,
+            in_force,
             ..
         } = plan
         else {
             return Err(wrong_count(plan, preprocessed));
         };
+        if in_force.protocol == Protocol::Dkls23 {
+            return Err(self.protocols.differs(record).into());
+        }
         let fits = |message: &SigningMessage| match preprocessed {
             Preprocessed::Presignatures(_) => matches!(message, SigningMessage::Ecdsa(_)),
             Preprocessed::Nonces(_) => !matches!(message, SigningMessage::Ecdsa(_)),

@@ -7,7 +7,7 @@ use quorate_mpc_protocol::{Outcome, Presignature, Production, presign};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{Failure, NodeReply, NodeRequest};
 use quorate_types::{
-    CeremonyKind, Hash32, IntentHash, KeyRecord, PresignaturePool, Scheme, SessionDescriptor,
+    CeremonyKind, Hash32, IntentHash, KeyRecord, PresignaturePool, Protocol, SessionDescriptor,
 };
 use rand_core::{OsRng, RngCore as _};
 
@@ -122,10 +122,10 @@ impl Agent {
 
     fn check_pool(&self, pool: PresignaturePool, count: u32) -> Result<Promised, RefusalReason> {
         let record = self.keybook.key(pool.key)?;
-        if record.scheme != Scheme::Ecdsa {
+        let protocol = self.protocols.in_force(&record).protocol;
+        if protocol != Protocol::Cggmp24 {
             return Err(RefusalReason::Unreadable(format!(
-                "{} keys have no presignatures",
-                record.scheme
+                "{protocol} has no presignatures"
             )));
         }
         if pool.epoch != record.epoch {
@@ -193,6 +193,7 @@ impl Agent {
             attempt: 0,
             item,
             nonces: nonces.to_vec(),
+            protocol: None,
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::Instant;
 use quorate_storage::{Ledger, OneTimeId, OneTimeKind, SealedOneTime, Sealer, StoreError};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::PoolStatus;
-use quorate_types::{Hash32, KeyName, PartyId, PoolLevel, PresignaturePool};
+use quorate_types::{Hash32, KeyId, KeyName, PartyId, PoolLevel, PresignaturePool};
 
 use crate::{AgentError, PresignConfig};
 use issuing::Issued;
@@ -95,6 +95,12 @@ impl PresignDesk {
         };
         self.discard(evicted);
         first
+    }
+
+    /// Presignatures are of no use to a key any more.
+    pub(crate) fn forget_key(&self, key: KeyId) {
+        let gone = self.lock().pools.remove_key(key);
+        self.discard(gone);
     }
 
     /// How full the pools are, for whoever has them filled.

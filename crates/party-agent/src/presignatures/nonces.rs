@@ -9,8 +9,9 @@ use quorate_types::node::{NodeReply, NodeRequest};
 use quorate_types::{Hash32, KeyId, KeyRecord, NonceCommitments, Scheme};
 
 use crate::Agent;
-use crate::agent::{blocking, fresh_rng, local_refusal};
+use crate::agent::{blocking, local_refusal};
 use crate::judge::RefusalReason;
+use crate::signing::fresh_rng;
 
 /// Nonces at once, of all keys; the oldest go first.
 const MAX_TOTAL: usize = 16 * 1024;

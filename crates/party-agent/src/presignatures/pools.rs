@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use quorate_storage::OneTimeId;
 use quorate_types::node::PoolStatus;
-use quorate_types::{Hash32, PoolLevel, PresignaturePool};
+use quorate_types::{Hash32, KeyId, PoolLevel, PresignaturePool};
 
 use super::PresignDesk;
 use crate::PresignConfig;
@@ -82,6 +82,16 @@ impl Pools {
         let gone = self.pools.remove(&oldest).map(|level| level.ids);
         let ids: Vec<_> = gone.into_iter().flatten().collect();
         PresignDesk::names(&oldest, &ids)
+    }
+
+    /// The key is no more signed for with presignatures. Returns those that there were.
+    pub(super) fn remove_key(&mut self, key: KeyId) -> Vec<OneTimeId> {
+        let gone = self.pools.extract_if(|pool, _| pool.key == key);
+        gone.flat_map(|(pool, level)| {
+            let ids: Vec<_> = level.ids.into_iter().collect();
+            PresignDesk::names(&pool, &ids)
+        })
+        .collect()
     }
 
     /// How many more a pool should have now.
@@ -215,7 +225,7 @@ impl Level {
 
 #[cfg(test)]
 mod tests {
-    use quorate_types::{DerivationPath, KeyId, PartyId};
+    use quorate_types::{DerivationPath, PartyId};
 
     use super::*;
 
@@ -306,6 +316,19 @@ mod tests {
         pools.touch(pool(200));
         let has = |key| pools.levels(8).iter().any(|level| level.pool == pool(key));
         assert!(has(0) && !has(1));
+    }
+
+    #[test]
+    fn a_keys_pools_go_together_and_no_others() {
+        let mut pools = pools(1, 2);
+        for key in [1, 2] {
+            pools.touch(pool(key));
+            pools.reserve(&pool(key), 1, &[]);
+            pools.made(&pool(key), id(key));
+        }
+        let gone = pools.remove_key(pool(1).key);
+        assert_eq!(gone, PresignDesk::names(&pool(1), &[id(1)]));
+        assert_eq!(pools.total(), 1);
     }
 
     #[test]

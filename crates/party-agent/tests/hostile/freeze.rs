@@ -2,7 +2,7 @@
 
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest};
-use quorate_types::{Action, Curve, FreezeOrder, Hash32, KeyName, Scheme, SignedFreeze};
+use quorate_types::{Action, Curve, FreezeOrder, Hash32, KeyName, Protocol, Scheme, SignedFreeze};
 
 use crate::expect::{Broken, denied, unproven};
 use crate::target::{Target, nonces, prove};
@@ -57,18 +57,26 @@ async fn a_freeze_stops_what_is_asked_and_what_is_prepared() {
     attack_despite_a_freeze(&mut weak).await.unwrap_err();
 }
 
-async fn attack_with_a_new_key(target: &Target) -> Result<(), Broken> {
+async fn attack_with_a_new_key_or_protocol(target: &Target) -> Result<(), Broken> {
+    let hot = target.committee.active_key("hot", Curve::Secp256k1).await;
     freeze_everyone(target).await;
-    let action = Action::CreateKey {
+    let new_key = Action::CreateKey {
         name: KeyName::new("new").unwrap(),
         curve: Curve::Ed25519,
         scheme: Scheme::Eddsa,
         raw_signing: false,
     };
-    let ask = target.ask(target.intent("operator", action)).by(&[1, 2, 3]);
-    for number in [1, 2, 3] {
-        let reply = target.say(number, target.prepare(&ask)).await;
-        target.stays_out(number, ask.hash(), &reply, &denied(&["frozen"]))?;
+    let new_protocol = Action::SetProtocol {
+        key: hot.id,
+        protocol: Protocol::Dkls23,
+        renew: false,
+    };
+    for action in [new_key, new_protocol] {
+        let ask = target.ask(target.intent("operator", action)).by(&[1, 2, 3]);
+        for number in [1, 2, 3] {
+            let reply = target.say(number, target.prepare(&ask)).await;
+            target.stays_out(number, ask.hash(), &reply, &denied(&["frozen"]))?;
+        }
     }
     lift(target).await;
     target.works().await;
@@ -76,12 +84,12 @@ async fn attack_with_a_new_key(target: &Target) -> Result<(), Broken> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_freeze_stops_key_creation() {
-    attack_with_a_new_key(&Target::honest("").await)
+async fn a_freeze_stops_key_creation_and_changes_of_protocol() {
+    attack_with_a_new_key_or_protocol(&Target::honest("").await)
         .await
         .unwrap();
     let weak = Target::weak("", deaf_to_guardians).await;
-    attack_with_a_new_key(&weak).await.unwrap_err();
+    attack_with_a_new_key_or_protocol(&weak).await.unwrap_err();
 }
 
 type Order = fn(&Target) -> SignedFreeze;

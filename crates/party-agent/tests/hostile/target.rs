@@ -247,6 +247,7 @@ impl Target {
             attempt: ask.attempt,
             participants: self.participants(&ask.signers),
             preprocessed: Preprocessed::Nothing,
+            protocol: None,
         }
     }
 
@@ -361,7 +362,7 @@ impl Target {
             ..
         } = &intent.action
         else {
-            return (Vec::new(), Shown::other(intent).hash());
+            return (Vec::new(), Shown::other(intent, Some(&self.key)).hash());
         };
         let analysed = quorate_chain::analyse_for(payload, *network, &self.key, path);
         let (child, analysis) = analysed.unwrap();

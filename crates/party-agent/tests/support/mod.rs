@@ -448,18 +448,17 @@ impl Committee {
         self.begin(intent, &nonces, agents).await
     }
 
-    /// A key made by all agents and activated at all.
-    pub async fn active_key(&self, name: &str, curve: Curve) -> quorate_types::KeyRecord {
-        let intent = self.create_key(name, curve);
+    /// What all agents attest when they run an intent, not activated yet.
+    pub async fn agree(&self, intent: &SignedIntent) -> (Record, Vec<Attestation>) {
         let agents: Vec<usize> = (1..=self.agents.len()).collect();
         let mut made = Vec::new();
-        for reply in self.run(&intent, &self.everyone(), &agents).await {
+        for reply in self.run(intent, &self.everyone(), &agents).await {
             match reply {
                 NodeReply::Finished(RunResult::Attested {
                     record,
                     attestation,
                 }) => made.push((record, attestation)),
-                other => panic!("no key: {other:?}"),
+                other => panic!("nothing attested: {other:?}"),
             }
         }
         let record = made[0].0.clone();
@@ -467,6 +466,12 @@ impl Committee {
             .into_iter()
             .map(|(_, attestation)| attestation)
             .collect();
+        (record, attestations)
+    }
+
+    /// A key made by all agents and activated at all.
+    pub async fn active_key(&self, name: &str, curve: Curve) -> quorate_types::KeyRecord {
+        let (record, attestations) = self.agree(&self.create_key(name, curve)).await;
         for agent in &self.agents {
             let request = NodeRequest::Activate {
                 record: record.clone(),
@@ -476,7 +481,7 @@ impl Committee {
         }
         match record {
             quorate_types::node::Record::Key(record) => record,
-            quorate_types::node::Record::Committee(_) => panic!("not a key"),
+            other => panic!("not a key: {other:?}"),
         }
     }
 }
@@ -496,6 +501,7 @@ pub fn prepare(intent: &SignedIntent, attempt: u32, participants: &[PartyId]) ->
         attempt,
         participants: participants.to_vec(),
         preprocessed: Preprocessed::Nothing,
+        protocol: None,
     }
 }
 

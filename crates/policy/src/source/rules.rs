@@ -39,7 +39,7 @@ pub struct When {
     /// Proposed by one of these groups.
     #[serde(default)]
     proposed_by: Vec<GroupName>,
-    /// `transaction`, `message`, `typed-data`, `raw`, `create-key`, `set-up-committee`.
+    /// `transaction`, `message`, `typed-data`, `raw`, `create-key`, `set-protocol`, `set-up-committee`.
     #[serde(default)]
     actions: Vec<String>,
 }
@@ -295,9 +295,11 @@ fn built_in(
     let id = |text: &str| RuleId::new(text).map_err(|e| e.to_string());
     if everyone {
         let reason = || "any operator may propose".to_owned();
-        let actions =
-            "action in [Action::\"sign\", Action::\"create-key\", Action::\"set-up-committee\"]";
-        push(bundle, id("operators")?, &Policy::permit(actions, reason()))?;
+        push(
+            bundle,
+            id("operators")?,
+            &Policy::permit(PROPOSED, reason()),
+        )?;
     }
     for danger in refused() {
         let mut policy = Policy::forbid(format!("dangerous: {danger}"));
@@ -325,6 +327,8 @@ fn forbid_unless_lifted(bundle: &mut Bundle, id: RuleId, policy: &Policy) -> Res
 
 /// The condition of a rule that nothing narrows.
 const ALWAYS: &str = "true";
+/// What operators may ask for: the actions of a permission that names none.
+const PROPOSED: &str = "action in [Action::\"sign\", Action::\"create-key\", Action::\"set-protocol\", Action::\"set-up-committee\"]";
 
 fn allow_danger(
     bundle: &Bundle,
@@ -456,10 +460,10 @@ fn condition(bundle: &Bundle, when: &When) -> Result<String, String> {
 fn action(name: &str) -> Result<String, String> {
     let full = match name {
         "transaction" | "message" | "typed-data" | "raw" => format!("sign-{name}"),
-        "create-key" | "set-up-committee" => name.to_owned(),
+        "create-key" | "set-protocol" | "set-up-committee" => name.to_owned(),
         _ => {
             return Err(format!(
-                "{name:?} is no action; they are transaction, message, typed-data, raw, create-key, set-up-committee"
+                "{name:?} is no action; they are transaction, message, typed-data, raw, create-key, set-protocol, set-up-committee"
             ));
         }
     };
@@ -639,9 +643,7 @@ fn initiators(bundle: &Bundle, groups: &[GroupName], when: &When) -> Result<Poli
     policy.when.push(any(&members));
     let mut policy = narrowed(bundle, when, policy)?;
     if when.actions.is_empty() {
-        policy.action =
-            "action in [Action::\"sign\", Action::\"create-key\", Action::\"set-up-committee\"]"
-                .to_owned();
+        policy.action = PROPOSED.to_owned();
     }
     Ok(policy)
 }

@@ -31,13 +31,36 @@ fn keys_and_the_committee_may_be_made_by_operators() {
     let desk = Desk::new("");
     let name = KeyName::new("new").unwrap();
     let intent = quorate_types::IntentHash::from_bytes([1; 32]);
-    for act in [Act::SetUpCommittee, Act::CreateKey(facts(&name))] {
+    let acts = [
+        Act::SetUpCommittee,
+        Act::CreateKey(facts(&name)),
+        Act::SetProtocol(facts(&name)),
+    ];
+    for act in acts {
         assert!(matches!(desk.decide(act, intent).0, Decision::Allow(_)));
     }
     let desk = Desk::new("[[rule]]\nid = \"who\"\ntype = \"initiators\"\ngroups = [\"trading\"]");
-    for act in [Act::SetUpCommittee, Act::CreateKey(facts(&name))] {
+    for act in acts {
         assert!(matches!(desk.decide(act, intent).0, Decision::Deny(_)));
     }
+}
+
+#[test]
+fn a_change_of_protocol_can_be_made_to_wait_for_approvals() {
+    let desk = Desk::new(
+        "[[rule]]\nid = \"two\"\ntype = \"threshold\"\ngroup = \"treasury\"\napprovals = 2\nwhen = { actions = [\"set-protocol\"] }",
+    );
+    let name = KeyName::new("hot").unwrap();
+    let intent = quorate_types::IntentHash::from_bytes([1; 32]);
+    let decide = |act| desk.decide(act, intent).0;
+    assert!(matches!(
+        decide(Act::SetProtocol(facts(&name))),
+        Decision::Pending(_)
+    ));
+    assert!(matches!(
+        decide(Act::CreateKey(facts(&name))),
+        Decision::Allow(_)
+    ));
 }
 
 #[test]

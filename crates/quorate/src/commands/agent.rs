@@ -1,4 +1,4 @@
-//! `quorate agent unseal | seal | status | accept-clock | accept-restore`: a word with the agent that runs on this machine.
+//! `quorate agent unseal | seal | status | accept-clock | accept-restore | lift-ban`: a word with the agent that runs on this machine.
 
 use quorate_party_agent::command::LocalArgs;
 use quorate_party_agent::control::{AgentStatus, ControlRequest};
@@ -46,6 +46,15 @@ pub fn show(status: &AgentStatus, json: bool) -> anyhow::Result<()> {
             _ => (backup.stored.len(), format!(", {failed} did not take it")),
         };
         println!("{:<10} last backup {made}, in {stores} stores{which}", "");
+    }
+    for ban in &status.bans {
+        println!(
+            "{:<10} has banned {} from key {} at {}: it failed a consistency check of DKLs23",
+            "",
+            ban.party,
+            ban.key,
+            output::time(ban.at)
+        );
     }
     for warning in &status.warnings {
         println!("{:<10} warning: {warning}", "");

@@ -1,12 +1,12 @@
 //! `quorate key`.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use quorate_api::ResultView;
 use quorate_types::node::KeyListing;
-use quorate_types::{Action, Curve, KeyName, KeyRecord, Scheme};
+use quorate_types::{Action, Curve, KeyName, KeyRecord, Protocol, ProtocolListing, Scheme};
 use serde_json::json;
 
-use crate::args::{ClientArgs, CreateArgs};
+use crate::args::{ClientArgs, CreateArgs, SetProtocolArgs};
 use crate::operator::{Operator, Viewer};
 use crate::output;
 
@@ -16,8 +16,23 @@ pub async fn create(client: &ClientArgs, args: CreateArgs, json: bool) -> anyhow
     if !args.curve.supports(scheme) {
         bail!("{} has no scheme {scheme}", args.curve);
     }
+    let protocol = args.protocol.unwrap_or(scheme.default_protocol());
+    if !protocol.signs(scheme) {
+        bail!("{protocol} does not sign {scheme}");
+    }
     let operator = Operator::load(&client.client)?;
-    let listing = run(&operator, &args.name, args.curve, scheme, args.raw_signing).await?;
+    let mut listing = run(&operator, &args.name, args.curve, scheme, args.raw_signing).await?;
+    if protocol != listing.signs_by() {
+        let changed = change(&operator, &listing.record, (protocol, false), json).await;
+        listing.protocol = Some(changed.with_context(|| {
+            format!(
+                "key {0} is made, and signed for by {1} until: quorate key set-protocol {0} {protocol}",
+                args.name,
+                listing.signs_by()
+            )
+        })?);
+    }
+    output::warn_of(protocol);
     if json {
         return output::json(&listing);
     }
@@ -49,6 +64,53 @@ pub async fn run(
     }
 }
 
+/// Has another protocol sign for a key.
+pub async fn set_protocol(
+    client: &ClientArgs,
+    args: &SetProtocolArgs,
+    json: bool,
+) -> anyhow::Result<()> {
+    let operator = Operator::load(&client.client)?;
+    let key = operator.viewer.key(&args.name).await?;
+    let listing = change(&operator, &key, (args.protocol, args.renew), json).await?;
+    output::warn_of(args.protocol);
+    if json {
+        return output::json(&listing);
+    }
+    println!(
+        "{} signs for key {} from now on (change {})",
+        listing.record.protocol, key.name, listing.record.sequence
+    );
+    Ok(())
+}
+
+async fn change(
+    operator: &Operator,
+    key: &KeyRecord,
+    (protocol, renew): (Protocol, bool),
+    quiet: bool,
+) -> anyhow::Result<ProtocolListing> {
+    let intent = operator.sign(Action::SetProtocol {
+        key: key.id,
+        protocol,
+        renew,
+    })?;
+    let view = operator.viewer.api.run(&intent).await?;
+    let view = super::request::finished(operator, view, quiet).await?;
+    for note in view.notes.iter().filter(|_| !quiet) {
+        eprintln!("note: {note}");
+    }
+    match view.result {
+        Some(ResultView::Protocol(listing))
+            if listing.record.protocol == protocol
+                && listing.is_good(key, &operator.viewer.roster) =>
+        {
+            Ok(*listing)
+        }
+        _ => bail!("the orchestrator reports a change that not every custodian has signed for"),
+    }
+}
+
 /// Lists keys.
 pub async fn list(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
@@ -74,9 +136,13 @@ pub async fn list(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
             "   NOT ATTESTED BY EVERY CUSTODIAN"
         };
         println!(
-            "{name:<20} {:<10} {scheme:<7} {threshold}  {public_key}{state}",
-            public_key.curve()
+            "{name:<20} {:<10} {scheme:<7} {:<8} {threshold}  {public_key}{state}",
+            public_key.curve(),
+            key.signs_by(),
         );
+    }
+    if let Some(unaudited) = keys.iter().find(|key| key.signs_by().warning().is_some()) {
+        output::warn_of(unaudited.signs_by());
     }
     Ok(())
 }
@@ -90,9 +156,12 @@ pub async fn show(client: &ClientArgs, name: &KeyName, json: bool) -> anyhow::Re
     };
     if json {
         let attested_by = viewer.roster.attesters(&key.record, &key.attestations);
-        return output::json(&json!({ "key": key, "attested_by": attested_by }));
+        return output::json(
+            &json!({ "key": key, "attested_by": attested_by, "protocol": key.signs_by() }),
+        );
     }
     print(&viewer, &key);
+    output::warn_of(key.signs_by());
     Ok(())
 }
 
@@ -116,8 +185,14 @@ fn print(viewer: &Viewer, key: &KeyListing) {
     println!(
         "curve        {}, {scheme}, signed by {}",
         public_key.curve(),
-        scheme.protocol()
+        key.signs_by()
     );
+    if let Some(protocol) = &key.protocol {
+        println!(
+            "protocol     change {}, attested by every custodian",
+            protocol.record.sequence
+        );
+    }
     println!("public key   {public_key}");
     println!("chain code   {chain_code}");
     println!("threshold    {threshold}, share generation {epoch}");

@@ -17,6 +17,8 @@ use crate::output;
 /// A request, read and understood on this machine.
 pub struct Decoded {
     pub intent: VerifiedIntent,
+    /// For a change of a key.
+    pub changed: Option<KeyRecord>,
     /// For a signing.
     pub signing: Option<Signing>,
     /// What an approver reads.
@@ -43,9 +45,14 @@ impl Decoded {
             ..
         } = &intent.intent().action
         else {
-            let shown = Shown::other(intent.intent());
+            let changed = match &intent.intent().action {
+                Action::SetProtocol { key, .. } => Some(viewer.key_by_id(*key).await?),
+                _ => None,
+            };
+            let shown = Shown::other(intent.intent(), changed.as_ref());
             return Ok(Self {
                 intent,
+                changed,
                 signing: None,
                 shown,
             });
@@ -55,6 +62,7 @@ impl Decoded {
         let shown = Shown::signing(intent.intent(), &record, &analysis);
         let network = *network;
         Ok(Self {
+            changed: None,
             signing: Some(Signing {
                 record,
                 child,

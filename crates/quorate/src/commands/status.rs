@@ -51,6 +51,14 @@ pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
                 for pool in &node.pools {
                     println!("  {:<10} {}", "", presignatures(pool));
                 }
+                for ban in &node.bans {
+                    println!(
+                        "  {:<10} has banned {} from key {}: it failed a consistency check of DKLs23",
+                        "",
+                        ban.party,
+                        ban.key.short()
+                    );
+                }
                 for order in &node.frozen {
                     println!("  {:<10} FROZEN by order {order}", "");
                 }

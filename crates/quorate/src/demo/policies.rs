@@ -156,6 +156,7 @@ impl Demo {
             attempt: 0,
             participants: parties.to_vec(),
             preprocessed: Preprocessed::Nothing,
+            protocol: None,
         };
         let timeout = std::time::Duration::from_secs(10);
         let replies = nodes.ask_all(parties, &request, timeout).await;

@@ -272,6 +272,7 @@ fn t16_unreadable_requests_are_refused_and_the_agent_goes_on() {
         attempt: 0,
         participants: vec![party(1), party(2)],
         preprocessed: Preprocessed::Nothing,
+        protocol: None,
     }
     .canonical_bytes();
     let too_long = vec![0u8; NodeRequest::MAX_LEN + 1];

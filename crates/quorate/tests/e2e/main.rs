@@ -26,6 +26,7 @@ mod keys;
 mod passkey;
 mod policy;
 mod presignatures;
+mod protocols;
 mod restart;
 mod restored;
 mod sealed;

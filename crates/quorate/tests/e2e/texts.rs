@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 56] = [
+const COMMANDS: [&[&str]; 58] = [
     &[],
     &["init"],
     &["up"],
@@ -16,6 +16,7 @@ const COMMANDS: [&[&str]; 56] = [
     &["key"],
     &["key", "create"],
     &["key", "list"],
+    &["key", "set-protocol"],
     &["key", "show"],
     &["address"],
     &["sign"],
@@ -45,6 +46,7 @@ const COMMANDS: [&[&str]; 56] = [
     &["agent", "status"],
     &["agent", "accept-clock"],
     &["agent", "accept-restore"],
+    &["agent", "lift-ban"],
     &["agent", "protector"],
     &["agent", "protector", "add"],
     &["agent", "identity"],

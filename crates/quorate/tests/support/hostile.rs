@@ -132,6 +132,7 @@ impl Hostile {
             attempt,
             participants: participants.iter().map(|number| party(*number)).collect(),
             preprocessed: Preprocessed::Nothing,
+            protocol: None,
         };
         self.ask(number, &request)
     }
@@ -214,6 +215,7 @@ impl Hostile {
             attempt: 0,
             item: 0,
             nonces: nonces.to_vec(),
+            protocol: None,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! | `manifest.json` | [`Manifest`]: whose, when, and the hash of every other entry |
 //! | `manifest.sig` | the party's Ed25519 signature over [`Opened::signed_message`], in hexadecimal |
 //! | `agent.toml`, `roster.json`, `policy.json`, `tls/*` | configuration, without passphrase and PIN files |
-//! | `records/<name>` | the ledger's public records: keys, committees, pending ones |
+//! | `records/<name>` | the ledger's public records: keys and their protocols, committees, pending ones |
 //! | `secrets/<kind>-<id>-<epoch>` | identity, shares, auxiliary information |
 //!
 //! Nothing that may be used once is ever in it: see [`KINDS`].
@@ -29,11 +29,12 @@ pub(crate) use crypt::{decrypt, encrypt};
 use crate::{ItemKind, ItemName};
 
 /// What of the sealed store goes into a backup. An allow-list: a new kind stays out until somebody decides. Primes, presignatures and nonces
-/// are used once, and a restored copy of one would be used twice (I4).
+/// are used once, and a restored copy of one would be used twice (I4). DKLs23 setups would be used by a custodian that has forgotten whom it
+/// banned (T12).
 pub const KINDS: [ItemKind; 3] = [ItemKind::Identity, ItemKind::Share, ItemKind::Aux];
 
 /// Which of the ledger's records go into a backup: those of these names, or below those that end in a slash. An allow-list, as [`KINDS`] is.
-pub const RECORDS: [&str; 3] = ["key/", "committee", "pending-committee/"];
+pub const RECORDS: [&str; 4] = ["key/", "committee", "pending-committee/", "protocol/"];
 
 /// Whether a record of this name goes into a backup.
 #[must_use]

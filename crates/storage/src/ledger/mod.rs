@@ -329,6 +329,23 @@ impl Ledger {
             .commit(move |transaction| operations::put_record(transaction, &name, &record))
     }
 
+    /// [`Self::put_record`] with what the log says about it, in one transaction.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn put_record_logged(
+        &self,
+        name: &str,
+        record: &[u8],
+        leaf: Vec<u8>,
+    ) -> Result<(), LedgerError> {
+        let (name, record) = (name.to_owned(), record.to_vec());
+        self.writer.commit(move |transaction| {
+            operations::put_record(transaction, &name, &record)?;
+            operations::append(transaction, &[leaf]).map(drop)
+        })
+    }
+
     /// Forgets records, in one transaction; those that are not there are passed over.
     ///
     /// # Errors

@@ -221,12 +221,13 @@ impl<'a> Desk<'a> {
     }
 
     fn permitted(&self, leg: &Leg<'_>) -> bool {
-        const USUALLY: [&str; 5] = [
+        const USUALLY: [&str; 6] = [
             "transaction",
             "message",
             "typed-data",
             "create-key",
             "set-up-committee",
+            "set-protocol",
         ];
         let mut named = false;
         let mut permitted = false;
@@ -427,7 +428,7 @@ impl<'a> Desk<'a> {
 }
 
 const SIGNING: [&str; 3] = ["transaction", "message", "typed-data"];
-const ANYTHING: [&str; 6] = super::worlds::ACTIONS;
+const ANYTHING: [&str; 7] = super::worlds::ACTIONS;
 
 /// Whether approvals or time lift it.
 fn lifted(kind: &Kind) -> bool {

@@ -72,14 +72,17 @@ const OPERATORS: [&str; 3] = ["operator", "trader", "bot"];
 pub const NETWORKS: [&str; 3] = ["ethereum", "ethereum:10", "bitcoin"];
 const PLACES: [&str; 4] = [ALICE, BOB, "bc1qdestination", "elsewhere"];
 const METHODS: [&str; 3] = ["0xa9059cbb", "0x095ea7b3", "0x"];
-pub const ACTIONS: [&str; 6] = [
+pub const ACTIONS: [&str; 7] = [
     "transaction",
     "message",
     "typed-data",
     "raw",
     "create-key",
     "set-up-committee",
+    "set-protocol",
 ];
+/// Nothing is signed by these.
+const UNSIGNED: [&str; 3] = ["create-key", "set-up-committee", "set-protocol"];
 /// Policy units at which rules and requests meet.
 const UNITS: [i64; 8] = [0, 1, 2, 5, 10, 1000, i64::MAX - 1, i64::MAX];
 
@@ -846,11 +849,11 @@ impl World {
 
     /// What is asked, without approvals.
     fn ask(&self, tape: &mut Tape, now: u64) -> Case {
-        let action = match tape.below(10) {
+        let action = match tape.below(11) {
             0..=5 => "transaction",
             other => ACTIONS[other - 4],
         };
-        let signs = !["create-key", "set-up-committee"].contains(&action);
+        let signs = !UNSIGNED.contains(&action);
         let network = tape.one(&[0, 0, 0, 1, 2]);
         Case {
             operator: tape.one(&OPERATORS),
@@ -890,7 +893,7 @@ impl World {
         case.frozen = tape.rarely(40);
         for transaction in 1..=tape.below(6) {
             let mut before = self.ask(tape, now);
-            if ["create-key", "set-up-committee"].contains(&before.action) {
+            if UNSIGNED.contains(&before.action) {
                 continue;
             }
             before.transaction = u8::try_from(transaction).unwrap();
@@ -898,7 +901,7 @@ impl World {
                 case.past.push(self.spend(&before, now - tape.one(&ago)));
             }
         }
-        if tape.rarely(6) && !["create-key", "set-up-committee"].contains(&case.action) {
+        if tape.rarely(6) && !UNSIGNED.contains(&case.action) {
             // It was tried before.
             case.past.push(self.spend(&case, now - tape.one(&ago)));
         }
@@ -1014,6 +1017,7 @@ impl Case {
         let act = match self.action {
             "set-up-committee" => Act::SetUpCommittee,
             "create-key" => Act::CreateKey(facts(&name)),
+            "set-protocol" => Act::SetProtocol(facts(&name)),
             _ => Act::Sign {
                 id: key_id(self.key),
                 key: facts(&name),
@@ -1049,7 +1053,7 @@ impl Case {
     }
 
     pub fn signs(&self) -> bool {
-        !["create-key", "set-up-committee"].contains(&self.action)
+        !UNSIGNED.contains(&self.action)
     }
 
     /// As the agents would record it.

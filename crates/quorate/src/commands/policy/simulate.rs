@@ -84,7 +84,7 @@ impl Rehearsal {
     fn approvals(&self, case: &Case<'_>) -> Vec<SignedApproval> {
         let sighashes = match case.act {
             Act::Sign { sighashes, .. } => sighashes.to_vec(),
-            Act::SetUpCommittee | Act::CreateKey(_) => Vec::new(),
+            Act::SetUpCommittee | Act::CreateKey(_) | Act::SetProtocol(_) => Vec::new(),
         };
         let approve = |person: &PersonId| {
             let approval = Approval {
@@ -153,6 +153,7 @@ pub async fn run(client: &ClientArgs, args: &SimulateArgs, json: bool) -> anyhow
         operator: &args.operator,
         act: act(
             &action,
+            None,
             Some((&understood.record, &understood.analysis)),
             &hashes,
         )?,
@@ -220,6 +221,7 @@ fn past_one(
     let signing = decoded.signing.as_ref();
     let act = act(
         &intent.action,
+        decoded.changed.as_ref(),
         signing.map(|s| (&s.record, &s.analysis)),
         &hashes,
     )?;
@@ -240,6 +242,7 @@ fn past_one(
 
 fn act<'a>(
     action: &'a Action,
+    changed: Option<&'a KeyRecord>,
     signing: Option<(&'a KeyRecord, &'a Analysis)>,
     sighashes: &'a [Hash32],
 ) -> anyhow::Result<Act<'a>> {
@@ -248,7 +251,7 @@ fn act<'a>(
         effects: &analysis.effects,
         sighashes,
     });
-    Act::of(action, understood).context("the payload was not understood")
+    Act::of(action, changed, understood).context("the payload was not understood")
 }
 
 fn in_words(decision: &Decision) -> Vec<String> {
