@@ -22,6 +22,9 @@ pub struct Args {
     /// A few samples of each case, in under a minute
     #[arg(long)]
     pub quick: bool,
+    /// Also what takes long: ECDSA by larger committees, a hundred thousand keys and as many signatures; in about half an hour
+    #[arg(long, conflicts_with = "quick")]
+    pub thorough: bool,
     /// As little as shows that it works; what the tests run
     #[arg(long, hide = true)]
     pub smoke: bool,
@@ -61,7 +64,9 @@ pub struct Args {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Depth {
-    /// Everything.
+    /// Everything, and what takes long too.
+    Thorough,
+    /// Every scheme and section.
     #[default]
     Full,
     /// Every kind of case, a few samples.
@@ -81,16 +86,19 @@ pub enum Section {
     Keys,
     /// Cost against t.
     Growth,
+    /// Memory over many signatures.
+    Endurance,
 }
 
 impl Args {
     /// How much is measured.
     #[must_use]
     pub const fn depth(&self) -> Depth {
-        match (self.smoke, self.quick) {
-            (true, _) => Depth::Smoke,
-            (false, true) => Depth::Quick,
-            (false, false) => Depth::Full,
+        match (self.smoke, self.quick, self.thorough) {
+            (true, _, _) => Depth::Smoke,
+            (false, true, _) => Depth::Quick,
+            (false, false, true) => Depth::Thorough,
+            (false, false, false) => Depth::Full,
         }
     }
 
@@ -101,6 +109,7 @@ impl Args {
         let mut say = |name: &str, value: String| words.push(format!(" --{name}{value}"));
         match self.depth() {
             Depth::Full => {}
+            Depth::Thorough => say("thorough", String::new()),
             Depth::Quick => say("quick", String::new()),
             Depth::Smoke => say("smoke", String::new()),
         }

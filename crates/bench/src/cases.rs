@@ -88,8 +88,15 @@ static DKLS23: Scheme = Scheme {
 
 /// The name of the scheme with presignatures, and of its key.
 pub const WARM: &str = "cggmp24-warm";
-/// Presignatures that a pool is filled up to: what a row uses.
-pub const STOCK: u16 = 96;
+/// Presignatures that a pool is filled up to: what all rows of the committee use.
+#[must_use]
+pub fn stock(depth: Depth, threshold: Threshold) -> u16 {
+    let plans = CONCURRENCIES
+        .iter()
+        .filter_map(|width| Weight::Stocked.plan(depth, threshold, *width));
+    let all: usize = plans.map(|plan| plan.most).sum();
+    u16::try_from(all).unwrap_or(u16::MAX).max(1)
+}
 
 /// Every scheme.
 pub static SCHEMES: &[&Scheme] = &[
@@ -164,7 +171,7 @@ impl Weight {
     #[must_use]
     pub fn plan(self, depth: Depth, threshold: Threshold, concurrency: usize) -> Option<Plan> {
         match (self, depth) {
-            (Self::Light, Depth::Full) => Some(Plan {
+            (Self::Light, Depth::Full | Depth::Thorough) => Some(Plan {
                 most: 400,
                 limit: Duration::from_secs(6),
                 least: 2 * concurrency,
@@ -172,24 +179,30 @@ impl Weight {
             }),
             (Self::Light, Depth::Quick) => Some(Plan::exactly(concurrency.max(4))),
             (Self::Light, Depth::Smoke) => (concurrency < 64).then(|| Plan::exactly(concurrency)),
-            (Self::Heavy, Depth::Full) => match (threshold.t(), concurrency) {
+            (Self::Heavy, Depth::Full | Depth::Thorough) => match (threshold.t(), concurrency) {
                 (2, 1) => Some(Plan::exactly(8)),
                 (2, 8) => Some(Plan::exactly(16)),
                 (2, 64) => Some(Plan::exactly(64)),
                 (3, 1) => Some(Plan::exactly(4)),
                 (3, 8) => Some(Plan::exactly(8)),
-                (_, 1) => Some(Plan::exactly(2)),
+                (_, 1) if depth == Depth::Thorough => Some(Plan::exactly(2)),
                 _ => None,
             },
             (Self::Heavy, Depth::Quick) => {
                 (threshold.t() == 2 && concurrency == 1).then(|| Plan::exactly(2))
             }
             (Self::Heavy | Self::Stocked, Depth::Smoke) => None,
-            (Self::Stocked, Depth::Full) => {
-                (threshold.t() == 2).then(|| Plan::exactly(usize::from(STOCK)))
-            }
+            (Self::Stocked, Depth::Full | Depth::Thorough) => match (threshold.t(), concurrency) {
+                (2, 1) => Some(Plan::exactly(32)),
+                (2, 8) => Some(Plan::exactly(48)),
+                (2, 64) => Some(Plan::exactly(80)),
+                (3, 1) if depth == Depth::Thorough => Some(Plan::exactly(16)),
+                (3, 8) if depth == Depth::Thorough => Some(Plan::exactly(24)),
+                (5, 1) if depth == Depth::Thorough => Some(Plan::exactly(8)),
+                _ => None,
+            },
             (Self::Stocked, Depth::Quick) => {
-                (threshold.t() == 2 && concurrency == 8).then(|| Plan::exactly(usize::from(STOCK)))
+                (threshold.t() == 2 && concurrency == 8).then(|| Plan::exactly(16))
             }
         }
     }
@@ -199,7 +212,7 @@ impl Weight {
 #[must_use]
 pub const fn published(depth: Depth) -> usize {
     match depth {
-        Depth::Full => 1000,
+        Depth::Full | Depth::Thorough => 1000,
         Depth::Quick => 32,
         Depth::Smoke => 8,
     }
@@ -209,7 +222,7 @@ pub const fn published(depth: Depth) -> usize {
 #[must_use]
 pub const fn keys(depth: Depth) -> usize {
     match depth {
-        Depth::Full => 1000,
+        Depth::Full | Depth::Thorough => 1000,
         Depth::Quick => 10,
         Depth::Smoke => 2,
     }
@@ -219,7 +232,7 @@ pub const fn keys(depth: Depth) -> usize {
 #[must_use]
 pub const fn growth(depth: Depth) -> &'static [u16] {
     match depth {
-        Depth::Full => &[2, 3, 4, 5, 6, 7, 8, 9, 10],
+        Depth::Full | Depth::Thorough => &[2, 3, 4, 5, 6, 7, 8, 9, 10],
         Depth::Quick => &[2, 4],
         Depth::Smoke => &[],
     }
@@ -229,7 +242,7 @@ pub const fn growth(depth: Depth) -> &'static [u16] {
 #[must_use]
 pub const fn growth_plan(depth: Depth) -> Plan {
     match depth {
-        Depth::Full => Plan {
+        Depth::Full | Depth::Thorough => Plan {
             most: 100,
             limit: Duration::from_secs(3),
             least: 10,
@@ -237,4 +250,36 @@ pub const fn growth_plan(depth: Depth) -> Plan {
         },
         Depth::Quick | Depth::Smoke => Plan::exactly(3),
     }
+}
+
+/// How many keys there are on disk in the last row of the section on keys; most of them only as records.
+#[must_use]
+pub const fn stored_keys(depth: Depth) -> Option<usize> {
+    match depth {
+        Depth::Thorough => Some(100_000),
+        Depth::Quick => Some(1_000),
+        Depth::Full | Depth::Smoke => None,
+    }
+}
+
+/// How many signatures the section on endurance makes, and after how many it looks at the memory.
+#[must_use]
+pub const fn endurance(depth: Depth) -> Option<(usize, usize)> {
+    match depth {
+        Depth::Thorough => Some((100_000, 10_000)),
+        Depth::Quick => Some((200, 50)),
+        Depth::Full | Depth::Smoke => None,
+    }
+}
+
+/// A row beside which a pool is being filled, and the same row without.
+#[must_use]
+pub fn beside(depth: Depth, threshold: Threshold) -> Option<Plan> {
+    let is_measured = threshold.t() == 2 && matches!(depth, Depth::Full | Depth::Thorough);
+    is_measured.then(|| Plan {
+        most: 2_000,
+        limit: Duration::from_secs(8),
+        least: 200,
+        warm_up: 16,
+    })
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use quorate_mpc_protocol::{
-    Abort, Aux, Ceremony, DklsSetup, Effect, FrostMessage, Incoming, Outcome, Production, ReadyAux,
-    Seat, Share, TaprootTweak, To, dkls_setup, keygen, sign_dkls, sign_ecdsa, sign_frost,
+    Abort, Aux, Ceremony, DklsSetup, Effect, FrostMessage, FrostNonces, Incoming, Outcome,
+    Production, ReadyAux, Seat, Share, TaprootTweak, To, dkls_setup, keygen, presign, sign_dkls,
+    sign_ecdsa,
 };
 use quorate_party_agent::boot::store_dir;
 use quorate_party_agent::passphrase;
@@ -38,6 +39,23 @@ pub struct Alone {
     aux: Arc<Vec<ReadyAux<Production>>>,
     /// Everyone's for DKLs23; none for other protocols.
     setups: Vec<DklsSetup>,
+    /// Whether presignatures are made, for ECDSA.
+    presign: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy)]
+pub struct Subject {
+    /// Of the committee.
+    pub threshold: Threshold,
+    /// Of the key.
+    pub curve: Curve,
+    /// Of the key.
+    pub scheme: Scheme,
+    /// That signs.
+    pub protocol: Protocol,
+    /// Whether presignatures are made instead of signatures.
+    pub presign: bool,
 }
 
 impl Alone {
@@ -45,15 +63,12 @@ impl Alone {
     ///
     /// # Errors
     /// Shares that cannot be made.
-    pub fn prepare(
-        threshold: Threshold,
-        curve: Curve,
-        scheme: Scheme,
-        protocol: Protocol,
-        aux: Arc<Vec<ReadyAux<Production>>>,
-    ) -> anyhow::Result<Self> {
-        let shares = shares(threshold, curve)?;
-        let setups = match protocol {
+    pub fn prepare(subject: Subject, aux: Arc<Vec<ReadyAux<Production>>>) -> anyhow::Result<Self> {
+        let Subject {
+            threshold, scheme, ..
+        } = subject;
+        let shares = shares(threshold, subject.curve)?;
+        let setups = match subject.protocol {
             Protocol::Dkls23 => setups(&shares)?,
             Protocol::Cggmp24 | Protocol::Frost => Vec::new(),
         };
@@ -63,6 +78,7 @@ impl Alone {
             shares,
             aux,
             setups,
+            presign: subject.presign,
         })
     }
 
@@ -80,11 +96,48 @@ impl Alone {
 
     fn sign(&self, number: u64) -> anyhow::Result<()> {
         let signers: Vec<u16> = (0..self.threshold.t()).collect();
+        let message = match self.scheme {
+            Scheme::Ecdsa => None,
+            Scheme::Bip340 => Some(FrostMessage::Bip340 {
+                message: [7; 32],
+                tweak: TaprootTweak::Bip86,
+            }),
+            Scheme::Eddsa => Some(FrostMessage::Ed25519(vec![7; 150])),
+        };
+        if let Some(message) = message {
+            return self.sign_in_one_round(number, &signers, &message);
+        }
         let outcomes = exchange(self.threshold.t(), number, |seat| {
             self.start(seat, &signers, number)
         })?;
-        let signed = |outcome: &Outcome| matches!(outcome, Outcome::Signature(_));
-        ensure!(outcomes.iter().all(signed), "not everyone has a signature");
+        let ended = |outcome: &Outcome| match self.presign {
+            true => matches!(outcome, Outcome::Presignature(_)),
+            false => matches!(outcome, Outcome::Signature(_)),
+        };
+        ensure!(outcomes.iter().all(ended), "not everyone has a signature");
+        Ok(())
+    }
+
+    /// FROST: everyone's nonces, then everyone's share.
+    fn sign_in_one_round(
+        &self,
+        number: u64,
+        signers: &[u16],
+        message: &FrostMessage,
+    ) -> anyhow::Result<()> {
+        let failed = |abort: Abort| anyhow::anyhow!("{abort}");
+        let made = self.shares.iter().zip(signers).map(|(share, me)| {
+            FrostNonces::generate(share, &mut ceremony_rng(number, *me)).map_err(failed)
+        });
+        let (nonces, list): (Vec<_>, Vec<_>) = made
+            .collect::<anyhow::Result<Vec<_>>>()?
+            .into_iter()
+            .unzip();
+        for (share, nonces) in self.shares.iter().zip(nonces) {
+            nonces
+                .sign(share, signers, &DerivationPath::root(), &list, message)
+                .map_err(failed)?;
+        }
         Ok(())
     }
 
@@ -98,24 +151,15 @@ impl Alone {
         let share = self.shares.get(me).context("no share")?;
         let rng = ceremony_rng(number, seat.me());
         let root = DerivationPath::root();
-        let message = match self.scheme {
-            Scheme::Ecdsa => {
-                let message = preimage(number);
-                if let Some(setup) = self.setups.get(me) {
-                    return Ok(sign_dkls(seat, share, setup, signers, &root, &message));
-                }
-                let aux = self.aux.get(me).context("no auxiliary information")?;
-                return Ok(sign_ecdsa::<Production>(
-                    seat, share, aux, signers, &root, &message, rng,
-                ));
-            }
-            Scheme::Bip340 => FrostMessage::Bip340 {
-                message: [7; 32],
-                tweak: TaprootTweak::Bip86,
-            },
-            Scheme::Eddsa => FrostMessage::Ed25519(vec![7; 150]),
-        };
-        Ok(sign_frost(seat, share, signers, &root, &message, rng))
+        let message = preimage(number);
+        if let Some(setup) = self.setups.get(me) {
+            return Ok(sign_dkls(seat, share, setup, signers, &root, &message));
+        }
+        let aux = self.aux.get(me).context("no auxiliary information")?;
+        Ok(match self.presign {
+            true => presign::<Production>(seat, share, aux, signers, &root, rng),
+            false => sign_ecdsa::<Production>(seat, share, aux, signers, &root, &message, rng),
+        })
     }
 }
 
@@ -149,7 +193,11 @@ fn setups(shares: &[Share]) -> anyhow::Result<Vec<DklsSetup>> {
 /// # Errors
 /// A committee that is not set up.
 pub fn read_aux(cluster: &Stopped, signers: u16) -> anyhow::Result<Vec<ReadyAux<Production>>> {
-    let of_one = |number| Ok(aux_of(&cluster.custodian(number), number)?.ready()?);
+    // With tables, as agents that make presignatures have them.
+    let of_one = |number| {
+        let aux = aux_of(&cluster.custodian(number), number)?.ready()?;
+        Ok(aux.with_tables()?)
+    };
     (1..=signers).map(of_one).collect()
 }
 

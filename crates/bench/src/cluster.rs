@@ -17,7 +17,8 @@ use quorate_types::{Action, PartyId, Threshold};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::cases::{SCHEMES, STOCK};
+use crate::Depth;
+use crate::cases::{SCHEMES, stock};
 use crate::operator::Operator;
 use crate::parts::{Kind, Part, Parts};
 use crate::tools::Tools;
@@ -50,10 +51,11 @@ impl Cluster {
     ///
     /// # Errors
     /// Whatever keeps a part from coming up.
-    pub async fn start(tools: &Tools, threshold: Threshold) -> anyhow::Result<Self> {
+    pub async fn start(tools: &Tools, threshold: Threshold, depth: Depth) -> anyhow::Result<Self> {
         let dir = provision(tools, threshold)?;
         for number in 1..=threshold.n() {
-            be_patient(&custodian(&root(dir.path()), number).join("agent.toml"))?;
+            let file = custodian(&root(dir.path()), number).join("agent.toml");
+            be_patient(&file, stock(depth, threshold))?;
         }
         Ok(Self::boot(tools, dir, threshold).await?.0)
     }
@@ -228,7 +230,7 @@ fn stock_primes(custodian: &Path, number: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn be_patient(agent_toml: &Path) -> anyhow::Result<()> {
+fn be_patient(agent_toml: &Path, stock: u16) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(agent_toml)?;
     let (head, _) = text
         .split_once("[timeouts]")
@@ -237,13 +239,13 @@ fn be_patient(agent_toml: &Path) -> anyhow::Result<()> {
         .iter()
         .map(|name| format!("{name} = {SILENCE}\n"))
         .collect();
-    // One row's presignatures, not filled up while they are used; none for the scheme that is to do without.
+    // As many presignatures as the rows use, not filled up meanwhile; none for the scheme that is to do without.
     let off: Vec<_> = SCHEMES
         .iter()
         .filter(|s| s.needs_setup && !s.presigned)
         .map(|s| s.name)
         .collect();
-    let presign = format!("[presign]\nlow = 1\nhigh = {STOCK}\noff = {off:?}\n");
+    let presign = format!("[presign]\nlow = 1\nhigh = {stock}\noff = {off:?}\n");
     Ok(std::fs::write(
         agent_toml,
         format!("{head}[timeouts]\n{timeouts}{presign}"),

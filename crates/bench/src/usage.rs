@@ -124,13 +124,21 @@ impl Memory {
     /// # Errors
     /// An agent that is gone.
     pub fn of_agents(cluster: &Cluster) -> anyhow::Result<Self> {
+        Self::of(cluster, Kind::Agent)
+    }
+
+    /// The same of another kind of process.
+    ///
+    /// # Errors
+    /// One that is gone.
+    pub fn of(cluster: &Cluster, kind: Kind) -> anyhow::Result<Self> {
         let mut memory = Self::default();
-        for agent in cluster.parts().iter().filter(|p| p.kind == Kind::Agent) {
+        for part in cluster.parts().iter().filter(|p| p.kind == kind) {
             let mib = |kib: u64| u32::try_from(kib).map_or(f64::MAX, f64::from) / 1024.0;
             memory.resident_mib = memory
                 .resident_mib
-                .max(mib(procfs::resident_kib(agent.pid())?));
-            memory.peak_mib = memory.peak_mib.max(mib(procfs::peak_kib(agent.pid())?));
+                .max(mib(procfs::resident_kib(part.pid())?));
+            memory.peak_mib = memory.peak_mib.max(mib(procfs::peak_kib(part.pid())?));
         }
         Ok(memory)
     }

@@ -2,7 +2,7 @@
 //!
 //! A record becomes active only with every party's attestation of it, so no key is used of which some party has no share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -80,6 +80,9 @@ fn listing((record, attestations, active): &Entry) -> KeyListing {
 #[derive(Default)]
 struct Book {
     keys: BTreeMap<KeyId, Entry>,
+    /// Of the active ones.
+    names: HashMap<KeyName, KeyId>,
+    highest_epoch: u32,
     committee: Option<CommitteeListing>,
     shares: BTreeMap<KeyId, Arc<Share>>,
     aux: Option<(SessionId, Arc<ReadyAux<Production>>)>,
@@ -88,18 +91,21 @@ struct Book {
 
 impl Book {
     fn is_taken(&self, name: &KeyName) -> bool {
-        self.reserved.contains(name)
-            || self
-                .keys
-                .values()
-                .any(|(record, _, active)| *active && record.name == *name)
+        self.reserved.contains(name) || self.names.contains_key(name)
+    }
+
+    /// The only way a key gets in, or into force.
+    fn put(&mut self, (record, attestations, active): Entry) {
+        if active {
+            self.names.insert(record.name.clone(), record.id);
+        }
+        self.highest_epoch = self.highest_epoch.max(record.epoch);
+        self.keys.insert(record.id, (record, attestations, active));
     }
 
     /// Whether another key in force has this key's name.
     fn is_named_otherwise(&self, key: &KeyRecord) -> bool {
-        self.keys
-            .values()
-            .any(|(record, _, active)| *active && record.id != key.id && record.name == key.name)
+        self.names.get(&key.name).is_some_and(|id| *id != key.id)
     }
 }
 
@@ -149,8 +155,7 @@ impl KeyBook {
                 borsh::from_slice(&bytes).map_err(|_| KeyBookError::Damaged(name))?;
             match stored.record {
                 Record::Key(record) => {
-                    let entry = (Arc::new(record), stored.attestations, stored.active);
-                    book.keys.insert(entry.0.id, entry);
+                    book.put((Arc::new(record), stored.attestations, stored.active));
                 }
                 Record::Committee(record) if stored.active => {
                     book.committee = Some(CommitteeListing {
@@ -185,12 +190,7 @@ impl KeyBook {
     /// The highest epoch of any key.
     #[must_use]
     pub fn highest_epoch(&self) -> u32 {
-        let book = self.lock();
-        book.keys
-            .values()
-            .map(|(key, _, _)| key.epoch)
-            .max()
-            .unwrap_or(0)
+        self.lock().highest_epoch
     }
 
     /// Whether there is none.
@@ -277,9 +277,8 @@ impl KeyBook {
     /// There is none.
     pub fn named(&self, name: &KeyName) -> Result<Arc<KeyRecord>, KeyBookError> {
         let book = self.lock();
-        let mut active = book.keys.values().filter(|(_, _, active)| *active);
-        let found = active.find(|(record, _, _)| record.name == *name);
-        found
+        let entry = book.names.get(name).and_then(|id| book.keys.get(id));
+        entry
             .map(|(record, _, _)| Arc::clone(record))
             .ok_or_else(|| KeyBookError::UnknownName(name.clone()))
     }
@@ -378,7 +377,7 @@ impl KeyBook {
         let written = tokio::task::spawn_blocking(move || ledger.put_record(&name, &bytes)).await;
         written.map_err(|_| StoreError::Interrupted)??;
         let entry = (Arc::new(record.clone()), stored.attestations, false);
-        self.lock().keys.insert(record.id, entry);
+        self.lock().put(entry);
         Ok(())
     }
 
@@ -431,16 +430,13 @@ impl KeyBook {
                     return Err(KeyBookError::NameTaken(key.name.clone()));
                 }
                 let name = key_name(key.id);
-                let id = key.id;
                 let stored = Stored {
                     record,
                     attestations,
                     active: true,
                 };
                 self.persist(&name, &stored)?;
-                self.lock()
-                    .keys
-                    .insert(id, (known, stored.attestations, true));
+                self.lock().put((known, stored.attestations, true));
             }
             Record::Committee(committee) => {
                 let committee = committee.clone();

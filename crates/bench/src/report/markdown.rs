@@ -6,7 +6,7 @@ use crate::cases::{self, SCHEMES};
 use crate::machine::Machine;
 use crate::measure::Row;
 use crate::parts::Kind;
-use crate::sections::Keys;
+use crate::sections::{Keys, Point};
 use crate::{Depth, Report};
 
 use super::plots::Plot;
@@ -55,6 +55,9 @@ pub fn document(report: &Report, plots: &[Plot]) -> String {
     }
     if !report.growth.is_empty() {
         growth(&mut doc, &report.growth, plots);
+    }
+    if !report.endurance.is_empty() {
+        endurance(&mut doc, &report.endurance);
     }
     failures(&mut doc, report);
     meaning(&mut doc);
@@ -133,24 +136,7 @@ fn signing(doc: &mut Document, report: &Report, plots: &[Plot]) {
     costs(doc, report.signing.iter());
     doc.plots(plots, |file| file.starts_with("latency"));
     if !report.refills.is_empty() {
-        doc.paragraph("Pools of presignatures, filled from empty while nothing else is asked for:");
-        let rows = report.refills.iter();
-        doc.table(
-            &[
-                "committee",
-                "made",
-                "for each second",
-                "agents' CPU ms each",
-            ],
-            rows.map(|r| {
-                vec![
-                    format!("{}-of-{}", r.t, r.n),
-                    r.count.to_string(),
-                    format!("{:.2}", r.per_second()),
-                    format!("{:.0}", r.cpu_ms),
-                ]
-            }),
-        );
+        refills(doc, report);
     }
     if report.setups.is_empty() {
         return;
@@ -162,6 +148,96 @@ fn signing(doc: &mut Document, report: &Report, plots: &[Plot]) {
     doc.table(
         &["committee", "setup"],
         rows.map(|s| vec![format!("{}-of-{}", s.t, s.n), format!("{:.1} s", s.seconds)]),
+    );
+}
+
+fn refills(doc: &mut Document, report: &Report) {
+    doc.paragraph(
+        "Pools of presignatures, filled while nothing else is asked for. The last column: of what all cores of the machine could make of \
+         them with the ceremonies alone (all signers' steps in one thread, with the same tables), so many percent were made.",
+    );
+    let head = [
+        "committee",
+        "made",
+        "for each second",
+        "agents' CPU ms each",
+        "ceremonies alone, CPU ms each",
+        "of what is possible",
+    ];
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.0}"));
+    doc.table(
+        &head,
+        report.refills.iter().map(|r| {
+            vec![
+                format!("{}-of-{}", r.t, r.n),
+                r.count.to_string(),
+                format!("{:.2}", r.per_second()),
+                format!("{:.0}", r.cpu_ms),
+                number(r.ceremony_ms),
+                r.share()
+                    .map_or_else(|| "-".to_owned(), |s| format!("{s:.0} %")),
+            ]
+        }),
+    );
+    if report.beside.is_empty() {
+        return;
+    }
+    doc.paragraph(
+        "Signing with a key of FROST by itself, and while the same custodians fill another key's pool with all cores:",
+    );
+    let head = [
+        "in flight",
+        "",
+        "samples",
+        "signatures/s",
+        "p50 ms",
+        "p99 ms",
+        "p99 against by itself",
+    ];
+    let rows = report.beside.iter().flat_map(|beside| {
+        let change = 100.0 * (beside.filling.latency.p99 / beside.quiet.latency.p99 - 1.0);
+        [
+            (&beside.quiet, "by itself", String::new()),
+            (&beside.filling, "while filling", format!("{change:+.0} %")),
+        ]
+    });
+    doc.table(
+        &head,
+        rows.map(|(row, which, change)| {
+            vec![
+                in_flight(row),
+                which.to_owned(),
+                samples(row),
+                short(row.per_second),
+                short(row.latency.p50),
+                short(row.latency.p99),
+                change,
+            ]
+        }),
+    );
+}
+
+fn endurance(doc: &mut Document, points: &[Point]) {
+    doc.paragraph("## Memory over many signatures");
+    doc.paragraph("FROST on Ed25519, 2-of-3, 64 in flight, without a pause:");
+    let head = [
+        "signatures",
+        "failed",
+        "signatures/s",
+        "MiB, largest agent",
+        "MiB, orchestrator",
+    ];
+    doc.table(
+        &head,
+        points.iter().map(|point| {
+            vec![
+                point.signatures.to_string(),
+                point.failures.to_string(),
+                short(point.per_second),
+                format!("{:.0}", point.agents.resident_mib),
+                format!("{:.0}", point.orchestrator.resident_mib),
+            ]
+        }),
     );
 }
 
@@ -279,6 +355,12 @@ fn keys(doc: &mut Document, keys: &Keys, plots: &[Plot]) {
         .map(|(what, ms)| vec![what, short(ms)]),
     );
     doc.plots(plots, |file| file == "keys.svg");
+    if keys.starts.iter().any(|start| start.keys > keys.created) {
+        doc.paragraph(
+            "The largest number is of records put into the ledgers while the cluster stood still, copies of one key's under other names and \
+             ids; their shares do not exist, since a share is opened when it is first used.",
+        );
+    }
     doc.paragraph("What they cost at the start of all agents (until all of them serve), and one signature at a time:");
     doc.table(
         &["keys", "start s", "MiB per agent"],

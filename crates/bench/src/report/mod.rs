@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Depth;
 use crate::machine::Machine;
 use crate::measure::Row;
-use crate::sections::{Keys, Refill, SetUp};
+use crate::sections::{Beside, Keys, Point, Refill, SetUp};
 
 /// Everything that was measured; `benchmarks.json` is this.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Report {
     pub machine: Machine,
     /// Pools of presignatures, filled.
     pub refills: Vec<Refill>,
+    /// Signing beside a pool that is being filled, and without.
+    pub beside: Vec<Beside>,
     /// Committee setups.
     pub setups: Vec<SetUp>,
     /// Schemes, committees and concurrencies.
@@ -39,6 +41,8 @@ pub struct Report {
     pub keys: Option<Keys>,
     /// Cost against t.
     pub growth: Vec<Row>,
+    /// Memory over many signatures.
+    pub endurance: Vec<Point>,
 }
 
 impl Report {
@@ -50,6 +54,7 @@ impl Report {
             .chain(&self.published)
             .chain(of_keys)
             .chain(&self.growth)
+            .chain(self.beside.iter().flat_map(|b| [&b.quiet, &b.filling]))
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) -> anyhow::Resul
 }
 
 async fn point(bench: &Bench<'_>, threshold: Threshold) -> anyhow::Result<Row> {
-    let cluster = Cluster::start(&bench.tools, threshold).await?;
+    let cluster = Cluster::start(&bench.tools, threshold, bench.args.depth()).await?;
     let key = cluster
         .operator
         .create_key(&FROST_ED25519, "growth")

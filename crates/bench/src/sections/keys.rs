@@ -57,7 +57,7 @@ pub struct StartUp {
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Keys> {
     bench.progress.expect(3);
     let mut keys = Keys::default();
-    let cluster = Cluster::start(&bench.tools, Threshold::new(2, 3)?).await?;
+    let cluster = Cluster::start(&bench.tools, Threshold::new(2, 3)?, bench.args.depth()).await?;
     let first = create(&cluster, &mut keys).await?;
     keys.signing
         .push(signing(bench, &cluster, &first, 1).await?);
@@ -76,7 +76,40 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Keys> {
     let cluster = restarted(bench, cluster, &mut keys).await?;
     let row = signing(bench, &cluster, &first, keys.created).await?;
     keys.signing.push(row);
+    if let Some(wanted) = cases::stored_keys(bench.args.depth()) {
+        stored(bench, cluster, &mut keys, &first, wanted).await?;
+    }
     Ok(keys)
+}
+
+/// The same with so many keys on disk.
+async fn stored(
+    bench: &Bench<'_>,
+    cluster: Cluster,
+    keys: &mut Keys,
+    first: &KeyRecord,
+    wanted: usize,
+) -> anyhow::Result<()> {
+    bench.progress.expect(1);
+    let n = cluster.threshold.n();
+    let stopped = cluster.stop();
+    let bar = bench.progress.step("storing keys 2-of-3", usize::from(n));
+    let missing = wanted.saturating_sub(keys.created);
+    for number in 1..=n {
+        let custodian = stopped.custodian(number);
+        tokio::task::spawn_blocking(move || super::stored::add(&custodian, missing)).await??;
+        bar.inc(1);
+    }
+    bench.progress.done(&bar, &format!("{wanted} keys"));
+    let (cluster, took) = stopped.start(&bench.tools).await?;
+    keys.starts.push(StartUp {
+        keys: wanted,
+        seconds: took.as_secs_f64(),
+        memory: Memory::of_agents(&cluster)?,
+    });
+    let row = signing(bench, &cluster, first, wanted).await?;
+    keys.signing.push(row);
+    Ok(())
 }
 
 async fn create(cluster: &Cluster, keys: &mut Keys) -> anyhow::Result<KeyRecord> {

@@ -1,13 +1,16 @@
 //! The parts of the report, in the order in which they are measured.
 
+mod endurance;
 mod growth;
 mod keys;
 mod published;
 mod refill;
 mod signing;
+mod stored;
 
+pub use endurance::Point;
 pub use keys::Keys;
-pub use refill::Refill;
+pub use refill::{Beside, Refill};
 pub use signing::SetUp;
 
 use crate::{Bench, Report, Section};
@@ -29,6 +32,9 @@ pub async fn run(bench: &Bench<'_>, report: &mut Report) -> anyhow::Result<()> {
     }
     if wants(Section::Growth) {
         growth::run(bench, report).await?;
+    }
+    if wants(Section::Endurance) {
+        report.endurance = endurance::run(bench).await?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ const BATCH: usize = 8;
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Row> {
     bench.progress.expect(1);
-    let cluster = Cluster::start(&bench.tools, Threshold::new(2, 3)?).await?;
+    let cluster = Cluster::start(&bench.tools, Threshold::new(2, 3)?, bench.args.depth()).await?;
     let key = cluster
         .operator
         .create_key(&FROST_ED25519, "published")

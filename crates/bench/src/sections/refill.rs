@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::Bench;
-use crate::measure::Subject;
+use crate::cases::{FROST_ED25519, Plan};
+use crate::load::Shape;
+use crate::measure::{self, Row, Subject};
 use crate::parts::Kind;
 use crate::signing::Signer;
 use crate::stats::{ms, number};
 use crate::usage::Snapshot;
 
+/// How often pools are looked at.
+const LOOK: Duration = Duration::from_millis(200);
 /// How long a pool may take.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
@@ -32,6 +36,17 @@ pub struct Refill {
     pub seconds: f64,
     /// CPU milliseconds of all agents for each.
     pub cpu_ms: f64,
+    /// CPU milliseconds of all signers' ceremonies alone for each.
+    pub ceremony_ms: Option<f64>,
+}
+
+/// Signing, by itself and while a pool of another key is being filled.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Beside {
+    /// By itself.
+    pub quiet: Row,
+    /// While it is filled.
+    pub filling: Row,
 }
 
 impl Refill {
@@ -40,6 +55,69 @@ impl Refill {
     pub fn per_second(&self) -> f64 {
         number(self.count) / self.seconds.max(1e-9)
     }
+
+    /// How much of what all cores could make with the ceremonies alone, in percent.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        let cores = number(std::thread::available_parallelism().map_or(1, usize::from));
+        let possible = 1000.0 * cores / self.ceremony_ms.filter(|ms| *ms > 0.0)?;
+        Some(100.0 * self.per_second() / possible)
+    }
+}
+
+/// Measures signing with an Ed25519 key, then has a pool of the subject's key filled and measures the same again.
+///
+/// # Errors
+/// A part that is gone.
+pub async fn beside(
+    bench: &Bench<'_>,
+    subject: &Subject<'_>,
+    plan: Plan,
+) -> anyhow::Result<Vec<Beside>> {
+    let cluster = subject.cluster;
+    let key = cluster
+        .operator
+        .create_key(&FROST_ED25519, "beside")
+        .await?;
+    let light = Subject {
+        scheme: &FROST_ED25519,
+        key: &key,
+        ceremony_ms: None,
+        ..*subject
+    };
+    let widths = [Shape::Steady(1), Shape::Steady(8)];
+    bench.progress.expect(2 * widths.len());
+    let mut quiet = Vec::new();
+    for shape in widths {
+        quiet.push(measure::row(bench, &light, shape, plan).await?);
+    }
+    touch(subject).await?;
+    while level_of(subject).await? == 0 {
+        sleep(LOOK).await;
+    }
+    let mut found = Vec::new();
+    for (shape, quiet) in widths.into_iter().zip(quiet) {
+        let filling = measure::row(bench, &light, shape, plan).await?;
+        found.push(Beside { quiet, filling });
+    }
+    Ok(found)
+}
+
+/// One signature, which tells the signers to make presignatures.
+async fn touch(subject: &Subject<'_>) -> anyhow::Result<()> {
+    let operator = Arc::clone(&subject.cluster.operator);
+    Signer::new(operator, subject.scheme, subject.key.clone())
+        .sign()
+        .await
+}
+
+async fn level_of(subject: &Subject<'_>) -> anyhow::Result<usize> {
+    let status = subject.cluster.operator.api.status().await?;
+    Ok(level(
+        &status,
+        subject.key.id,
+        subject.cluster.threshold.t(),
+    ))
 }
 
 /// Waits until the signers have so many, after one signature that tells them to make some.
@@ -54,23 +132,20 @@ pub async fn fill(
     let cluster = subject.cluster;
     let what = format!("{} presignatures {}", wanted, cluster.threshold);
     let bar = bench.progress.step(&what, wanted);
-    let status = || cluster.operator.api.status();
-    if level(&status().await?, subject.key.id, cluster.threshold.t()) == 0 {
-        let operator = Arc::clone(&cluster.operator);
-        Signer::new(operator, subject.scheme, subject.key.clone())
-            .sign()
-            .await?;
+    if level_of(subject).await? == 0 {
+        touch(subject).await?;
     }
+    let there = level_of(subject).await?;
     let before = Snapshot::take(cluster)?;
     let began = Instant::now();
     loop {
-        let level = level(&status().await?, subject.key.id, cluster.threshold.t());
+        let level = level_of(subject).await?;
         bar.set_position(u64::try_from(level).unwrap_or(0));
         if level >= wanted {
             break;
         }
         ensure!(began.elapsed() < PATIENCE, "pools do not fill");
-        sleep(Duration::from_millis(100)).await;
+        sleep(LOOK).await;
     }
     let seconds = began.elapsed().as_secs_f64();
     let used = before.until_now(cluster)?;
@@ -79,9 +154,10 @@ pub async fn fill(
     Ok(Refill {
         t: cluster.threshold.t(),
         n: cluster.threshold.n(),
-        count: wanted,
+        count: wanted.saturating_sub(there),
         seconds,
-        cpu_ms: ms(agents) / number(wanted),
+        cpu_ms: ms(agents) / number(wanted.saturating_sub(there)).max(1.0),
+        ceremony_ms: subject.ceremony_ms,
     })
 }
 

@@ -6,8 +6,8 @@ use quorate_mpc_protocol::{Production, ReadyAux};
 use quorate_types::{KeyRecord, Threshold};
 use serde::{Deserialize, Serialize};
 
-use crate::cases::{CONCURRENCIES, Plan, Scheme, Weight};
-use crate::ceremony::{Alone, read_aux};
+use crate::cases::{self, CONCURRENCIES, Plan, Scheme, Weight};
+use crate::ceremony::{self, Alone, read_aux};
 use crate::cluster::Cluster;
 use crate::load::Shape;
 use crate::measure::{self, Subject};
@@ -68,25 +68,32 @@ async fn committee(
     threshold: Threshold,
     schemes: &[Rows],
 ) -> anyhow::Result<()> {
-    let mut cluster = Cluster::start(&bench.tools, threshold).await?;
+    let mut cluster = Cluster::start(&bench.tools, threshold, bench.args.depth()).await?;
     let mut aux = Arc::new(Vec::new());
     for (number, (scheme, rows)) in (1..).zip(schemes) {
         if scheme.needs_setup && aux.is_empty() {
             (cluster, aux) = set_up(bench, report, cluster).await?;
         }
         let key = cluster.operator.create_key(scheme, scheme.name).await?;
-        let subject = Subject {
+        let mut subject = Subject {
             cluster: &cluster,
             scheme,
             key: &key,
             keys: number,
             ceremony_ms: alone(threshold, scheme, &key, &aux).await?,
         };
-        for (width, plan) in rows {
-            if scheme.presigned {
-                let refill = refill::fill(bench, &subject, plan.most).await?;
-                report.refills.push(refill);
+        if scheme.presigned {
+            if let Some(plan) = cases::beside(bench.args.depth(), threshold) {
+                report.beside = refill::beside(bench, &subject, plan).await?;
             }
+            let wanted = rows.iter().map(|(_, plan)| plan.most).sum();
+            report
+                .refills
+                .push(refill::fill(bench, &subject, wanted).await?);
+            // That was the price of a presignature, which is paid.
+            subject.ceremony_ms = None;
+        }
+        for (width, plan) in rows {
             let row = measure::row(bench, &subject, Shape::Steady(*width), *plan).await?;
             report.signing.push(row);
         }
@@ -126,12 +133,17 @@ async fn alone(
 ) -> anyhow::Result<Option<f64>> {
     let samples = match scheme.weight {
         Weight::Light => 50,
-        Weight::Heavy if threshold.t() <= 3 => 1,
+        Weight::Heavy | Weight::Stocked if threshold.t() <= 3 => 2,
         Weight::Heavy | Weight::Stocked => return Ok(None),
     };
-    let curve = key.public_key.curve();
-    let protocol = scheme.protocol.unwrap_or(key.scheme.default_protocol());
-    let alone = Alone::prepare(threshold, curve, key.scheme, protocol, Arc::clone(aux))?;
+    let subject = ceremony::Subject {
+        threshold,
+        curve: key.public_key.curve(),
+        scheme: key.scheme,
+        protocol: scheme.protocol.unwrap_or(key.scheme.default_protocol()),
+        presign: scheme.presigned,
+    };
+    let alone = Alone::prepare(subject, Arc::clone(aux))?;
     let cost = tokio::task::spawn_blocking(move || alone.cost(samples)).await??;
     Ok(Some(ms(cost)))
 }

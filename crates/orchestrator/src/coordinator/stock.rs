@@ -19,6 +19,9 @@ const BUSY: Duration = Duration::from_millis(200);
 const GIVEN_FOR: Duration = Duration::from_secs(60);
 /// Pools of one custodian.
 const MAX_POOLS: usize = 64;
+/// How long a pool that could not be filled is left alone the first time; each further time twice as long.
+const FIRST_REST: Duration = Duration::from_secs(2);
+const LONGEST_REST: Duration = Duration::from_secs(60);
 /// How often otherwise.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,40 @@ struct Shelf {
     ready: BTreeSet<Hash32>,
     /// Given to requests and when, as long as some agent still lists them.
     given: BTreeMap<Hash32, Instant>,
+    filling: Filling,
+}
+
+/// How filling a pool goes. One that comes to nothing, for a signer is silent or spoils it, is tried less and less often: it takes computing from
+/// the others.
+#[derive(Default)]
+struct Filling {
+    /// What there was when it was begun, until it is seen what came of it.
+    before: Option<BTreeSet<Hash32>>,
+    /// How often in a row nothing came of it.
+    failed: u32,
+    /// Not again before this.
+    rest: Option<Instant>,
+}
+
+impl Filling {
+    fn rests(&self) -> bool {
+        self.rest.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Nothing is being made now, and these are there.
+    fn ended(&mut self, now: &BTreeSet<Hash32>) {
+        match self.before.take() {
+            Some(before) if now.is_subset(&before) => self.fail(),
+            Some(_) => *self = Self::default(),
+            None => {}
+        }
+    }
+
+    fn fail(&mut self) {
+        let rest = FIRST_REST.saturating_mul(1 << self.failed.min(6));
+        self.failed += 1;
+        self.rest = Some(Instant::now() + rest.min(LONGEST_REST));
+    }
 }
 
 /// See the module.
@@ -83,6 +120,26 @@ impl Stock {
                 if shelf.given.remove(id).is_some() {
                     shelf.ready.insert(*id);
                 }
+            }
+        }
+    }
+
+    /// Whether a pool is to be filled now, when so many of it are being made.
+    fn may_fill(&self, pool: &PresignaturePool, making: bool, common: &[Hash32]) -> bool {
+        let mut shelves = self.lock();
+        let filling = &mut shelves.entry(pool.clone()).or_default().filling;
+        if !making {
+            filling.ended(&common.iter().copied().collect());
+        }
+        !filling.rests()
+    }
+
+    /// Filling it was begun, or could not be.
+    fn filling(&self, pool: &PresignaturePool, begun: bool, before: Vec<Hash32>) {
+        if let Some(shelf) = self.lock().get_mut(pool) {
+            match begun {
+                true => shelf.filling.before = Some(before.into_iter().collect()),
+                false => shelf.filling.fail(),
             }
         }
     }
@@ -191,18 +248,31 @@ async fn refill(stock: &Stock, nodes: &Nodes, parties: &[PartyId]) -> bool {
         })
         .collect();
     stock.learn(&levels);
-    let mut busy = false;
     let pools: BTreeSet<&PresignaturePool> = levels.values().flatten().map(|l| &l.pool).collect();
-    for pool in pools {
-        let lists = lists(&levels, pool);
-        busy |= lists.iter().flatten().any(|level| level.making > 0);
-        let common = common(&lists);
-        let wanted = wanted(&lists, common.len());
-        if wanted > 0 {
-            busy |= presign(nodes, pool, wanted, common).await;
-        }
+    let levels = &levels;
+    let fill = |pool| fill(stock, nodes, levels, pool);
+    let filled = futures::future::join_all(pools.into_iter().map(fill)).await;
+    filled.into_iter().any(|busy| busy)
+}
+
+/// Has one pool filled if its signers want that. Returns whether it is being filled.
+async fn fill(
+    stock: &Stock,
+    nodes: &Nodes,
+    levels: &BTreeMap<PartyId, Vec<PoolLevel>>,
+    pool: &PresignaturePool,
+) -> bool {
+    let lists = lists(levels, pool);
+    let making = lists.iter().flatten().any(|level| level.making > 0);
+    let common = common(&lists);
+    let may_fill = stock.may_fill(pool, making, &common);
+    let wanted = wanted(&lists, common.len());
+    if wanted == 0 || !may_fill {
+        return making;
     }
-    busy
+    let begun = presign(nodes, pool, wanted, common.clone()).await;
+    stock.filling(pool, begun, common);
+    begun || making
 }
 
 /// Of what a custodian says, the pools that can be: it and others of the roster sign, each once. A list is as long as an honest one at most.
@@ -346,6 +416,32 @@ mod tests {
         assert_eq!(wanted_of(&list(&[1, 2, 3], 0, 1), &empty), 0);
         assert_eq!(wanted_of(&list(&[], 2, 0), &empty), 2);
         assert_eq!(wanted(&[Some(&empty), None], 0), 0);
+    }
+
+    #[test]
+    fn a_pool_that_does_not_fill_is_tried_less_and_less_often() {
+        let stock = Stock::default();
+        let pool = pool(&[1, 2]);
+        stock.learn(&levels(&[(1, &[1]), (2, &[1])]));
+        let some = ids(&[1]);
+        assert!(stock.may_fill(&pool, false, &some));
+        stock.filling(&pool, true, some.clone());
+        // While it is being made, and when something new has come of it.
+        assert!(stock.may_fill(&pool, true, &some));
+        assert!(stock.may_fill(&pool, false, &ids(&[1, 2])));
+        // Nothing has come of it: what is left was there before.
+        stock.filling(&pool, true, ids(&[1, 2]));
+        assert!(!stock.may_fill(&pool, false, &ids(&[2])));
+        let rest = |stock: &Stock| {
+            let shelves = stock.lock();
+            let until = shelves[&pool].filling.rest.unwrap();
+            until.saturating_duration_since(Instant::now())
+        };
+        assert!(rest(&stock) <= FIRST_REST);
+        for _ in 0..40 {
+            stock.filling(&pool, false, Vec::new());
+        }
+        assert!(rest(&stock) > FIRST_REST && rest(&stock) <= LONGEST_REST);
     }
 
     #[test]
