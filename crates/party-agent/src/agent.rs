@@ -483,19 +483,24 @@ impl Agent {
     }
 
     async fn record(self: &Arc<Self>, intent: IntentHash, result: RunResult) -> Ended {
-        let ledger = Arc::clone(&self.ledger);
-        let encoded = match borsh::to_vec(&result) {
-            Ok(encoded) => encoded,
-            Err(error) => return Ended::Failed(local_failure(&error)),
-        };
-        let leaves = vec![log::finished(intent, &encoded)];
-        let stored =
-            tokio::task::spawn_blocking(move || ledger.finish(intent, &encoded, leaves)).await;
+        let this = Arc::clone(self);
+        let finished = result.clone();
+        let stored = tokio::task::spawn_blocking(move || this.finish(intent, &finished)).await;
         match stored {
             Ok(Ok(())) => Ended::Finished(result),
             Ok(Err(error)) => Ended::Failed(local_failure(&error)),
             Err(error) => Ended::Failed(local_failure(&error)),
         }
+    }
+
+    /// Records a result, with its leaf in the log. Blocks: not for an async thread.
+    pub(crate) fn finish(&self, intent: IntentHash, result: &RunResult) -> Result<(), LedgerError> {
+        let encoded = borsh::to_vec(result).map_err(|e| LedgerError::Failed {
+            action: "written",
+            reason: e.to_string(),
+        })?;
+        let leaves = vec![log::finished(intent, &encoded)];
+        self.ledger.finish(intent, &encoded, leaves)
     }
 
     async fn run_setup(

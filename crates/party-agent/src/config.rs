@@ -40,7 +40,7 @@ pub struct AgentConfig {
     /// Scheduled backups; none are made without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupConfig>,
-    /// Presignatures for ECDSA keys.
+    /// What is made before a message is known: presignatures for ECDSA keys, nonces for those of FROST.
     #[serde(default, skip_serializing_if = "PresignConfig::is_default")]
     pub presign: PresignConfig,
     /// Time-outs.
@@ -48,7 +48,7 @@ pub struct AgentConfig {
     pub timeouts: Timeouts,
 }
 
-/// Presignatures: made in the background for the keys, children and signers that are used, so that signing is one round.
+/// What is made ahead, so that signing is one round: presignatures in the background for the keys, children and signers that are used, and nonces for FROST.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PresignConfig {
@@ -74,7 +74,7 @@ impl Default for PresignConfig {
 }
 
 impl PresignConfig {
-    /// Whether presignatures are made for a key.
+    /// Whether any is made for a key.
     #[must_use]
     pub fn is_on(&self, key: &KeyName) -> bool {
         self.enabled && !self.off.contains(key)

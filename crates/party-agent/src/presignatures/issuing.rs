@@ -17,7 +17,6 @@ use super::PresignDesk;
 use crate::Agent;
 use crate::agent::{blocking, cannot_sign, local_failure};
 use crate::judge::{Plan, RefusalReason};
-use crate::log;
 use crate::runs::{Prepared, RunId};
 use crate::signing::frost_message;
 
@@ -244,10 +243,7 @@ impl Agent {
             if !tries.iter().any(|issued| issued.is_signed_by(&signatures)) {
                 return Err(RefusalReason::NothingIssued(intent));
             }
-            let result = borsh::to_vec(&RunResult::Signatures(signatures));
-            let result = result.map_err(|e| RefusalReason::Unreadable(e.to_string()))?;
-            let leaves = vec![log::finished(intent, &result)];
-            this.ledger.finish(intent, &result, leaves)?;
+            this.finish(intent, &RunResult::Signatures(signatures))?;
             this.presignatures.lock().issued.forget_intent(intent);
             Ok(NodeReply::Noted)
         })

@@ -93,7 +93,11 @@ impl PresignDesk {
             let pools = &mut self.lock().pools;
             (pools.is_untouched(), pools.touch(pool))
         };
-        self.discard(evicted);
+        if !evicted.is_empty() {
+            let ledger = Arc::clone(&self.ledger);
+            // Nobody waits for that, and it blocks.
+            std::thread::spawn(move || discard(&ledger, evicted));
+        }
         first
     }
 
@@ -143,17 +147,21 @@ impl PresignDesk {
         self.lock().pools.remove(pool, &[id]);
     }
 
-    /// Destroys presignatures nobody will use. They are forgotten already; what cannot be removed now goes with the process.
     fn discard(&self, names: Vec<OneTimeId>) {
-        if names.is_empty() {
-            return;
-        }
-        if let Err(error) = self.ledger.discard_one_time(names) {
-            tracing::warn!(%error, "cannot discard presignatures");
-        }
+        discard(&self.ledger, names);
     }
 
     fn seal(&self, name: OneTimeId, secret: &[u8]) -> Result<SealedOneTime, StoreError> {
         self.sealer.seal_one_time(name, secret)
+    }
+}
+
+/// Destroys presignatures nobody will use. They are forgotten already; what cannot be removed now goes with the process.
+fn discard(ledger: &Ledger, names: Vec<OneTimeId>) {
+    if names.is_empty() {
+        return;
+    }
+    if let Err(error) = ledger.discard_one_time(names) {
+        tracing::warn!(%error, "cannot discard presignatures");
     }
 }
