@@ -355,15 +355,9 @@ impl Judge<'_> {
         let record = self.keybook.key(*key)?;
         let signers = seats.map_or(Ok(Vec::new()), |seats| quorum(self.me, &record, seats))?;
         let (child, analysis) = analyse_for(payload, *network, &record, path)?;
-        let witness = seats.is_some_and(|s| s.witnesses.contains(self.me));
         let in_force = self.protocols.in_force(&record);
-        match in_force.protocol {
-            Protocol::Cggmp24 => drop(self.keybook.aux()?),
-            Protocol::Dkls23 if !witness => {
-                let participants = seats.map_or(&[][..], |seats| seats.participants);
-                self.protocols.check_usable(&record, participants)?;
-            }
-            Protocol::Dkls23 | Protocol::Frost => {}
+        if in_force.protocol == Protocol::Cggmp24 {
+            self.keybook.aux()?;
         }
         Ok(Plan::Sign {
             record,
@@ -371,7 +365,7 @@ impl Judge<'_> {
             child,
             analysis: Box::new(analysis),
             signers,
-            witness,
+            witness: seats.is_some_and(|s| s.witnesses.contains(self.me)),
             in_force,
         })
     }

@@ -174,17 +174,12 @@ impl Agent {
             Ok(good) => good,
             Err(result) => return finished(&result),
         };
-        if let Plan::Sign {
-            record, in_force, ..
-        } = &judged.plan
+        self.check_protocol(&judged.plan, &places, protocol).await?;
+        if let Plan::Sign { record, .. } = &judged.plan
+            && !matches!(preprocessed, Preprocessed::Presignatures(_))
         {
-            if in_force.record != protocol {
-                return Err(self.protocols.differs(record).into());
-            }
-            if !matches!(preprocessed, Preprocessed::Presignatures(_)) {
-                // A share that does not open is said now, not in the middle of a ceremony.
-                self.keybook.share(record).await?;
-            }
+            // A share that does not open is said now, not in the middle of a ceremony.
+            self.keybook.share(record).await?;
         }
         let items = u32::try_from(judged.plan.items()).unwrap_or(u32::MAX);
         let intent = judged.evidence.intent.hash();
@@ -192,6 +187,32 @@ impl Agent {
         let nonce = prepared.nonce;
         self.runs.prepare((intent, attempt), prepared, now_ms())?;
         Ok(NodeReply::Prepared { nonce, items })
+    }
+
+    /// Whether a signing is for the protocol in force here, and this agent can sign by it with the others.
+    async fn check_protocol(
+        self: &Arc<Self>,
+        plan: &Plan,
+        places: &Arc<Places>,
+        protocol: Option<Hash32>,
+    ) -> Result<(), RefusalReason> {
+        let Plan::Sign {
+            record,
+            in_force,
+            witness,
+            ..
+        } = plan
+        else {
+            return Ok(());
+        };
+        if in_force.record != protocol {
+            return Err(self.protocols.differs(record).into());
+        }
+        if in_force.setup.is_none() || *witness {
+            return Ok(());
+        }
+        let (this, key, places) = (Arc::clone(self), Arc::clone(record), Arc::clone(places));
+        blocking(move || Ok(this.protocols.check_usable(&key, &places.participants)?)).await
     }
 
     fn prepared(

@@ -568,6 +568,10 @@ async fn t12_a_restored_agent_does_not_use_setups_from_before() {
     ledger.set_restore_mark(&mark).unwrap();
     stage.committee.restart(1).await;
     let intent = stage.raw(b"restored");
+    // It may have forgotten a change, too: that can be mended at once.
+    let other = Some(Hash32::from_bytes([1; 32]));
+    let reply = stage.prepare_for(1, &intent, &[1, 2], other).await;
+    refused(&reply, "protocol-differs");
     let reason = refused(&stage.prepare(1, &intent, &[1, 2]).await, "setup-lost");
     assert!(reason.contains("--renew"), "{reason}");
     stage.sign(&[2, 3], b"without it").await;

@@ -78,8 +78,11 @@ pub fn error(error: &anyhow::Error, as_json: bool) {
             _ => None,
         });
     if as_json {
-        let other = || Problem::new(0, "client", "The command failed", format!("{error:#}"));
-        if let Ok(text) = serde_json::to_string_pretty(&problem.unwrap_or_else(other)) {
+        let mut problem =
+            problem.unwrap_or_else(|| Problem::new(0, "client", "The command failed", ""));
+        // With what this program has to add.
+        problem.detail = format!("{error:#}");
+        if let Ok(text) = serde_json::to_string_pretty(&problem) {
             eprintln!("{text}");
         }
         return;

@@ -1,5 +1,5 @@
-//! Intents that need every party: committee setup, key creation, change of a key's protocol. They end with every party's attestation of one record,
-//! which is then activated everywhere.
+//! Intents that need every party: committee setup, key creation, change of a key's protocol. They end with every party's attestation of
+//! one record, which is then activated everywhere.
 
 use std::time::Duration;
 
@@ -29,12 +29,12 @@ pub(super) async fn run(
         })
         .await;
     let (record, attestations) = agreed(roster, &ends)?;
-    let refused = activate(attempts, &parties, &record, &attestations).await;
+    let outdated = activate(attempts, &parties, &record, &attestations).await;
     Ok(match record {
         Record::Protocol(record) => {
             keys.forget(record.key);
-            if !refused.is_empty() {
-                return Err(problem_of(&refused));
+            if !outdated.is_empty() {
+                return Err(problem_of(&outdated));
             }
             ResultView::Protocol(Box::new(ProtocolListing {
                 record,
@@ -90,14 +90,14 @@ fn agreed(
     Ok(((*record).clone(), attestations))
 }
 
-/// A party that misses this is told again when keys are next listed. Returns who refused.
+/// A party that misses this is told again when keys are next listed. Returns those that have brought something else into force meanwhile.
 async fn activate(
     attempts: &Attempts<'_>,
     parties: &[PartyId],
     record: &Record,
     attestations: &[Attestation],
 ) -> Vec<(PartyId, PartyEnd)> {
-    let mut refused = Vec::new();
+    let mut outdated = Vec::new();
     let request = NodeRequest::Activate {
         record: record.clone(),
         attestations: attestations.to_vec(),
@@ -111,7 +111,9 @@ async fn activate(
             Ok(NodeReply::Active) => continue,
             Ok(NodeReply::Refused(refusal)) => {
                 let note = format!("{party} did not activate: {refusal}");
-                refused.push((party.clone(), PartyEnd::Refused(refusal)));
+                if refusal.code == "protocol-outdated" {
+                    outdated.push((party.clone(), PartyEnd::Refused(refusal)));
+                }
                 note
             }
             Ok(_) => format!("{party} did not activate"),
@@ -120,7 +122,7 @@ async fn activate(
         tracing::warn!("{note}");
         attempts.case.view.send_modify(|view| view.notes.push(note));
     }
-    refused
+    outdated
 }
 
 /// A setup that one custodian has in force, and so every party attested, is brought into force where it is not: that is how an

@@ -490,3 +490,28 @@ fn t22_after_a_full_disk_it_goes_on_without_a_restart() {
         }
     }
 }
+
+#[test]
+fn t12_a_record_and_what_the_log_says_of_it_are_both_there_or_neither() {
+    let base = with_presignatures();
+    let put = |ledger: &Ledger| ledger.put_record_logged("ban/1", b"ban", b"leaf".to_vec());
+    let (operations, before) = {
+        let storage = base.copy();
+        let ledger = simulated(&storage);
+        let before = ledger.log_size().unwrap();
+        storage.plan(u64::MAX, Fault::Full);
+        put(&ledger).unwrap();
+        assert_eq!(ledger.log_size().unwrap(), before + 1);
+        (storage.operations(), before)
+    };
+    for at in 0..operations {
+        let storage = base.copy();
+        let ledger = simulated(&storage);
+        storage.plan(at, Fault::Full);
+        put(&ledger).unwrap_err();
+        // The next write opens the database anew.
+        let size = ledger.append(Vec::new()).unwrap();
+        let kept = ledger.record("ban/1").unwrap().is_some();
+        assert_eq!(size, before + u64::from(kept), "operation {at}");
+    }
+}
