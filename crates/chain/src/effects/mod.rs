@@ -180,7 +180,8 @@ pub struct Effects {
 
 impl Effects {
     /// Everything that the members of a batch do: fees are added up, the highest fee rate counts.
-    fn of_batch(members: Vec<Self>) -> Self {
+    #[must_use]
+    pub fn of_batch(members: Vec<Self>) -> Self {
         let mut all = Self::default();
         for member in &members {
             let Self {
