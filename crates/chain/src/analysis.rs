@@ -1,6 +1,8 @@
 //! The one door from a payload to something that may be signed.
 
-use quorate_types::{DerivationPath, KeyRecord, Network, Payload, Preimage, PublicKey, Scheme};
+use quorate_types::{
+    Batch, DerivationPath, KeyRecord, Network, Payload, Preimage, PublicKey, Scheme,
+};
 
 use crate::address::{check_key, evm_address};
 use crate::hd::derive_child;
@@ -46,7 +48,8 @@ pub struct SigningItem {
 }
 
 impl SigningItem {
-    /// Position among the payload's items, from 0: a PSBT has one item per input, everything else has one.
+    /// Position among the payload's items, from 0: a PSBT has one item per input, a batch those of its members one after the
+    /// other, everything else has one.
     #[must_use]
     pub const fn index(&self) -> u32 {
         self.index
@@ -69,6 +72,9 @@ pub struct Analysis {
     /// In the payload's order, at least one.
     pub items: Vec<SigningItem>,
 }
+
+/// What a payload does, and what is signed for it.
+type Read = (Facts, Vec<SigningMessage>);
 
 /// Parses a payload, re-encodes it to the same bytes, and hashes it (I2).
 ///
@@ -95,16 +101,22 @@ fn analyse_below(
     raw_signing: bool,
     root: Option<Root<'_>>,
 ) -> Result<Analysis, ChainError> {
-    let len = payload.as_bytes().len();
+    let len = payload.size();
     if len > Payload::MAX_LEN {
         return Err(ChainError::PayloadTooLong {
             len,
             max: Payload::MAX_LEN,
         });
     }
-    check_combination(payload, network, raw_signing)?;
-    check_key(network, scheme, child)?;
-    let (facts, messages) = dispatch(payload, network, scheme, child, root)?;
+    let read = |one: &Payload| {
+        check_combination(one, network, raw_signing)?;
+        check_key(network, scheme, child)?;
+        dispatch(one, network, scheme, child, root)
+    };
+    let (facts, messages) = match payload {
+        Payload::Batch(batch) => read_batch(batch, read)?,
+        one => read(one)?,
+    };
     let items = (0..)
         .zip(messages)
         .map(|(index, message)| SigningItem { index, message })
@@ -114,6 +126,24 @@ fn analyse_below(
         facts,
         items,
     })
+}
+
+/// Every member as if it came alone.
+fn read_batch(
+    batch: &Batch,
+    read: impl Fn(&Payload) -> Result<Read, ChainError>,
+) -> Result<Read, ChainError> {
+    let (mut members, mut messages) = (Vec::new(), Vec::new());
+    for (number, member) in (1..).zip(batch.members()) {
+        let read = read(member);
+        let (facts, own) = read.map_err(|e| e.in_member(number, batch.members()))?;
+        members.push(facts);
+        messages.extend(own);
+        if messages.len() > Batch::MAX {
+            return Err(ChainError::TooManyItems { max: Batch::MAX });
+        }
+    }
+    Ok((Facts::Batch { members }, messages))
 }
 
 /// [`analyse`] for the child of a key at a path, which it returns as well. Bitcoin outputs that pay other children of the key are
@@ -171,7 +201,7 @@ fn dispatch(
     scheme: Scheme,
     child: &PublicKey,
     root: Option<Root<'_>>,
-) -> Result<(Facts, Vec<SigningMessage>), ChainError> {
+) -> Result<Read, ChainError> {
     match (payload, network) {
         (Payload::EvmTransaction(bytes), Some(Network::Evm { chain_id })) => {
             let tx = evm::UnsignedTx::parse(bytes, chain_id)?;

@@ -15,7 +15,8 @@ pub struct Assembled {
     pub id: String,
 }
 
-/// Analyses the payload again, verifies each signature against its item, and assembles.
+/// Analyses the payload again, verifies each signature against its item, and assembles: one result for each member of a batch,
+/// for everything else one.
 ///
 /// Whether a key may sign raw bytes is decided by [`analyse`] before signing, not here.
 ///
@@ -28,9 +29,37 @@ pub fn assemble(
     scheme: Scheme,
     child: &PublicKey,
     signatures: &[Signature],
+) -> Result<Vec<Assembled>, ChainError> {
+    let members = payload.members();
+    let mut read = Vec::new();
+    for (number, member) in (1..).zip(members) {
+        let analysis = analyse(member, network, scheme, child, true);
+        read.push(analysis.map_err(|e| e.in_member(number, members))?);
+    }
+    let expected = read.iter().map(|analysis| analysis.items.len()).sum();
+    let found = signatures.len();
+    if expected != found {
+        return Err(ChainError::SignatureCount { expected, found });
+    }
+    let mut rest = signatures;
+    let mut done = Vec::new();
+    for ((number, member), analysis) in (1..).zip(members).zip(&read) {
+        let (own, later) = rest.split_at(analysis.items.len().min(rest.len()));
+        rest = later;
+        let assembled = assemble_one(member, scheme, child, analysis, own);
+        done.push(assembled.map_err(|e| e.in_member(number, members))?);
+    }
+    Ok(done)
+}
+
+fn assemble_one(
+    payload: &Payload,
+    scheme: Scheme,
+    child: &PublicKey,
+    analysis: &Analysis,
+    signatures: &[Signature],
 ) -> Result<Assembled, ChainError> {
-    let analysis = analyse(payload, network, scheme, child, true)?;
-    check_signatures(&analysis, child, signatures)?;
+    check_signatures(analysis, child, signatures)?;
     match (payload, signatures) {
         (Payload::BitcoinPsbt(bytes), _) => {
             psbt::CheckedPsbt::parse(bytes, scheme, child)?.assemble(signatures)
@@ -39,7 +68,7 @@ pub fn assemble(
             Ok(evm::UnsignedTx::decode(bytes)?.assemble(signature))
         }
         (Payload::Message(_) | Payload::TypedData(_), [Signature::Ecdsa(signature)]) => {
-            evm::message::assemble(&analysis, signature)
+            evm::message::assemble(analysis, signature)
         }
         (Payload::SolanaMessage(bytes), [Signature::Ed25519(signature)]) => {
             solana::CheckedMessage::parse(bytes, child)?.assemble(signature)
@@ -60,12 +89,6 @@ fn check_signatures(
     child: &PublicKey,
     signatures: &[Signature],
 ) -> Result<(), ChainError> {
-    if analysis.items.len() != signatures.len() {
-        return Err(ChainError::SignatureCount {
-            expected: analysis.items.len(),
-            found: signatures.len(),
-        });
-    }
     // EVM signatures carry the parity of R's y and nothing else of the recovery id.
     let parity_only = matches!(
         analysis.facts,

@@ -1,6 +1,6 @@
 //! What went wrong, and what to do about it.
 
-use quorate_types::{Curve, Network, Scheme};
+use quorate_types::{Curve, Network, Payload, Scheme};
 
 use crate::evm::EvmError;
 use crate::evm::typed_data::TypedDataError;
@@ -112,6 +112,24 @@ pub enum ChainError {
         /// What was parsed.
         what: &'static str,
     },
+    /// One member of a batch: none of it is signed.
+    #[error("{member} of {of} in the batch: {reason}")]
+    Member {
+        /// Which, from 1.
+        member: usize,
+        /// How many there are.
+        of: usize,
+        /// What is wrong with it.
+        reason: Box<Self>,
+    },
+    /// A batch with more to sign than one request may.
+    #[error(
+        "the batch has more than {max} things to sign, each input of a PSBT being one; split it into several requests"
+    )]
+    TooManyItems {
+        /// How many one request may.
+        max: usize,
+    },
     /// EVM transactions and messages.
     #[error(transparent)]
     Evm(#[from] EvmError),
@@ -145,6 +163,18 @@ pub enum ChainError {
 }
 
 impl ChainError {
+    /// The same, and which of several payloads it is about, from 1.
+    pub(crate) fn in_member(self, member: usize, of: &[Payload]) -> Self {
+        if of.len() < 2 {
+            return self;
+        }
+        Self::Member {
+            member,
+            of: of.len(),
+            reason: Box::new(self),
+        }
+    }
+
     /// A stable name for programs, for example `evm.wrong_chain_id`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -162,6 +192,8 @@ impl ChainError {
             Self::NotAPoint { .. } => "key.not_a_point",
             Self::TrailingBytes { .. } => "payload.trailing_bytes",
             Self::NotCanonical { .. } => "payload.not_canonical",
+            Self::Member { reason, .. } => reason.code(),
+            Self::TooManyItems { .. } => "payload.too_many_items",
             Self::Evm(e) => e.code(),
             Self::TypedData(e) => e.code(),
             Self::Psbt(e) => e.code(),

@@ -11,6 +11,7 @@
 //! | `TypedData` | EIP-712 JSON | the EIP-712 hash of the parsed structure |
 //! | `BitcoinPsbt` | PSBT version 0 (BIP-174) or 2 (BIP-370) | BIP-143 (P2WPKH) or BIP-341 (P2TR key path) sighash per input |
 //! | `SolanaMessage` | legacy or version 0 message | the bytes |
+//! | `Batch` | each member as above | all of theirs, one after the other |
 //! | `Raw` | nothing | SHA-256 (ECDSA), tagged hash (BIP-340), the bytes (Ed25519) |
 
 pub mod address;

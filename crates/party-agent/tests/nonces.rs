@@ -11,11 +11,12 @@
 mod support;
 
 use quorate_chain::{analyse_for, combine};
-use quorate_party_agent::PresignConfig;
+use quorate_party_agent::{LogEntry, PresignConfig};
+use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, RunResult};
 use quorate_types::{
-    Action, Curve, DerivationPath, Hash32, KeyRecord, NonceCommitments, PartialSignature, Payload,
-    Preprocessed, Signature, SignedIntent, SignedPartials,
+    Action, Batch, Curve, DerivationPath, Hash32, KeyRecord, NonceCommitments, PartialSignature,
+    Payload, Preprocessed, Signature, SignedIntent, SignedPartials,
 };
 use support::{Committee, begin, party};
 
@@ -59,13 +60,45 @@ impl Signing {
     }
 
     fn raw(&self, message: &[u8]) -> SignedIntent {
+        self.intent(Payload::Raw(message.to_vec()))
+    }
+
+    fn batch(&self, messages: &[&[u8]]) -> SignedIntent {
+        let members = messages
+            .iter()
+            .map(|message| Payload::Raw(message.to_vec()));
+        self.intent(Payload::Batch(Batch::new(members.collect()).unwrap()))
+    }
+
+    fn intent(&self, payload: Payload) -> SignedIntent {
         self.committee.intent(Action::Sign {
             key: self.key.id,
             path: DerivationPath::root(),
             network: None,
-            payload: Payload::Raw(message.to_vec()),
+            payload,
             purpose: String::new(),
         })
+    }
+
+    /// What an agent's log says of each run that was begun to sign: what it used up.
+    fn begun(&self, number: usize) -> Vec<Vec<Hash32>> {
+        let leaves = self.committee.homes[number - 1].ledger.leaves(0, 1000);
+        let entries = leaves
+            .unwrap()
+            .into_iter()
+            .map(|(_, leaf)| LogEntry::from_canonical_bytes(&leaf, 1 << 20).unwrap());
+        let used = |entry| match entry {
+            LogEntry::Begun {
+                sessions,
+                presignatures,
+                ..
+            } if !presignatures.is_empty() => {
+                assert_eq!(sessions.len(), presignatures.len());
+                Some(presignatures)
+            }
+            _ => None,
+        };
+        entries.filter_map(used).collect()
     }
 
     fn combine(&self, message: &[u8], partials: &[PartialSignature]) -> Option<Signature> {
@@ -213,6 +246,47 @@ async fn t04_i04_nonces_are_for_one_item_of_one_key() {
     refused(&signing.ask(1, request).await, "presignature-count");
     // Nothing of that used any up.
     signing.partials(1, issue(&intent, 0, &list)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_one_request_with_a_list_for_each_of_its_items() {
+    let signing = Signing::new(Curve::Ed25519).await;
+    let members: [&[u8]; 3] = [b"one", b"two", b"three"];
+    let intent = signing.batch(&members);
+    let lists = [
+        signing.list().await,
+        signing.list().await,
+        signing.list().await,
+    ];
+    let reply = signing.ask(1, issue_items(&intent, 0, &lists[..2])).await;
+    refused(&reply, "presignature-count");
+    // One member that may not be signed: a Solana message, as raw bytes.
+    let solana = [&[1, 0, 0, 1][..], &[7; 32], &[8; 32], &[0]].concat();
+    let bad = signing.batch(&[b"one", b"two", &solana]);
+    let reply = signing.ask(1, issue_items(&bad, 0, &lists)).await;
+    refused(&reply, "raw.is_solana_message");
+    assert!(signing.begun(1).is_empty());
+
+    // Nothing of that used any up.
+    let mut said = Vec::new();
+    for number in [1, 2] {
+        let request = issue_items(&intent, 0, &lists);
+        let partials = signing.partials(number, request).await.partials;
+        assert_eq!(partials.len(), 3);
+        said.push(partials);
+        let own = lists.iter().map(|list| list[number - 1].id());
+        assert_eq!(signing.begun(number), [own.collect::<Vec<_>>()]);
+    }
+    for (item, message) in members.iter().enumerate() {
+        let both = [said[0][item], said[1][item]];
+        assert!(signing.combine(message, &both).is_some());
+        assert!(signing.combine(members[(item + 1) % 3], &both).is_none());
+    }
+    // I4: each of them is gone, whatever else it is asked for with.
+    for list in &lists {
+        let reply = signing.ask(1, issue(&signing.raw(b"four"), 0, list)).await;
+        refused(&reply, "presignature-unavailable");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

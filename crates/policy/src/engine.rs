@@ -213,17 +213,19 @@ impl Engine {
             return (deny("evaluation-error", text), tally);
         }
         let mut verdict = Verdict::default();
-        for leg in legs(&request.act, &self.bundle.bundle().assets) {
-            let facts = LegFacts {
-                leg: &leg,
-                tally: &tally,
-                standings: standings.as_ref(),
-                book: evidence.book,
-            };
-            let answer = self.evaluate(request, &initiator, &facts);
-            match answer {
-                Ok(answer) => self.learn(&answer, &mut verdict),
-                Err(error) => verdict.deny("evaluation-error", error),
+        for act in request.act.parts() {
+            let part = Request { act, ..*request };
+            for leg in legs(&act, &self.bundle.bundle().assets) {
+                let facts = LegFacts {
+                    leg: &leg,
+                    tally: &tally,
+                    standings: standings.as_ref(),
+                    book: evidence.book,
+                };
+                match self.evaluate(&part, &initiator, &facts) {
+                    Ok(answer) => self.learn(&answer, &mut verdict),
+                    Err(error) => verdict.deny("evaluation-error", error),
+                }
             }
         }
         (

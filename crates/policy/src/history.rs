@@ -261,8 +261,9 @@ impl History {
                     key: counter.per_key.then_some(spend.key),
                     destination: destination.map(str::to_owned),
                 };
-                // However many lines, it is one request.
-                (series, if once { 1 } else { units })
+                // However many lines, it is so many payloads: a batch counts as if each had been a request.
+                let payloads = i64::from(spend.payloads);
+                (series, if once { payloads } else { units })
             }));
         }
         found

@@ -124,20 +124,39 @@ impl<'a> Act<'a> {
 
     /// The Cedar action's name.
     #[must_use]
-    pub const fn action(&self) -> &'static str {
+    pub fn action(&self) -> &'static str {
         match self {
             Self::SetUpCommittee => "set-up-committee",
             Self::CreateKey(_) => "create-key",
             Self::SetProtocol(_) => "set-protocol",
-            Self::Sign { payload, .. } => match payload {
-                Payload::EvmTransaction(_)
-                | Payload::BitcoinPsbt(_)
-                | Payload::SolanaMessage(_) => "sign-transaction",
-                Payload::Message(_) => "sign-message",
-                Payload::TypedData(_) => "sign-typed-data",
-                Payload::Raw(_) => "sign-raw",
+            // A batch's members are of one kind.
+            Self::Sign { payload, .. } => match payload.members().first() {
+                Some(
+                    Payload::EvmTransaction(_)
+                    | Payload::BitcoinPsbt(_)
+                    | Payload::SolanaMessage(_),
+                ) => "sign-transaction",
+                Some(Payload::Message(_)) => "sign-message",
+                Some(Payload::TypedData(_)) => "sign-typed-data",
+                Some(Payload::Raw(_) | Payload::Batch(_)) | None => "sign-raw",
             },
         }
+    }
+
+    /// What must be allowed, all of it: the whole, for what is moved in all counts, and each member of a batch as if it came alone,
+    /// so that none hides behind the others.
+    pub(crate) fn parts(self) -> Vec<Self> {
+        let mut parts = vec![self];
+        if let Self::Sign { effects: whole, .. } = self {
+            parts.extend(whole.members.iter().map(|member| {
+                let mut part = self;
+                if let Self::Sign { effects, .. } = &mut part {
+                    *effects = member;
+                }
+                part
+            }));
+        }
+        parts
     }
 
     /// The key, where there is one.

@@ -1,7 +1,7 @@
 //! What an approver reads before signing. Everyone computes it alone: an approval carries its hash, and an agent that would show
 //! something else does not count the approval.
 
-use quorate_chain::{Analysis, SigningItem, SigningMessage};
+use quorate_chain::{Analysis, Effects, SigningItem, SigningMessage};
 use quorate_types::canonical::tagged_hash;
 use quorate_types::{Action, Hash32, Intent, KeyRecord, PublicKey};
 use sha2::{Digest as _, Sha256};
@@ -31,13 +31,7 @@ impl Shown {
                 lines.push(format!("purpose: \"{}\"", purpose.escape_debug()));
             }
         }
-        lines.extend(
-            analysis
-                .effects
-                .dangers
-                .iter()
-                .map(|d| format!("DANGER: {d}")),
-        );
+        lines.extend(danger_lines(&analysis.effects));
         Self { lines }
     }
 
@@ -85,6 +79,22 @@ impl Shown {
         let parts: Vec<&[u8]> = self.lines.iter().map(String::as_bytes).collect();
         tagged_hash("quorate/display/v1", &parts)
     }
+}
+
+/// Of a batch, with the number of the member that is dangerous.
+fn danger_lines(effects: &Effects) -> Vec<String> {
+    let lines = |effects: &Effects, place: &str| -> Vec<String> {
+        let dangers = effects.dangers.iter();
+        dangers.map(|d| format!("DANGER{place}: {d}")).collect()
+    };
+    let of = effects.members.len();
+    if of == 0 {
+        return lines(effects, "");
+    }
+    let members = (1..).zip(&effects.members);
+    members
+        .flat_map(|(number, member): (usize, _)| lines(member, &format!(" in {number}/{of}")))
+        .collect()
 }
 
 /// One hash for each item, of the child key that signs and of what it signs, as approvals and spends name it: the same unsigned

@@ -36,6 +36,8 @@ pub struct Spend {
     pub lines: Vec<SpendLine>,
     /// The most the fee can be, in the network's smallest unit, 32 bytes big-endian.
     pub fee: [u8; 32],
+    /// How many payloads: more than one in a batch.
+    pub payloads: u32,
 }
 
 impl Spend {
@@ -66,6 +68,7 @@ impl Spend {
             at,
             lines: lines.collect(),
             fee: effects.fee.to_be_bytes(),
+            payloads: u32::try_from(effects.members.len().max(1)).unwrap_or(u32::MAX),
         }
     }
 
@@ -78,6 +81,7 @@ impl Spend {
             &self.network,
             &self.lines,
             &self.fee,
+            &self.payloads,
         );
         // Writing to memory fails for lengths over u32::MAX only, which bounds rule out; all such would count as one more.
         let bytes = borsh::to_vec(&same).unwrap_or_default();
@@ -144,7 +148,7 @@ pub struct SpendRecord {
 }
 
 impl Canonical for SpendRecord {
-    const DOMAIN: &'static str = "quorate/spend-record/v1";
+    const DOMAIN: &'static str = "quorate/spend-record/v2";
 }
 
 /// A record with its recorder's signature.

@@ -326,26 +326,30 @@ pub struct PayloadArgs {
     /// The chain the payload is for; left out only for raw messages
     #[arg(long)]
     pub chain: Option<Network>,
-    /// A file: an unsigned EVM transaction (JSON, or hex or binary RLP), a PSBT (base64 or binary), a Solana message (base64 or binary)
+    /// A file: an unsigned EVM transaction (JSON, or hex or binary RLP), a PSBT (base64 or binary), a Solana message (base64 or binary); repeat for a batch
     #[arg(long = "in", value_name = "FILE", group = "what")]
-    pub input: Option<PathBuf>,
-    /// A text: EIP-191 on EVM chains; without --chain, raw bytes for keys created with --raw-signing
+    pub input: Vec<PathBuf>,
+    /// A text: EIP-191 on EVM chains; without --chain, raw bytes for keys created with --raw-signing; repeat for a batch
     #[arg(long, value_name = "TEXT", group = "what")]
-    pub message: Option<String>,
-    /// A file with EIP-712 typed data as JSON
+    pub message: Vec<String>,
+    /// A file with EIP-712 typed data as JSON; repeat for a batch
     #[arg(long, value_name = "FILE", group = "what")]
-    pub typed_data: Option<PathBuf>,
+    pub typed_data: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   quorate sign --key hot --chain ethereum --in tx.json --out signed.txt
   quorate sign --key vault --chain bitcoin --in spend.psbt --out tx.hex
-  quorate sign --key hot --chain ethereum --message 'hello'")]
+  quorate sign --key hot --chain ethereum --message 'hello'
+
+A batch is one request for 2 to 64 payloads of one kind. Limits and approvals are about all of it together, and no member of it is
+signed unless each could be signed alone. The signed transactions come in the order of the files, one on each line:
+  quorate sign --key hot --chain ethereum --in one.json --in two.json --out signed.txt")]
 pub struct SignArgs {
     #[command(flatten)]
     pub payload: PayloadArgs,
-    /// Where the signed transaction goes; standard output if not given
+    /// Where the signed transaction goes, of a batch one on each line; standard output if not given
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Why, for the custodians
@@ -368,7 +372,7 @@ pub struct SignArgs {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub payload: PayloadArgs,
-    /// The signature in hexadecimal: r || s || v for ECDSA, 64 bytes otherwise; repeat for a PSBT with several inputs
+    /// The signature in hexadecimal: r || s || v for ECDSA, 64 bytes otherwise; repeat for a PSBT with several inputs, and for a batch
     #[arg(long, value_name = "HEX", required = true)]
     pub signature: Vec<String>,
 }

@@ -159,7 +159,7 @@ pub enum Measure {
         /// The asset's name.
         asset: String,
     },
-    /// Requests.
+    /// Requests; of a batch each payload.
     Count,
 }
 

@@ -266,7 +266,7 @@ impl Intent {
             Action::Sign {
                 payload, purpose, ..
             } => {
-                bound("payload", payload.as_bytes().len(), Payload::MAX_LEN)?;
+                bound("payload", payload.size(), Payload::MAX_LEN)?;
                 bound("purpose", purpose.len(), Self::MAX_PURPOSE)
             }
         }

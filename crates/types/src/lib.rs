@@ -6,6 +6,7 @@
 //! (Borsh, <https://borsh.io>), always under a domain tag, see [`canonical`].
 
 pub mod approval;
+pub mod batch;
 pub mod bundle;
 pub mod canonical;
 pub mod derivation;
@@ -25,6 +26,7 @@ pub mod signature;
 pub mod statement;
 
 pub use approval::{Approval, FreezeOrder, Proof, SignedApproval, SignedFreeze, Verdict};
+pub use batch::{Batch, BatchError};
 pub use bundle::{
     Admin, AdminSignature, Admins, Asset, BookEntry, Bundle, BundleError, Counter, Credential,
     KeyGroup, Measure, Person, Rule, SignedBundle, ValidBundle,

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
+use crate::Batch;
+
 /// Which Bitcoin chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub enum BitcoinNetwork {
@@ -101,11 +103,15 @@ pub enum Payload {
     /// Bytes that belong to no chain; the agent hashes them itself with SHA-256 (Ed25519 signs them as they are).
     /// Allowed only for keys created with raw signing on.
     Raw(Vec<u8>),
+    /// Several of one of the kinds above, signed by the same key, all or none.
+    Batch(Batch),
 }
 
 impl Payload {
     /// The longest payload an agent looks at, in bytes.
     pub const MAX_LEN: usize = 1 << 20;
+    /// The first byte of a batch's encoding.
+    pub(crate) const BATCH_TAG: u8 = 6;
 
     /// A short name for people and logs.
     #[must_use]
@@ -117,26 +123,37 @@ impl Payload {
             Self::Message(_) => "message",
             Self::TypedData(_) => "typed-data",
             Self::Raw(_) => "raw",
+            Self::Batch(_) => "batch",
         }
     }
 
-    /// The raw bytes, whichever kind.
+    /// A batch's members, of everything else itself.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub fn members(&self) -> &[Self] {
+        match self {
+            Self::Batch(batch) => batch.members(),
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// How many bytes are to be signed; of a batch, its members' together.
+    #[must_use]
+    pub fn size(&self) -> usize {
         match self {
             Self::EvmTransaction(b)
             | Self::BitcoinPsbt(b)
             | Self::SolanaMessage(b)
             | Self::Message(b)
-            | Self::Raw(b) => b,
-            Self::TypedData(text) => text.as_bytes(),
+            | Self::Raw(b) => b.len(),
+            Self::TypedData(text) => text.len(),
+            Self::Batch(batch) => batch.members().iter().map(Self::size).sum(),
         }
     }
 }
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}({} bytes)", self.kind(), self.as_bytes().len())
+        write!(f, "{}({} bytes)", self.kind(), self.size())
     }
 }
 

@@ -10,6 +10,8 @@
 //!   [`Reading::UnknownMethod`]. A malformed call of a known method hides its movements; nothing excuses that.
 //! - Coins that a call passes on are counted where they go first and where they go then.
 //! - Whose tokens a call moves is not looked at: `transferFrom` of somebody else's counts like a transfer.
+//! - A batch's effects are those of all its members, which hides what only one of them lacks: policies must also hold for each of
+//!   [`Effects::members`] alone.
 //! - Text that is signed (EIP-191) moves nothing here; what a contract makes of it, nobody can say. It is an action of its own.
 
 mod bitcoin;
@@ -171,6 +173,34 @@ pub struct Effects {
     pub fee_rate: Option<u64>,
     /// What is dangerous about it.
     pub dangers: BTreeSet<Danger>,
+    /// Of a batch, what each member would do alone; empty for everything else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Self>,
+}
+
+impl Effects {
+    /// Everything that the members of a batch do: fees are added up, the highest fee rate counts.
+    #[must_use]
+    pub fn of_batch(members: Vec<Self>) -> Self {
+        let mut all = Self::default();
+        for member in &members {
+            let Self {
+                movements,
+                calls,
+                fee,
+                fee_rate,
+                dangers,
+                members: _,
+            } = member;
+            all.movements.extend(movements.iter().cloned());
+            all.calls.extend(calls.iter().cloned());
+            all.fee = all.fee.saturating_add(*fee);
+            all.fee_rate = all.fee_rate.max(*fee_rate);
+            all.dangers.extend(dangers);
+        }
+        all.members = members;
+        all
+    }
 }
 
 impl Facts {
@@ -187,6 +217,9 @@ impl Facts {
                 dangers: BTreeSet::from([Danger::Undecodable]),
                 ..Effects::default()
             },
+            Self::Batch { members } => {
+                Effects::of_batch(members.iter().map(Self::effects).collect())
+            }
         }
     }
 }

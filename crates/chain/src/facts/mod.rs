@@ -36,6 +36,11 @@ pub enum Facts {
     Solana(SolanaFacts),
     /// Raw bytes.
     Raw(RawFacts),
+    /// Several of one kind.
+    Batch {
+        /// In the order in which they are signed.
+        members: Vec<Self>,
+    },
 }
 
 /// Raw bytes outside any chain.
@@ -72,8 +77,20 @@ impl Facts {
             Self::Bitcoin(facts) => facts.summary_lines(),
             Self::Solana(facts) => facts.summary_lines(),
             Self::Raw(facts) => facts.summary_lines(),
+            Self::Batch { members } => batch_lines(members),
         }
     }
+}
+
+/// Each line with its member's number, so that no foreign text can seem to be another member's.
+fn batch_lines(members: &[Facts]) -> Vec<String> {
+    let of = members.len();
+    let mut lines = vec![format!("batch of {of}, signed all or none")];
+    for (number, member) in (1..).zip(members) {
+        let own = member.summary_lines().into_iter();
+        lines.extend(own.map(|line| format!("{number}/{of}: {line}")));
+    }
+    lines
 }
 
 impl fmt::Display for Facts {

@@ -2,10 +2,10 @@ use alloy_consensus::transaction::SignerRecoverable as _;
 use alloy_consensus::{SignableTransaction as _, TxEip2930, TxEnvelope};
 use alloy_eips::eip2718::Decodable2718 as _;
 use alloy_primitives::{Address, Signature as EvmSignature, eip191_hash_message};
-use quorate_chain::{Assembled, ChainError, address, analyse, assemble};
+use quorate_chain::{Assembled, ChainError, address, analyse};
 use quorate_types::{Network, Payload, PublicKey, Scheme, Signature};
 
-use crate::common::{ETHEREUM, LocalKey, code};
+use crate::common::{ETHEREUM, LocalKey, assemble, code};
 use crate::evm::{eip155, eip1559, unsigned};
 
 const KEY: LocalKey = LocalKey::new(0x46);

@@ -8,7 +8,9 @@ use bitcoin::{
     Amount, OutPoint, Psbt, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
 };
 use ed25519_dalek::Signer as _;
-use quorate_chain::{Analysis, ChainError, SigningItem, SigningMessage, TaprootTweak, analyse};
+use quorate_chain::{
+    Analysis, Assembled, ChainError, SigningItem, SigningMessage, TaprootTweak, analyse,
+};
 use quorate_types::{
     BitcoinNetwork, Curve, EcdsaSignature, KeyId, KeyName, KeyRecord, Network, Payload, PublicKey,
     Scheme, Signature, Threshold,
@@ -120,6 +122,19 @@ pub fn evm(bytes: &[u8]) -> Result<Analysis, ChainError> {
         &LocalKey::new(0x46).secp256k1(),
         false,
     )
+}
+
+/// What becomes of a payload that is no batch.
+pub fn assemble(
+    payload: &Payload,
+    network: Option<Network>,
+    scheme: Scheme,
+    child: &PublicKey,
+    signatures: &[Signature],
+) -> Result<Assembled, ChainError> {
+    let mut done = quorate_chain::assemble(payload, network, scheme, child, signatures)?;
+    assert_eq!(done.len(), 1);
+    Ok(done.remove(0))
 }
 
 /// The message of a payload with exactly one item.

@@ -4,10 +4,12 @@ use bitcoin::consensus::encode::{deserialize, serialize};
 use bitcoin::psbt::PsbtSighashType;
 use bitcoin::{Amount, Psbt, Transaction, TxOut};
 use bitcoinconsensus::{Utxo, VERIFY_ALL_PRE_TAPROOT, VERIFY_TAPROOT, verify_with_flags};
-use quorate_chain::{Assembled, ChainError, assemble};
+use quorate_chain::{Assembled, ChainError};
 use quorate_types::{Payload, Scheme, Signature};
 
-use crate::common::{BITCOIN, LocalKey, analyse_psbt, code, foreign_script, psbt, usual_psbt};
+use crate::common::{
+    BITCOIN, LocalKey, analyse_psbt, assemble, code, foreign_script, psbt, usual_psbt,
+};
 
 const KEY: LocalKey = LocalKey::new(0x21);
 const BOTH: [Scheme; 2] = [Scheme::Ecdsa, Scheme::Bip340];

@@ -3,7 +3,7 @@ use alloy_primitives::{Address, Bytes, TxKind, U256, keccak256};
 use quorate_chain::{Facts, analyse};
 use quorate_types::{Network, Payload, Scheme};
 
-use crate::common::{ETHEREUM, LocalKey, code, digest, evm, only_message};
+use crate::common::{ETHEREUM, LocalKey, assemble, code, digest, evm, only_message};
 
 /// The signing data of EIP-155's example.
 pub const EIP155: &str =
@@ -195,7 +195,7 @@ fn t20_signed_transactions_are_refused() {
     let key = LocalKey::new(0x46);
     let bytes = unsigned(&eip1559());
     let analysis = evm(&bytes).unwrap();
-    let signed = quorate_chain::assemble(
+    let signed = assemble(
         &Payload::EvmTransaction(bytes),
         Some(ETHEREUM),
         Scheme::Ecdsa,

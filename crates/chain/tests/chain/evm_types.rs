@@ -6,10 +6,10 @@ use alloy_eips::eip2718::Decodable2718 as _;
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, U256};
 use quorate_chain::facts::EvmFacts;
-use quorate_chain::{Danger, Facts, address, analyse, assemble};
+use quorate_chain::{Danger, Facts, address, analyse};
 use quorate_types::{Payload, Scheme};
 
-use crate::common::{ETHEREUM, LocalKey, code, digest, evm, only_message};
+use crate::common::{ETHEREUM, LocalKey, assemble, code, digest, evm, only_message};
 
 const KEY: LocalKey = LocalKey::new(0x46);
 

@@ -5,6 +5,8 @@ mod addresses;
 #[cfg(test)]
 mod assembly;
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod combinations;
 #[cfg(test)]
 mod common;

@@ -5,11 +5,11 @@ use bitcoin::{Psbt, ScriptBuf, Sequence};
 use proptest::prelude::*;
 use psbt_v2::v2;
 use quorate_chain::facts::BitcoinFacts;
-use quorate_chain::{Analysis, ChainError, Facts, analyse, assemble};
+use quorate_chain::{Analysis, ChainError, Facts, analyse};
 use quorate_types::{Payload, Scheme};
 
 use crate::common::{
-    BITCOIN, LocalKey, analyse_psbt, code, foreign_script, psbt, script, usual_psbt,
+    BITCOIN, LocalKey, analyse_psbt, assemble, code, foreign_script, psbt, script, usual_psbt,
 };
 use crate::round_trips::config;
 

@@ -1,12 +1,12 @@
 use quorate_chain::facts::{SolanaFacts, SolanaInstruction};
-use quorate_chain::{Analysis, ChainError, Facts, Reading, SigningMessage, analyse, assemble};
+use quorate_chain::{Analysis, ChainError, Facts, Reading, SigningMessage, analyse};
 use quorate_types::{Network, Payload, PublicKey, Scheme, Signature};
 use solana_message::compiled_instruction::CompiledInstruction;
 use solana_message::v0::{self, MessageAddressTableLookup};
 use solana_message::{MessageHeader, VersionedMessage, legacy};
 use solana_transaction::versioned::VersionedTransaction;
 
-use crate::common::{LocalKey, code, only_message};
+use crate::common::{LocalKey, assemble, code, only_message};
 
 const KEY: LocalKey = LocalKey::new(0x31);
 const COMPUTE_BUDGET: &str = "ComputeBudget111111111111111111111111111111";

@@ -1,8 +1,8 @@
-use quorate_chain::{Analysis, ChainError, Facts, analyse, assemble};
+use quorate_chain::{Analysis, ChainError, Facts, analyse};
 use quorate_types::{Payload, Scheme};
 use serde_json::{Value, json};
 
-use crate::common::{ETHEREUM, LocalKey, code, digest, only_message};
+use crate::common::{ETHEREUM, LocalKey, assemble, code, digest, only_message};
 
 /// The example of EIP-712.
 pub fn mail() -> Value {

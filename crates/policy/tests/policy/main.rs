@@ -7,6 +7,7 @@
 )]
 
 mod approvals;
+mod batches;
 mod chain;
 mod cluster;
 mod guide;

@@ -304,14 +304,9 @@ pub fn intent(ask: &Ask) -> IntentHash {
 
 /// Stands for the transaction's own hash.
 pub fn sighash(ask: &Ask) -> Hash32 {
-    let text = format!(
-        "{} {} {:?} {:?}",
-        ask.key,
-        ask.network,
-        ask.payload.as_bytes(),
-        ask.effects
-    );
-    tagged_hash("test sighash", &[text.as_bytes()])
+    let text = format!("{} {} {:?}", ask.key, ask.network, ask.effects);
+    let payload = borsh::to_vec(&ask.payload).unwrap();
+    tagged_hash("test sighash", &[text.as_bytes(), &payload])
 }
 
 pub fn ether(amount: &str) -> U256 {

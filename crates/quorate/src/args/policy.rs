@@ -131,7 +131,7 @@ pub struct SimulateArgs {
     /// A text (.toml) or a bundle (.json)
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// A transaction, as for `quorate sign --in`
+    /// A transaction, as for `quorate sign --in`; repeat for a batch
     #[arg(
         long,
         value_name = "FILE",
@@ -139,7 +139,7 @@ pub struct SimulateArgs {
         requires = "key",
         requires = "chain"
     )]
-    pub tx: Option<PathBuf>,
+    pub tx: Vec<PathBuf>,
     /// The key it would be signed with
     #[arg(long)]
     pub key: Option<quorate_types::KeyName>,
@@ -166,13 +166,16 @@ pub struct SimulateArgs {
 impl SimulateArgs {
     /// As `quorate sign` takes it.
     pub fn payload(&self) -> Option<PayloadArgs> {
+        if self.tx.is_empty() {
+            return None;
+        }
         Some(PayloadArgs {
             key: self.key.clone()?,
             path: self.path.clone(),
             chain: self.chain,
-            input: Some(self.tx.clone()?),
-            message: None,
-            typed_data: None,
+            input: self.tx.clone(),
+            message: Vec::new(),
+            typed_data: Vec::new(),
         })
     }
 }

@@ -1,12 +1,12 @@
 //! Reading what is to be signed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quorate_chain::{Analysis, analyse_for};
-use quorate_types::{KeyRecord, Network, Payload, PublicKey};
+use quorate_types::{Batch, KeyRecord, Network, Payload, PublicKey};
 
 use crate::args::PayloadArgs;
 use crate::operator::Viewer;
@@ -42,23 +42,44 @@ pub fn analysed(
     })
 }
 
-/// The payload the arguments name.
+/// The payload the arguments name: if several, a batch.
 fn read(args: &PayloadArgs) -> anyhow::Result<Payload> {
-    match (&args.input, &args.message, &args.typed_data, args.chain) {
-        (Some(file), None, None, Some(network)) => from_file(file, network),
-        (None, Some(text), None, Some(_)) => Ok(Payload::Message(text.clone().into_bytes())),
-        (None, Some(text), None, None) => Ok(Payload::Raw(text.clone().into_bytes())),
-        (None, None, Some(file), Some(_)) => {
-            let bytes = bytes_of(file)?;
-            let text = String::from_utf8(bytes)
-                .with_context(|| format!("{} is not text", file.display()))?;
-            Ok(Payload::TypedData(text))
+    let texts = args.message.iter().map(|text| text.clone().into_bytes());
+    let mut payloads: Vec<Payload> = match (&args.input[..], &args.typed_data[..], args.chain) {
+        ([], [], Some(_)) => texts.map(Payload::Message).collect(),
+        ([], [], None) => texts.map(Payload::Raw).collect(),
+        (_, _, None) => bail!("name the chain the payload is for with --chain"),
+        (files, [], Some(network)) => each(files, |file| from_file(file, network))?,
+        (_, files, Some(_)) => each(files, typed_data)?,
+    };
+    match (payloads.pop(), payloads.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            payloads.push(last);
+            Ok(Payload::Batch(Batch::new(payloads)?))
         }
-        (Some(_), None, None, None) | (None, None, Some(_), None) => {
-            bail!("name the chain the payload is for with --chain")
+        (None, _) => {
+            bail!("name what to sign with one of --in FILE, --message TEXT or --typed-data FILE")
         }
-        _ => bail!("name what to sign with one of --in FILE, --message TEXT or --typed-data FILE"),
     }
+}
+
+/// Of several files, an error says which.
+fn each(
+    files: &[PathBuf],
+    read: impl Fn(&Path) -> anyhow::Result<Payload>,
+) -> anyhow::Result<Vec<Payload>> {
+    let one = |file: &PathBuf| match files {
+        [_] => read(file),
+        _ => read(file).with_context(|| format!("in {}", file.display())),
+    };
+    files.iter().map(one).collect()
+}
+
+fn typed_data(file: &Path) -> anyhow::Result<Payload> {
+    let text = String::from_utf8(bytes_of(file)?);
+    let text = text.with_context(|| format!("{} is not text", file.display()))?;
+    Ok(Payload::TypedData(text))
 }
 
 fn bytes_of(file: &Path) -> anyhow::Result<Vec<u8>> {

@@ -10,7 +10,7 @@ use quorate_types::{Action, IntentHash, KeyRecord, Network, PublicKey, Verdict, 
 use serde_json::json;
 
 use crate::args::{ClientArgs, RequestCommand, ShowArgs, whole_hash};
-use crate::commands::sign::text_of;
+use crate::commands::sign::{add_signed, text_of};
 use crate::operator::{Operator, Viewer};
 use crate::output;
 
@@ -74,8 +74,8 @@ impl Decoded {
         })
     }
 
-    /// The finished transaction, verified here.
-    pub fn assembled(&self, view: &IntentView) -> anyhow::Result<Option<Assembled>> {
+    /// The finished transaction, of a batch each, verified here.
+    pub fn assembled(&self, view: &IntentView) -> anyhow::Result<Option<Vec<Assembled>>> {
         let (Some(ResultView::Signatures(signatures)), Some(signing)) =
             (&view.result, &self.signing)
         else {
@@ -212,14 +212,18 @@ async fn show(viewer: &Viewer, args: &ShowArgs, json: bool) -> anyhow::Result<()
         write_out(file, text)?;
     }
     if json {
-        return output::json(&json!({
+        let mut found = json!({
             "request": view,
             "shown": decoded.shown.lines(),
             "facts": decoded.signing.as_ref().map(|s| &s.analysis.facts),
             "effects": decoded.signing.as_ref().map(|s| &s.analysis.effects),
-            "id": signed.as_ref().map(|s| &s.id),
-            "signed": text,
-        }));
+            "id": null,
+            "signed": null,
+        });
+        if let Some(signed) = &signed {
+            add_signed(&mut found, network, signed);
+        }
+        return output::json(&found);
     }
     println!("{hash}  {}", state(&view));
     let expires = output::time(decoded.intent.intent().expires_at);

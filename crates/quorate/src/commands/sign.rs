@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use quorate_api::{ClientError, IntentState, IntentView, ResultView};
 use quorate_chain::{Assembled, assemble};
 use quorate_types::{Action, Network, Signature};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{ClientArgs, PayloadArgs, SignArgs};
 use crate::commands::payload::{self, Understood};
@@ -20,8 +20,8 @@ use crate::output;
 pub struct Signed {
     /// One per item.
     pub signatures: Vec<Signature>,
-    /// Ready for the chain.
-    pub assembled: Assembled,
+    /// Ready for the chain: of a batch each member.
+    pub assembled: Vec<Assembled>,
     /// How it went.
     pub view: IntentView,
 }
@@ -119,8 +119,25 @@ pub async fn sign(
     })
 }
 
-/// The signed transaction in the text form its network's tools take.
-pub fn text_of(network: Option<Network>, assembled: &Assembled) -> String {
+/// The signed transactions as their network's tools take them, one on each line.
+pub fn text_of(network: Option<Network>, assembled: &[Assembled]) -> String {
+    let texts = assembled.iter().map(|one| text_of_one(network, one));
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+/// Adds what was signed to a JSON object: `id` and `signed`, or for a batch a list of such pairs.
+pub fn add_signed(object: &mut Value, network: Option<Network>, assembled: &[Assembled]) {
+    let pair = |one: &Assembled| json!({ "id": one.id, "signed": text_of_one(network, one) });
+    let more = match assembled {
+        [one] => pair(one),
+        many => json!({ "batch": many.iter().map(pair).collect::<Vec<_>>() }),
+    };
+    if let (Value::Object(object), Value::Object(more)) = (object, more) {
+        object.extend(more);
+    }
+}
+
+fn text_of_one(network: Option<Network>, assembled: &Assembled) -> String {
     match network {
         Some(Network::Evm { .. }) => format!("0x{}", hex::encode(&assembled.bytes)),
         Some(Network::Solana) => STANDARD.encode(&assembled.bytes),
@@ -139,18 +156,18 @@ fn report(
         request::write_out(file, &text)?;
     }
     if json {
-        return output::json(&json!({
+        let mut done = json!({
             "key": understood.record.name,
             "path": args.payload.path,
             "chain": args.payload.chain,
             "facts": understood.analysis.facts,
-            "id": signed.assembled.id,
-            "signed": text,
             "signatures": signed.signatures,
             "custodians": signed.view.participants,
             "attempts": signed.view.attempts,
             "notes": signed.view.notes,
-        }));
+        });
+        add_signed(&mut done, args.payload.chain, &signed.assembled);
+        return output::json(&done);
     }
     let names: Vec<_> = signed
         .view
@@ -158,11 +175,8 @@ fn report(
         .iter()
         .map(|p| p.as_str())
         .collect();
-    eprintln!(
-        "signed by {}; id {}",
-        names.join(" and "),
-        signed.assembled.id
-    );
+    let ids: Vec<_> = signed.assembled.iter().map(|one| one.id.as_str()).collect();
+    eprintln!("signed by {}; id {}", names.join(" and "), ids.join(", "));
     match &args.out {
         Some(file) => eprintln!("written to {}", file.display()),
         None => println!("{text}"),

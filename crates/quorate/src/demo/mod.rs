@@ -183,9 +183,9 @@ impl Demo {
             key: record.name.clone(),
             path: path.clone(),
             chain: Some(network),
-            input: None,
-            message: None,
-            typed_data: None,
+            input: Vec::new(),
+            message: Vec::new(),
+            typed_data: Vec::new(),
         };
         let understood = payload::analysed(record.clone(), &args, payload)?;
         let child = &understood.child;
@@ -213,7 +213,9 @@ impl Demo {
         if signed.signatures.is_empty() {
             bail!("{what}: nothing was signed");
         }
-        println!("    signed: {}", signed.assembled.id);
+        for assembled in &signed.assembled {
+            println!("    signed: {}", assembled.id);
+        }
         self.push(
             what,
             &names(&signed.view.participants),

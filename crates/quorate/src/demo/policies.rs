@@ -63,7 +63,9 @@ impl Demo {
         let view = self.operator.viewer.api.finish(view).await?;
         let decoded = Decoded::fetch(&self.operator.viewer, view.intent).await?;
         let signed = decoded.assembled(&view)?.context("it was not signed")?;
-        println!("    signed: {}", signed.id);
+        for assembled in signed {
+            println!("    signed: {}", assembled.id);
+        }
         self.steps.push(Step {
             what: "5 SOL: waits, two approvals, signed".to_owned(),
             who: super::names(&view.participants),

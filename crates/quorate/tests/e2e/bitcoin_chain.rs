@@ -55,11 +55,38 @@ fn spends_are_valid(cluster: &Cluster, key: &str, prefix: &str) {
     assert!(!bitcoin_core_accepts(&bytes, &other_amount));
 }
 
+/// Two spends in one request, of three inputs and of one.
+fn a_batch_is_valid(cluster: &Cluster, key: &str) {
+    let shown = cluster.json(&["address", "--key", key, "--chain", CHAIN, "--path", PATH]);
+    let address = shown["address"].as_str().unwrap();
+    let spends = [&[60_000_000, 41_000, 7_000_000][..], &[3_000_000]];
+    let spends = spends.map(|coins| bitcoin_spend(address, coins));
+    let [one, two] = ["one.psbt", "two.psbt"];
+    let files = [
+        cluster.write(one, psbt_text(&spends[0].0)),
+        cluster.write(two, psbt_text(&spends[1].0)),
+    ];
+    let signed = cluster.json(&[
+        "sign", "--key", key, "--path", PATH, "--chain", CHAIN, "--in", &files[0], "--in",
+        &files[1],
+    ]);
+    assert_eq!(signed["signatures"].as_array().map(Vec::len), Some(4));
+    let batch = signed["batch"].as_array().unwrap();
+    assert_eq!(batch.len(), 2);
+    for (member, (psbt, spent)) in batch.iter().zip(&spends) {
+        let bytes = hex::decode(member["signed"].as_str().unwrap()).unwrap();
+        assert!(bitcoin_core_accepts(&bytes, spent), "{signed}");
+        let id: Txid = member["id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(id, psbt.unsigned_tx.compute_txid());
+    }
+}
+
 #[test]
 fn segwit_spends_of_several_inputs_pass_bitcoin_cores_check() {
     let cluster = Cluster::start(Setup::new(2, 3).with_committee());
     cluster.create_key("hot", "secp256k1", &[]);
     spends_are_valid(&cluster, "hot", "bcrt1q");
+    a_batch_is_valid(&cluster, "hot");
 }
 
 #[test]
@@ -67,4 +94,5 @@ fn taproot_spends_of_several_inputs_pass_bitcoin_cores_check() {
     let cluster = Cluster::start(Setup::new(2, 3));
     cluster.create_key("vault", "secp256k1", &["--scheme", "bip340"]);
     spends_are_valid(&cluster, "vault", "bcrt1p");
+    a_batch_is_valid(&cluster, "vault");
 }

@@ -12,6 +12,7 @@
 mod support;
 
 mod backup;
+mod batches;
 mod bench;
 mod bitcoin_chain;
 mod canaries;

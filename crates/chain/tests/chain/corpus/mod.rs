@@ -114,7 +114,14 @@ fn updating() -> bool {
 fn document(entry: &Entry, analysis: &Analysis) -> String {
     let payload = match &entry.payload {
         Payload::TypedData(text) => json!({"kind": "typed-data", "text": text}),
-        other => json!({"kind": other.kind(), "hex": hex::encode(other.as_bytes())}),
+        Payload::EvmTransaction(bytes)
+        | Payload::BitcoinPsbt(bytes)
+        | Payload::SolanaMessage(bytes)
+        | Payload::Message(bytes)
+        | Payload::Raw(bytes) => {
+            json!({"kind": entry.payload.kind(), "hex": hex::encode(bytes)})
+        }
+        Payload::Batch(_) => panic!("the corpus has single payloads"),
     };
     let document = json!({
         "source": entry.source,

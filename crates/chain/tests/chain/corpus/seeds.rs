@@ -35,19 +35,19 @@ const JSON: [(&str, &str); 5] = [
 fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
     let mut seeds = Vec::new();
     for entry in all().into_iter().flat_map(|(_, entries)| entries) {
-        let bytes = entry.payload.as_bytes().to_vec();
-        let target = match &entry.payload {
-            Payload::EvmTransaction(_) => {
+        let (target, bytes) = match entry.payload.clone() {
+            Payload::EvmTransaction(bytes) => {
                 let analysis = analysed(&entry.payload, entry.network, entry.scheme);
                 if let Some(data) = call_data(&analysis.facts, &bytes) {
                     seeds.push(("evm_call_data", entry.name.to_owned(), data));
                 }
-                "evm_transaction"
+                ("evm_transaction", bytes)
             }
-            Payload::TypedData(_) => "typed_data",
-            Payload::BitcoinPsbt(_) => "psbt",
-            Payload::SolanaMessage(_) => "solana_message",
-            Payload::Message(_) | Payload::Raw(_) => "raw",
+            Payload::TypedData(text) => ("typed_data", text.into_bytes()),
+            Payload::BitcoinPsbt(bytes) => ("psbt", bytes),
+            Payload::SolanaMessage(bytes) => ("solana_message", bytes),
+            Payload::Message(bytes) | Payload::Raw(bytes) => ("raw", bytes),
+            Payload::Batch(_) => continue,
         };
         seeds.push((target, entry.name.to_owned(), bytes));
     }
