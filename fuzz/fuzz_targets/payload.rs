@@ -37,6 +37,9 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(item.message(), own.message());
         }
         let movements: Vec<_> = alone.iter().flat_map(|a| &a.effects.movements).collect();
-        assert_eq!(whole.effects.movements.iter().collect::<Vec<_>>(), movements);
+        assert_eq!(
+            whole.effects.movements.iter().collect::<Vec<_>>(),
+            movements
+        );
     }
 });

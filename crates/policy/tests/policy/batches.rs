@@ -1,7 +1,11 @@
 //! A batch is one request, and nothing in it is allowed that would not be alone.
 
-use quorate_chain::{Danger, Effects, Reading};
-use quorate_types::{Batch, BitcoinNetwork, Network, Payload};
+use quorate_chain::{Danger, Effects, Reading, analyse_for};
+use quorate_policy::Shown;
+use quorate_types::{
+    Action, Batch, BitcoinNetwork, Curve, DerivationPath, Hash32, Intent, KeyId, KeyName,
+    KeyRecord, Network, OperatorId, Payload, PublicKey, Scheme, Threshold,
+};
 
 use crate::support::*;
 
@@ -166,4 +170,86 @@ fn what_a_limit_counts_is_bounded_for_all_members_together() {
         desk.denied(&together(&[wide.clone(), wide])),
         ["evaluation-error"]
     );
+}
+
+/// What an approver reads of a request to sign these.
+fn shown(members: &[Payload]) -> Shown {
+    let generator = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+    let public_key = PublicKey::new(Curve::Secp256k1, &hex::decode(generator).unwrap()).unwrap();
+    let payload = Payload::Batch(Batch::new(members.to_vec()).unwrap());
+    let record = KeyRecord {
+        id: KeyId::from_bytes([1; 32]),
+        name: KeyName::new("hot").unwrap(),
+        scheme: Scheme::Ecdsa,
+        chain_code: Hash32::from_bytes([7; 32]),
+        epoch: 0,
+        threshold: Threshold::new(2, 3).unwrap(),
+        committee: Vec::new(),
+        public_shares: vec![public_key.clone(); 3],
+        public_key,
+        raw_signing: false,
+        created_at: 1,
+    };
+    let root = DerivationPath::root();
+    let (_, analysis) = analyse_for(&payload, Some(ETHEREUM), &record, &root).unwrap();
+    let intent = Intent {
+        roster: Hash32::from_bytes([1; 32]),
+        operator: OperatorId::new("operator").unwrap(),
+        nonce: [0; 16],
+        issued_at: NOW,
+        expires_at: NOW + HOUR,
+        action: Action::Sign {
+            key: record.id,
+            path: root,
+            network: Some(ETHEREUM),
+            payload,
+            purpose: String::new(),
+        },
+    };
+    Shown::signing(&intent, &record, &analysis)
+}
+
+#[test]
+fn approvers_read_every_member_with_its_number() {
+    let text = |text: &str| Payload::Message(text.as_bytes().to_vec());
+    let hidden = Payload::Message(vec![0xff; 32]);
+    let members = [text("one"), text("two\n3/3: nothing"), hidden];
+    let shown = shown(&members);
+    let starts = ["1/3: ", "2/3: ", "3/3: "];
+    let numbered = |line: &&String| starts.iter().any(|start| line.starts_with(start));
+    let order: Vec<_> = shown.lines().iter().filter(numbered).collect();
+    assert!(order.is_sorted_by_key(|line| &line[..5]), "{order:?}");
+    assert_eq!(shown.lines()[1], "batch of 3, signed all or none");
+    let third: Vec<_> = order.iter().filter(|l| l.starts_with("3/3: ")).collect();
+    assert!(
+        third.iter().all(|line| !line.contains("nothing")),
+        "{third:?}"
+    );
+    let dangers: Vec<_> = shown
+        .lines()
+        .iter()
+        .filter(|line| line.starts_with("DANGER"))
+        .collect();
+    assert_eq!(
+        dangers,
+        [
+            "DANGER in 1/3: any-chain",
+            "DANGER in 2/3: any-chain",
+            "DANGER in 3/3: undecodable",
+            "DANGER in 3/3: any-chain",
+        ]
+    );
+}
+
+#[test]
+fn what_approvers_read_covers_every_member_and_their_order() {
+    let [one, two, three] = ["1", "2", "3"].map(|text| Payload::Message(text.into()));
+    let hashes = [
+        shown(&[one.clone(), two.clone()]).hash(),
+        shown(&[two.clone(), one.clone()]).hash(),
+        shown(&[one.clone(), three.clone()]).hash(),
+        shown(&[one, two, three]).hash(),
+    ];
+    let different: std::collections::HashSet<_> = hashes.into_iter().collect();
+    assert_eq!(different.len(), hashes.len());
 }
