@@ -174,11 +174,14 @@ fn misbehaved(party: PartyId, what: Misbehaviour) -> SessionFailure {
 
 /// Looks on while a session runs.
 pub trait Watch: Send + Sync {
+    /// Why the session must not go on, if it must not.
+    fn is_stopped(&self) -> Option<SessionFailure>;
+
     /// Ends when the session must not go on.
     fn stopped(&self) -> BoxFuture<'_, SessionFailure>;
 
-    /// A peer failed a consistency check. Anyone hears of it only afterwards (T12).
-    fn cheated(&self, by: &PartyId) -> BoxFuture<'_, ()>;
+    /// A peer failed a consistency check. Anyone hears of it only afterwards (T12). Returns whether it is the first that the peer failed.
+    fn cheated(&self, by: &PartyId) -> BoxFuture<'_, bool>;
 }
 
 /// Everything about one session that the driver needs.
@@ -216,12 +219,16 @@ impl Drive {
             result = self.exchange(&session, &mut running) => result,
             failure = self.stopped() => Err(failure),
         };
+        let result = self.settled(result).await;
         if let Err(failure) = &result {
-            self.note(failure).await;
             self.tell_peers(&session, failure).await;
         }
         session.close();
         result
+    }
+
+    fn is_stopped(&self) -> Option<SessionFailure> {
+        self.watch.as_ref().and_then(|watch| watch.is_stopped())
     }
 
     async fn stopped(&self) -> SessionFailure {
@@ -231,18 +238,29 @@ impl Drive {
         }
     }
 
-    async fn note(&self, failure: &SessionFailure) {
-        if let (
-            Some(watch),
-            SessionFailure::Aborted {
-                reason: AbortReason::ConsistencyCheck { .. },
-                culprits,
-            },
-        ) = (&self.watch, failure)
-        {
-            for culprit in culprits {
-                watch.cheated(culprit).await;
-            }
+    /// INVARIANT (T12): the first failed check is reported, after the ban it leads to. Of sessions that run beside it, nobody learns how they
+    /// would have ended.
+    async fn settled(
+        &self,
+        result: Result<Outcome, SessionFailure>,
+    ) -> Result<Outcome, SessionFailure> {
+        let Some(watch) = &self.watch else {
+            return result;
+        };
+        let Err(SessionFailure::Aborted {
+            reason: AbortReason::ConsistencyCheck { .. },
+            culprits,
+        }) = &result
+        else {
+            return watch.is_stopped().map_or(result, Err);
+        };
+        let mut first = true;
+        for culprit in culprits {
+            first &= watch.cheated(culprit).await;
+        }
+        match watch.is_stopped() {
+            Some(stopped) if !first => Err(stopped),
+            _ => result,
         }
     }
 
@@ -261,7 +279,12 @@ impl Drive {
             tokio::select! {
                 biased;
                 effect = running.effects.recv() => match effect {
-                    Some(Effect::Send(message)) => self.send(session, message).await?,
+                    Some(Effect::Send(message)) => {
+                        if let Some(stopped) = self.is_stopped() {
+                            return Err(stopped);
+                        }
+                        self.send(session, message).await?;
+                    }
                     Some(Effect::Need { round, from }) => {
                         computing = computing.saturating_sub(1);
                         // Only progress buys time; repetitions do not.

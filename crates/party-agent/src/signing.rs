@@ -61,8 +61,12 @@ impl Agent {
                 };
                 self.sign_one(signing, job, descriptor)
             });
-        let signatures = futures_join(sessions.collect()).await?;
-        Ok(RunResult::Signatures(signatures))
+        let signatures = futures_join(sessions.collect()).await;
+        if signatures.is_err() {
+            // A ban may have been recorded: peers are to hear of it.
+            self.worked.notify_one();
+        }
+        Ok(RunResult::Signatures(signatures?))
     }
 
     async fn means(

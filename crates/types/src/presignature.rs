@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// One signer's commitments to the two nonces of one FROST signature share (RFC 9591, section 5.1).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, BorshSerialize)]
 pub struct NonceCommitments {
     /// To the hiding nonce: a point, RFC 8032 (32 bytes) or compressed SEC 1 (33 bytes).
     pub hiding: Vec<u8>,
@@ -17,7 +17,31 @@ pub struct NonceCommitments {
     pub binding: Vec<u8>,
 }
 
+impl BorshDeserialize for NonceCommitments {
+    fn deserialize_reader<R: std::io::Read>(reader: &mut R) -> std::io::Result<Self> {
+        Ok(Self {
+            hiding: point(reader)?,
+            binding: point(reader)?,
+        })
+    }
+}
+
+/// The bytes of a point, no more than one takes.
+fn point<R: std::io::Read>(reader: &mut R) -> std::io::Result<Vec<u8>> {
+    let len = usize::try_from(u32::deserialize_reader(reader)?).unwrap_or(usize::MAX);
+    if len > NonceCommitments::MAX_POINT {
+        let reason = format!("a point of {len} bytes");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
+    }
+    let mut bytes = vec![0; len];
+    reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
 impl NonceCommitments {
+    /// The longest encoding of a point, in bytes.
+    pub const MAX_POINT: usize = 33;
+
     /// Names the nonces.
     #[must_use]
     pub fn id(&self) -> Hash32 {
@@ -204,5 +228,45 @@ impl SignedPartials {
     #[must_use]
     pub fn is_signed(&self, roster: &ValidRoster) -> bool {
         roster.party_signed(&self.party, &self.signing_bytes(), &self.signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_point_is_longer_than_a_point() {
+        let of = |len: usize| NonceCommitments {
+            hiding: vec![2; len],
+            binding: vec![3; 33],
+        };
+        let read = |commitments: &NonceCommitments| {
+            borsh::from_slice::<NonceCommitments>(&borsh::to_vec(commitments).unwrap())
+        };
+        assert_eq!(read(&of(32)).unwrap(), of(32));
+        assert_eq!(read(&of(33)).unwrap(), of(33));
+        read(&of(34)).unwrap_err();
+        // Nothing is reserved for a length that is not there.
+        borsh::from_slice::<NonceCommitments>(&[0xff; 8]).unwrap_err();
+    }
+
+    #[test]
+    fn lists_that_differ_in_anything_have_different_names() {
+        let of = |hiding: u8, binding: u8| NonceCommitments {
+            hiding: vec![hiding; 32],
+            binding: vec![binding; 32],
+        };
+        let name =
+            |signers: &[NonceCommitments]| Preprocessed::Nonces(vec![signers.to_vec()]).names();
+        let list = [of(1, 2), of(3, 4)];
+        let swapped = [of(3, 4), of(1, 2)];
+        assert_ne!(name(&list), name(&swapped));
+        assert_ne!(name(&list), name(&list[..1]));
+        assert_ne!(name(&list), name(&[of(1, 2), of(3, 5)]));
+        assert_eq!(
+            Preprocessed::Nonces(vec![list.to_vec()]).used_by(1),
+            [of(3, 4).id()]
+        );
     }
 }

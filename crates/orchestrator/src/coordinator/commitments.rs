@@ -12,7 +12,8 @@ use quorate_types::{KeyId, KeyRecord, NonceCommitments, PartyId, Preprocessed};
 use crate::nodes::Nodes;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How many are asked for at once.
+/// How many are asked for at first, and when they have been used: custodians keep a limited number for all keys.
+const FIRST_BATCH: u32 = 4;
 const BATCH: u32 = 32;
 /// How long a custodian that gives none is left alone.
 const OFF_FOR: Duration = Duration::from_secs(30);
@@ -32,6 +33,8 @@ struct Shelf {
 #[derive(Default)]
 struct Ready {
     commitments: VecDeque<NonceCommitments>,
+    /// Whether any were ever asked for.
+    asked: bool,
     /// Since when the custodian gives none.
     off: Option<Instant>,
 }
@@ -104,7 +107,7 @@ impl Shelf {
             return Some(taken);
         }
         let _alone = self.asking.lock().await;
-        {
+        let batch = {
             let mut ready = self.lock();
             // Others may have asked meanwhile.
             if let Some(taken) = ready.take(count) {
@@ -113,8 +116,12 @@ impl Shelf {
             if ready.off.is_some_and(|since| since.elapsed() < OFF_FOR) {
                 return None;
             }
-        }
-        let count_wanted = BATCH.max(u32::try_from(count).unwrap_or(u32::MAX));
+            match std::mem::replace(&mut ready.asked, true) {
+                true => BATCH,
+                false => FIRST_BATCH,
+            }
+        };
+        let count_wanted = batch.max(u32::try_from(count).unwrap_or(u32::MAX));
         let request = NodeRequest::Commit {
             key,
             count: count_wanted,

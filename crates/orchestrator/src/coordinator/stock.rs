@@ -59,12 +59,16 @@ impl Filling {
         self.rest.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Nothing is being made now, and these are there.
-    fn ended(&mut self, now: &BTreeSet<Hash32>) {
-        match self.before.take() {
-            Some(before) if now.is_subset(&before) => self.fail(),
-            Some(_) => *self = Self::default(),
-            None => {}
+    /// These are there now. What is used as soon as it is there is seen while others are still being made.
+    fn look(&mut self, now: &BTreeSet<Hash32>, making: bool) {
+        let something_new = self.before.as_ref().map(|before| !now.is_subset(before));
+        match something_new {
+            Some(true) => *self = Self::default(),
+            Some(false) if !making => {
+                self.before = None;
+                self.fail();
+            }
+            _ => {}
         }
     }
 
@@ -128,9 +132,7 @@ impl Stock {
     fn may_fill(&self, pool: &PresignaturePool, making: bool, common: &[Hash32]) -> bool {
         let mut shelves = self.lock();
         let filling = &mut shelves.entry(pool.clone()).or_default().filling;
-        if !making {
-            filling.ended(&common.iter().copied().collect());
-        }
+        filling.look(&common.iter().copied().collect(), making);
         !filling.rests()
     }
 

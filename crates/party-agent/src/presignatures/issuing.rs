@@ -22,8 +22,13 @@ use crate::signing::frost_message;
 
 /// The latest tries among which those whose signature is waited for are remembered.
 const MAX_ISSUED: usize = 4096;
-/// What their messages may take, in bytes.
+/// About what a check holds of each signer, in bytes.
+const CHECK_BYTES: usize = 700;
+/// What they may take, in bytes.
 const MAX_BYTES: usize = 64 << 20;
+
+/// Items signed with what was made ahead in one run.
+const MAX_ITEMS: usize = NodeRequest::MAX_COMMIT as usize;
 
 /// What a run signs with at once; it is nowhere else any more (I4).
 pub(crate) enum Taken {
@@ -70,7 +75,8 @@ impl Try {
             SigningMessage::Ed25519(bytes) => 2 * bytes.len(),
             SigningMessage::Bip340 { .. } => 0,
         };
-        self.items.iter().map(|(m, _)| message(m)).sum()
+        let messages: usize = self.items.iter().map(|(m, _)| message(m)).sum();
+        messages + self.items.len() * self.signers.len() * CHECK_BYTES
     }
 
     /// Whether somebody's answer is about the same: another request under the same number is nobody's fault but the carrier's.
@@ -320,7 +326,8 @@ impl Agent {
             Preprocessed::Nothing => false,
         };
         let all_fit = analysis.items.iter().all(|item| fits(item.message()));
-        if !all_fit || analysis.items.len() != preprocessed.len() || preprocessed.is_empty() {
+        let count = preprocessed.len();
+        if !all_fit || analysis.items.len() != count || !(1..=MAX_ITEMS).contains(&count) {
             return Err(wrong_count(plan, preprocessed));
         }
         if let Preprocessed::Nonces(items) = preprocessed {

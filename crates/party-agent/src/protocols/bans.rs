@@ -72,23 +72,27 @@ impl ProtocolDesk {
         kept.map(|kept| kept.ban.clone()).collect()
     }
 
+    /// From now on the ban holds in every session of this process: those that run beside the one that failed must not tell by how they end
+    /// whether their checks failed, too.
+    /// Returns whether it did not hold before.
+    fn hold(&self, kept: &Kept) -> bool {
+        let place = (kept.ban.key, kept.ban.party.clone());
+        let before = self.lock().bans.0.insert(place, kept.clone());
+        self.banned.send_replace(());
+        before.is_none_or(|before| before.lifted)
+    }
+
     /// INVARIANT (T12): durable before anyone hears that the check failed. Where the ledger takes nothing, the setup is destroyed
     /// instead: no later process can use it then. Blocks: not for an async thread.
-    fn ban(&self, ban: Ban) -> Result<(), ProtocolError> {
+    fn ban(&self, kept: &Kept) -> Result<(), ProtocolError> {
         let _alone = self.alone();
-        let known = self.lock().bans.find(ban.key, &ban.party).cloned();
-        if known.is_some_and(|known| !known.lifted) {
-            return Ok(());
-        }
-        let kept = Kept { ban, lifted: false };
-        let written = self.keep(&kept, log::banned(&kept.ban));
+        let written = self.keep(kept, log::banned(&kept.ban));
         let destroyed = match &written {
             Ok(()) => Ok(()),
             Err(_) => self.store.delete(setup_name(kept.ban.setup)),
         };
-        let place = (kept.ban.key, kept.ban.party.clone());
-        self.lock().bans.0.insert(place, kept);
-        self.banned.send_replace(());
+        // Lifting an earlier ban may have come between.
+        self.hold(kept);
         destroyed?;
         written
     }
@@ -130,19 +134,23 @@ pub(crate) struct BanWatch {
 }
 
 impl Watch for BanWatch {
+    fn is_stopped(&self) -> Option<SessionFailure> {
+        let checked = self
+            .desk
+            .check_signers(&self.key, self.setup, &self.signers);
+        checked.err().map(|error| SessionFailure::Stopped {
+            code: error.code(),
+            reason: error.to_string(),
+        })
+    }
+
     /// Another session has just banned one of the signers.
     fn stopped(&self) -> BoxFuture<'_, SessionFailure> {
         Box::pin(async {
             let mut bans = self.desk.banned.subscribe();
             loop {
-                let checked = self
-                    .desk
-                    .check_signers(&self.key, self.setup, &self.signers);
-                if let Err(error) = checked {
-                    return SessionFailure::Stopped {
-                        code: error.code(),
-                        reason: error.to_string(),
-                    };
+                if let Some(failure) = self.is_stopped() {
+                    return failure;
                 }
                 if bans.changed().await.is_err() {
                     // The agent is ending.
@@ -152,7 +160,7 @@ impl Watch for BanWatch {
         })
     }
 
-    fn cheated(&self, by: &PartyId) -> BoxFuture<'_, ()> {
+    fn cheated(&self, by: &PartyId) -> BoxFuture<'_, bool> {
         let ban = Ban {
             key: self.key.id,
             party: by.clone(),
@@ -161,9 +169,11 @@ impl Watch for BanWatch {
             at: now_ms(),
         };
         let desk = Arc::clone(&self.desk);
+        let kept = Kept { ban, lifted: false };
+        let first = desk.hold(&kept);
         Box::pin(async move {
-            tracing::error!(party = %ban.party, key = %ban.key, "banned: it failed a consistency check of DKLs23");
-            let banned = tokio::task::spawn_blocking(move || desk.ban(ban)).await;
+            tracing::error!(party = %kept.ban.party, key = %kept.ban.key, "banned: it failed a consistency check of DKLs23");
+            let banned = tokio::task::spawn_blocking(move || desk.ban(&kept)).await;
             match banned {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
@@ -171,6 +181,7 @@ impl Watch for BanWatch {
                 }
                 Err(error) => tracing::error!(%error, "the ban was interrupted"),
             }
+            first
         })
     }
 }

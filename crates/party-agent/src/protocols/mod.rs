@@ -163,7 +163,8 @@ struct SetupNote {
 #[derive(Default)]
 struct Inner {
     in_force: BTreeMap<KeyId, Arc<ProtocolListing>>,
-    open: BTreeMap<Hash32, Arc<DklsSetup>>,
+    /// With how often the party had been restored when each was opened.
+    open: BTreeMap<Hash32, (u64, Arc<DklsSetup>)>,
     bans: Bans,
 }
 
@@ -309,7 +310,10 @@ impl ProtocolDesk {
         key: &KeyRecord,
         id: Hash32,
     ) -> Result<Arc<DklsSetup>, ProtocolError> {
-        if let Some(setup) = self.lock().open.get(&id) {
+        let restores = self.ledger.restores()?;
+        if let Some((opened_at, setup)) = self.lock().open.get(&id)
+            && *opened_at == restores
+        {
             return Ok(Arc::clone(setup));
         }
         let setup = Arc::new(self.load(key, id)?);
@@ -317,7 +321,7 @@ impl ProtocolDesk {
         if inner.open.len() >= MAX_OPEN {
             inner.open.clear();
         }
-        inner.open.insert(id, Arc::clone(&setup));
+        inner.open.insert(id, (restores, Arc::clone(&setup)));
         Ok(setup)
     }
 
