@@ -26,7 +26,7 @@ test: ## tools, then every check: format, lints, dependency rules, all tests
 		'cargo xtask licences' \
 		'cargo test --workspace --locked --features $(EVERYTHING)'
 
-bench: bench-cluster ## what a whole cluster does (docs/benchmarks.md, ten minutes), then what single parts cost
+bench: bench-cluster ## what a whole cluster does (docs/benchmarks.md, a quarter of an hour), then what single parts cost
 	cargo bench --workspace --locked --features $(EVERYTHING)
 
 bench-cluster:

@@ -25,8 +25,10 @@ use crate::{Agent, log};
 const EVERYONE: &str = "mpc.presence.*";
 /// How often this is looked after, and how often peers are asked while they have not answered.
 const TICK: Duration = Duration::from_millis(250);
-/// How soon one heartbeat may follow another, however much happens: the later one tells of all of it.
+/// What an agent records is told at once; but where much happens for long, one heartbeat in this time tells of all of it.
 const AT_MOST_EVERY: Duration = Duration::from_millis(50);
+/// How much of that may be used up at once.
+const BURST: Duration = Duration::from_millis(500);
 /// How often a heartbeat is sent where nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long peers have to answer before this party makes do with fewer.
@@ -119,6 +121,8 @@ struct Task {
     /// Unix milliseconds. Whatever an earlier life of this disk did, it did before.
     started_at: u64,
     sent: Instant,
+    /// When heartbeats at [`AT_MOST_EVERY`] would have come to as many as were sent.
+    paced: Instant,
     /// Something was recorded since then.
     due: bool,
     asked: Instant,
@@ -158,6 +162,7 @@ pub async fn run(
         started: now,
         started_at: now_ms(),
         sent: now,
+        paced: now,
         due: false,
         asked: now,
         answered: BTreeMap::new(),
@@ -178,7 +183,7 @@ pub async fn run(
             () = accept.clock.notified() => task.serve_anew().await.unwrap_or_else(|e| later(&e)),
             _ = ticks.tick() => task.look_after().await.unwrap_or_else(|e| later(&e)),
             () = task.agent.worked(), if !task.due => task.due = true,
-            () = sleep_until(task.sent + AT_MOST_EVERY), if task.due => {
+            () = sleep_until(task.may_beat_at()), if task.due => {
                 task.beat().await.unwrap_or_else(|e| later(&e));
             }
         }
@@ -446,6 +451,10 @@ impl Task {
         Ok(())
     }
 
+    fn may_beat_at(&self) -> Instant {
+        self.paced.checked_sub(BURST).unwrap_or(self.sent)
+    }
+
     async fn beat(&mut self) -> Result<(), LedgerError> {
         self.due = false;
         // Before it serves it has nothing to say that peers should remember.
@@ -454,6 +463,7 @@ impl Task {
         }
         let heartbeat = self.agent.heartbeat()?;
         self.sent = Instant::now();
+        self.paced = self.paced.max(self.sent) + AT_MOST_EVERY;
         let Some(signature) = self.sign(&heartbeat.signing_bytes()) else {
             return Ok(());
         };

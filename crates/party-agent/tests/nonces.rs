@@ -18,7 +18,7 @@ use quorate_types::{
     Action, Batch, Curve, DerivationPath, Hash32, KeyRecord, NonceCommitments, PartialSignature,
     Payload, Preprocessed, Signature, SignedIntent, SignedPartials,
 };
-use support::{Committee, begin, party};
+use support::{Committee, begin, party, refused};
 
 /// A key of FROST, for which the first two custodians of three sign.
 struct Signing {
@@ -131,14 +131,6 @@ fn issue_items(
         attempt,
         participants: vec![party(1), party(2)],
         preprocessed: Preprocessed::Nonces(lists.to_vec()),
-    }
-}
-
-#[track_caller]
-fn refused(reply: &NodeReply, code: &str) {
-    match reply {
-        NodeReply::Refused(refusal) => assert_eq!(refusal.code, code, "{refusal}"),
-        other => panic!("not refused: {other:?}"),
     }
 }
 

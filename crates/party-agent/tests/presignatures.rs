@@ -20,7 +20,7 @@ use quorate_types::{
     Payload, PoolLevel, Preimage, Preprocessed, PresignaturePool, Signature, SignedIntent,
     SignedPartials,
 };
-use support::{Committee, party};
+use support::{Committee, party, refused};
 
 /// A key of a committee that is set up for ECDSA, and which of it signs.
 struct Signing {
@@ -177,14 +177,6 @@ impl Signing {
             partials,
         )
         .ok()
-    }
-}
-
-#[track_caller]
-fn refused(reply: &NodeReply, code: &str) {
-    match reply {
-        NodeReply::Refused(refusal) => assert_eq!(refusal.code, code, "{refusal}"),
-        other => panic!("not refused: {other:?}"),
     }
 }
 

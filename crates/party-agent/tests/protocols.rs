@@ -24,7 +24,7 @@ use quorate_types::{
     Payload, Preimage, Preprocessed, PresignaturePool, Protocol, ProtocolListing,
     SessionDescriptor, SignedIntent,
 };
-use support::{Committee, begin, party};
+use support::{Committee, begin, party, refused};
 
 /// A key of a committee of three, two of which sign.
 struct Stage {
@@ -187,17 +187,6 @@ fn nonce(reply: NodeReply) -> [u8; 32] {
     match reply {
         NodeReply::Prepared { nonce, .. } => nonce,
         other => panic!("not prepared: {other:?}"),
-    }
-}
-
-#[track_caller]
-fn refused(reply: &NodeReply, code: &str) -> String {
-    match reply {
-        NodeReply::Refused(refusal) => {
-            assert_eq!(refusal.code, code, "{refusal}");
-            refusal.reason.clone()
-        }
-        other => panic!("not refused: {other:?}"),
     }
 }
 

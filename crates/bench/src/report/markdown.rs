@@ -69,7 +69,8 @@ fn head(doc: &mut Document, report: &Report) {
     doc.paragraph(format!("    {}", report.command));
     doc.paragraph(format!(
         "Written by that command, numbers and all: {}, in {:.0} s. [benchmarks.json](benchmarks.json) has every latency. What single \
-         parts cost, such as a ceremony against the bare library, is in [benchmarks-parts.md](benchmarks-parts.md).",
+         parts cost, such as a ceremony against the bare library, is in [benchmarks-parts.md](benchmarks-parts.md); what profiles showed, and \
+         what was aimed at, in [benchmarks-profile.md](benchmarks-profile.md).",
         report.began, report.took_seconds
     ));
     doc.paragraph(

@@ -513,3 +513,15 @@ pub fn begin(intent: &SignedIntent, attempt: u32, nonces: &[[u8; 32]]) -> NodeRe
         wait_ms: 5_000,
     }
 }
+
+/// It refused with this code; what it said.
+#[track_caller]
+pub fn refused(reply: &NodeReply, code: &str) -> String {
+    match reply {
+        NodeReply::Refused(refusal) => {
+            assert_eq!(refusal.code, code, "{refusal}");
+            refusal.reason.clone()
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
