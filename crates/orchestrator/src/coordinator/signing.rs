@@ -241,8 +241,10 @@ impl<'a> Signing<'a> {
     /// Every signer's partial signatures, in the order of the signers; nothing where one is missing.
     fn partials_of(&self, ends: &Ends) -> Vec<SignedPartials> {
         let signers = usize::from(self.key.record.threshold.t());
-        let partials = ends.iter().take(signers).map(|(_, end)| match end {
-            PartyEnd::Finished(RunResult::Partials(said)) => Some((**said).clone()),
+        let partials = ends.iter().take(signers).map(|(party, end)| match end {
+            PartyEnd::Finished(RunResult::Partials(said)) if said.party == *party => {
+                Some((**said).clone())
+            }
             _ => None,
         });
         partials.collect::<Option<_>>().unwrap_or_default()

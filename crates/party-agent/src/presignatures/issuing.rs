@@ -9,8 +9,8 @@ use quorate_storage::SealedOneTime;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, RunResult};
 use quorate_types::{
-    Hash32, IntentHash, KeyRecord, PartialSignature, PartyId, Preprocessed, PresignaturePool,
-    Protocol, PublicKey, Signature, SignedPartials,
+    IntentHash, KeyRecord, PartialSignature, PartyId, Preprocessed, PresignaturePool, Protocol,
+    PublicKey, Signature, SignedPartials,
 };
 
 use super::PresignDesk;
@@ -337,17 +337,13 @@ impl Agent {
             {
                 return Err(wrong_count(plan, preprocessed));
             }
-            let own = self.own_nonces(participants, preprocessed);
+            let seat = participants.iter().position(|p| *p == self.party);
+            let own = seat.map_or_else(Vec::new, |seat| preprocessed.used_by(seat));
             if let Some(id) = self.presignatures.lock().nonces.missing(record, &own) {
                 return Err(RefusalReason::PresignatureUnavailable(id));
             }
         }
         Ok(Some(PresignaturePool::of(record, path, participants)))
-    }
-
-    fn own_nonces(&self, participants: &[PartyId], preprocessed: &Preprocessed) -> Vec<Hash32> {
-        let seat = participants.iter().position(|p| *p == self.party);
-        seat.map_or_else(Vec::new, |seat| preprocessed.used_by(seat))
     }
 
     /// This agent's nonces of a list, which are nowhere else any more (I4).
@@ -356,7 +352,7 @@ impl Agent {
         record: &KeyRecord,
         prepared: &Prepared,
     ) -> Result<Taken, RefusalReason> {
-        let own = self.own_nonces(&prepared.participants, &prepared.preprocessed);
+        let own = prepared.preprocessed.used_by(prepared.seat);
         let taken = self.presignatures.lock().nonces.take(record, &own);
         taken
             .map(Taken::Nonces)

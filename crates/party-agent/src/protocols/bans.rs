@@ -73,8 +73,7 @@ impl ProtocolDesk {
     }
 
     /// From now on the ban holds in every session of this process: those that run beside the one that failed must not tell by how they end
-    /// whether their checks failed, too.
-    /// Returns whether it did not hold before.
+    /// whether their checks failed, too. Returns whether it did not hold before.
     fn hold(&self, kept: &Kept) -> bool {
         let place = (kept.ban.key, kept.ban.party.clone());
         let before = self.lock().bans.0.insert(place, kept.clone());
