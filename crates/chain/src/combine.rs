@@ -61,15 +61,11 @@ fn add_up_schnorr<E: Group>(
     partials: &[PartialSignature],
     order: ByteOrder,
 ) -> Result<[u8; 64], CombineError> {
-    let of_one = |partial: &PartialSignature| match partial {
-        PartialSignature::Schnorr(partial) => Ok(*partial),
-        PartialSignature::Ecdsa(_) => Err(CombineError::Malformed),
-    };
-    let partials: Vec<SchnorrPartial> = partials.iter().map(of_one).collect::<Result<_, _>>()?;
-    let first = partials.first().ok_or(CombineError::Nothing)?;
-    if partials.iter().any(|p| p.nonce_point != first.nonce_point) {
-        return Err(CombineError::NoncePoints);
-    }
+    let partials: Vec<SchnorrPartial> = of_one_kind(partials, |partial| match partial {
+        PartialSignature::Schnorr(partial) => Some(*partial),
+        PartialSignature::Ecdsa(_) => None,
+    })?;
+    let nonce_point = same(partials.iter().map(|p| p.nonce_point))?;
     let sum = partials.iter().try_fold(Scalar::<E>::zero(), |sum, p| {
         let share = match order {
             ByteOrder::Big => Scalar::<E>::from_be_bytes(p.share),
@@ -83,7 +79,7 @@ fn add_up_schnorr<E: Group>(
     }
     let mut signature = [0; 64];
     let (point, scalar) = signature.split_at_mut(32);
-    point.copy_from_slice(&first.nonce_point);
+    point.copy_from_slice(&nonce_point);
     scalar.copy_from_slice(&z);
     Ok(signature)
 }
@@ -92,11 +88,10 @@ fn combine_ecdsa(
     curve: Curve,
     partials: &[PartialSignature],
 ) -> Result<EcdsaSignature, CombineError> {
-    let of_one = |partial: &PartialSignature| match partial {
-        PartialSignature::Ecdsa(partial) => Ok(*partial),
-        PartialSignature::Schnorr(_) => Err(CombineError::Malformed),
-    };
-    let partials: Vec<EcdsaPartial> = partials.iter().map(of_one).collect::<Result<_, _>>()?;
+    let partials: Vec<EcdsaPartial> = of_one_kind(partials, |partial| match partial {
+        PartialSignature::Ecdsa(partial) => Some(*partial),
+        PartialSignature::Schnorr(_) => None,
+    })?;
     match curve {
         Curve::Secp256k1 => add_up::<Secp256k1>(&partials),
         Curve::P256 => add_up::<Secp256r1>(&partials),
@@ -105,16 +100,13 @@ fn combine_ecdsa(
 }
 
 fn add_up<E: Group>(partials: &[EcdsaPartial]) -> Result<EcdsaSignature, CombineError> {
-    let first = partials.first().ok_or(CombineError::Nothing)?;
-    if partials.iter().any(|p| p.nonce_point != first.nonce_point) {
-        return Err(CombineError::NoncePoints);
-    }
+    let nonce_point = same(partials.iter().map(|p| p.nonce_point))?;
     let s = partials.iter().try_fold(Scalar::<E>::zero(), |sum, p| {
         let sigma = Scalar::<E>::from_be_bytes(p.sigma).map_err(|_| CombineError::Malformed)?;
         Ok::<_, CombineError>(sum + sigma)
     })?;
-    let (tag, x) = match &first.nonce_point {
-        [tag @ (2 | 3), x @ ..] => (*tag, *x),
+    let (tag, x) = match nonce_point {
+        [tag @ (2 | 3), x @ ..] => (tag, x),
         _ => return Err(CombineError::Malformed),
     };
     let r = bytes(&Scalar::<E>::from_be_bytes_mod_order(x))?;
@@ -126,6 +118,22 @@ fn add_up<E: Group>(partials: &[EcdsaPartial]) -> Result<EcdsaSignature, Combine
         s: if flipped { negated } else { plain },
         recovery_id: ((tag & 1) ^ u8::from(flipped)) | (u8::from(r != x) << 1),
     })
+}
+
+fn of_one_kind<T>(
+    partials: &[PartialSignature],
+    kind: impl Fn(&PartialSignature) -> Option<T>,
+) -> Result<Vec<T>, CombineError> {
+    let of_one = |partial| kind(partial).ok_or(CombineError::Malformed);
+    partials.iter().map(of_one).collect()
+}
+
+fn same<P: PartialEq>(mut points: impl Iterator<Item = P>) -> Result<P, CombineError> {
+    let first = points.next().ok_or(CombineError::Nothing)?;
+    match points.all(|point| point == first) {
+        true => Ok(first),
+        false => Err(CombineError::NoncePoints),
+    }
 }
 
 fn bytes<E: Group>(scalar: &Scalar<E>) -> Result<[u8; 32], CombineError> {

@@ -5,7 +5,7 @@ use generic_ec::{NonZero, Point};
 use hd_wallet::{Edwards, ExtendedPublicKey, HdWallet, NonHardenedIndex, Slip10};
 use quorate_types::{Curve, DerivationPath, PublicKey};
 
-use crate::ChainError;
+use crate::{ChainError, points};
 
 /// Derives the child key at `path` from a root key and its 32-byte chain code.
 ///
@@ -63,8 +63,5 @@ fn derive<E: generic_ec::Curve, Hd: HdWallet<E>>(
 }
 
 fn point<E: generic_ec::Curve>(key: &PublicKey) -> Result<Point<E>, ChainError> {
-    Point::<E>::from_bytes(key.as_bytes())
-        .ok()
-        .filter(|point| !point.is_zero() && *point.to_bytes(true) == *key.as_bytes())
-        .ok_or(ChainError::NotAPoint { curve: key.curve() })
+    points::decode(key.as_bytes()).ok_or(ChainError::NotAPoint { curve: key.curve() })
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use quorate_chain::are_commitments;
 use quorate_types::node::{NodeReply, NodeRequest};
-use quorate_types::{KeyId, KeyRecord, NonceCommitments, PartyId, Preprocessed};
+use quorate_types::{Curve, KeyId, KeyRecord, NonceCommitments, PartyId, Preprocessed};
 
 use crate::nodes::Nodes;
 
@@ -15,6 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// How many are asked for at first, and when they have been used: custodians keep a limited number for all keys.
 const FIRST_BATCH: u32 = 4;
 const BATCH: u32 = 32;
+/// With fewer left of a key that is used, more are asked for.
+const LOW: usize = 12;
 /// How long a custodian that gives none is left alone.
 const OFF_FOR: Duration = Duration::from_secs(30);
 /// Keys and custodians at once; beyond that all are asked for anew.
@@ -33,8 +36,8 @@ struct Shelf {
 #[derive(Default)]
 struct Ready {
     commitments: VecDeque<NonceCommitments>,
-    /// Whether any were ever asked for.
-    asked: bool,
+    /// How often more were asked for.
+    asked: u32,
     /// Since when the custodian gives none.
     off: Option<Instant>,
 }
@@ -74,8 +77,14 @@ impl Commitments {
 
     /// A custodian says that it has not what it once gave: it was restarted.
     pub(super) fn forget(&self, record: &KeyRecord, party: &PartyId) {
-        let place = (record.id, record.epoch, party.clone());
-        self.lock().remove(&place);
+        let shelf = self.shelf((record.id, record.epoch, party.clone()));
+        shelf.lock().commitments.clear();
+    }
+
+    /// A custodian handed out what no signature share comes of: it is asked for none for a while.
+    pub(super) fn mistrust(&self, record: &KeyRecord, party: &PartyId) {
+        let shelf = self.shelf((record.id, record.epoch, party.clone()));
+        shelf.lock().turn_off();
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Place, Arc<Shelf>>> {
@@ -91,58 +100,163 @@ impl Commitments {
     }
 }
 
+/// The signers whose commitments in these lists are no points. Looked for when a try has failed only: checking every point would cost more
+/// than signing.
+pub(super) fn spoilers(
+    curve: Curve,
+    signers: &[PartyId],
+    preprocessed: &Preprocessed,
+) -> Vec<PartyId> {
+    let Preprocessed::Nonces(items) = preprocessed else {
+        return Vec::new();
+    };
+    let is_good = |place: usize| {
+        let mut own = items.iter().filter_map(|list| list.get(place));
+        own.all(|commitments| are_commitments(curve, commitments))
+    };
+    let places = signers.iter().enumerate();
+    places
+        .filter(|(place, _)| !is_good(*place))
+        .map(|(_, party)| party.clone())
+        .collect()
+}
+
 impl Shelf {
     fn lock(&self) -> MutexGuard<'_, Ready> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn take(
-        &self,
+        self: &Arc<Self>,
         nodes: &Nodes,
         key: KeyId,
         party: &PartyId,
         count: usize,
     ) -> Option<Vec<NonceCommitments>> {
-        if let Some(taken) = self.lock().take(count) {
-            return Some(taken);
+        let taken = self.lock().take(count);
+        if taken.is_some() {
+            self.fill_ahead(nodes, key, party);
+            return taken;
         }
         let _alone = self.asking.lock().await;
+        // Others may have asked meanwhile.
+        let taken = self.lock().take(count);
+        if taken.is_some() {
+            return taken;
+        }
+        self.ask(nodes, key, party, count).await;
+        self.lock().take(count)
+    }
+
+    /// Asks for more while some are left, so that no signature waits for it.
+    fn fill_ahead(self: &Arc<Self>, nodes: &Nodes, key: KeyId, party: &PartyId) {
+        let is_low = self.lock().is_low();
+        if !is_low {
+            return;
+        }
+        let (shelf, nodes, party) = (Arc::clone(self), nodes.clone(), party.clone());
+        tokio::spawn(async move {
+            // Who holds it asks already.
+            let Ok(_alone) = shelf.asking.try_lock() else {
+                return;
+            };
+            let is_low = shelf.lock().is_low();
+            if is_low {
+                shelf.ask(&nodes, key, &party, 0).await;
+            }
+        });
+    }
+
+    /// With `asking` held.
+    async fn ask(&self, nodes: &Nodes, key: KeyId, party: &PartyId, at_least: usize) {
         let batch = {
             let mut ready = self.lock();
-            // Others may have asked meanwhile.
-            if let Some(taken) = ready.take(count) {
-                return Some(taken);
+            if ready.is_off() {
+                return;
             }
-            if ready.off.is_some_and(|since| since.elapsed() < OFF_FOR) {
-                return None;
-            }
-            match std::mem::replace(&mut ready.asked, true) {
-                true => BATCH,
-                false => FIRST_BATCH,
+            ready.asked = ready.asked.saturating_add(1);
+            match ready.asked {
+                1 => FIRST_BATCH,
+                _ => BATCH,
             }
         };
-        let count_wanted = batch.max(u32::try_from(count).unwrap_or(u32::MAX));
-        let request = NodeRequest::Commit {
-            key,
-            count: count_wanted,
-        };
+        let count = batch.max(u32::try_from(at_least).unwrap_or(u32::MAX));
+        let request = NodeRequest::Commit { key, count };
         let reply = nodes.ask(party, &request, TIMEOUT).await;
         let mut ready = self.lock();
         match reply {
-            Ok(NodeReply::Commitments(list)) if list.len() <= count_wanted as usize => {
-                ready.commitments.extend(list);
-            }
+            Ok(NodeReply::Commitments(list)) if list.len() <= count as usize => ready.add(list),
             reply => {
                 tracing::debug!(%party, %key, ?reply, "gives no nonce commitments");
-                ready.off = Some(Instant::now());
+                ready.turn_off();
             }
         }
-        ready.take(count)
     }
 }
 
 impl Ready {
     fn take(&mut self, count: usize) -> Option<Vec<NonceCommitments>> {
         (self.commitments.len() >= count).then(|| self.commitments.drain(..count).collect())
+    }
+
+    /// None of a custodian that was turned off while it was asked.
+    fn add(&mut self, list: Vec<NonceCommitments>) {
+        if !self.is_off() {
+            self.commitments.extend(list);
+        }
+    }
+
+    /// Of a key that is used: one that signed a few times only is not worth the memory.
+    fn is_low(&self) -> bool {
+        self.asked > 1 && self.commitments.len() < LOW
+    }
+
+    fn is_off(&self) -> bool {
+        self.off.is_some_and(|since| since.elapsed() < OFF_FOR)
+    }
+
+    fn turn_off(&mut self) {
+        self.commitments.clear();
+        self.off = Some(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(count: usize) -> Vec<NonceCommitments> {
+        let one = NonceCommitments {
+            hiding: vec![1; 32],
+            binding: vec![2; 32],
+        };
+        vec![one; count]
+    }
+
+    #[test]
+    fn nothing_is_taken_from_whom_is_mistrusted_even_if_it_was_asked_before() {
+        let mut ready = Ready::default();
+        ready.add(some(3));
+        assert_eq!(ready.take(2), Some(some(2)));
+        ready.turn_off();
+        assert_eq!(ready.take(1), None);
+        ready.add(some(4));
+        assert_eq!(ready.take(1), None);
+    }
+
+    #[test]
+    fn more_are_asked_for_ahead_only_for_a_key_that_is_used() {
+        let mut ready = Ready {
+            asked: 1,
+            ..Ready::default()
+        };
+        ready.add(some(3));
+        assert!(!ready.is_low());
+        ready.asked = 2;
+        assert!(ready.is_low());
+        ready.add(some(LOW));
+        assert!(!ready.is_low());
+        assert_eq!(ready.take(LOW), Some(some(LOW)));
+        assert!(ready.is_low());
     }
 }

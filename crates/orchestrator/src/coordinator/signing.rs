@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::apart::Apart;
 use super::attempt::{Attempts, Inputs, PartyEnd, end_or_waiting, problem_of};
-use super::commitments::Commitments;
+use super::commitments::{self, Commitments};
 use super::statuses::Statuses;
 use super::stock::{Hand, Stock};
 use super::{policies, waiting};
@@ -28,6 +28,8 @@ use crate::nodes::Nodes;
 const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Different quorums tried before giving up.
 const MAX_TRIES: u32 = 8;
+/// The end of a custodian whose nonce commitments are no points.
+const WRONG_COMMITMENTS: &str = "wrong-commitments";
 
 /// What the signatures must verify against; advice only, the agents and the client check themselves.
 struct Expected {
@@ -152,17 +154,52 @@ impl<'a> Signing<'a> {
         if let Some(hand) = hand.filter(|_| nobody_used(&ends)) {
             self.means.stock.put_back(&hand);
         }
+        let ends = self.name_spoilers(&quorum, inputs.preprocessed, ends).await;
         Ok((attempt, ends))
+    }
+
+    /// Where a try failed, whoever handed out nonce commitments that are no points is at fault, whatever it or the others say.
+    async fn name_spoilers(
+        &self,
+        signers: &[PartyId],
+        given: Preprocessed,
+        mut ends: Ends,
+    ) -> Ends {
+        let failed = |(_, end): &(PartyId, PartyEnd)| matches!(end, PartyEnd::Failed(failure) if failure.code != "not-begun");
+        let good = |(_, end): &(PartyId, PartyEnd)| self.expected.good(end).is_some();
+        if !ends.iter().any(failed) || ends.iter().any(good) {
+            return ends;
+        }
+        let record = &self.key.record;
+        let (signers, curve) = (signers.to_vec(), record.public_key.curve());
+        // A batch has many points.
+        let looked =
+            tokio::task::spawn_blocking(move || commitments::spoilers(curve, &signers, &given));
+        for spoiler in looked.await.unwrap_or_default() {
+            tracing::warn!(party = %spoiler, key = %record.name, "handed out nonce commitments that are no points");
+            self.means.commitments.mistrust(record, &spoiler);
+            let failure = Failure {
+                code: WRONG_COMMITMENTS.to_owned(),
+                reason: format!("the nonce commitments of {spoiler} are no points"),
+                culprits: vec![spoiler.clone()],
+                missing: Vec::new(),
+            };
+            let own = ends.iter_mut().filter(|(party, _)| *party == spoiler);
+            own.for_each(|(_, end)| *end = PartyEnd::Failed(failure.clone()));
+        }
+        ends
     }
 
     /// One try in one round, if there is anything for it.
     async fn issue(&self) -> Result<Option<(u32, Ends)>, Problem> {
         if self.key.record.scheme != Scheme::Ecdsa {
             let (quorum, _) = self.pick().await?;
-            return Ok(match self.nonces(&quorum).await {
-                Some(nonces) => Some(self.attempts.issue(&quorum, &nonces).await),
-                None => None,
-            });
+            let Some(nonces) = self.nonces(&quorum).await else {
+                return Ok(None);
+            };
+            let (attempt, ends) = self.attempts.issue(&quorum, &nonces).await;
+            let ends = self.name_spoilers(&quorum, nonces, ends).await;
+            return Ok(Some((attempt, ends)));
         }
         let Some(hand) = self.hand() else {
             return Ok(None);
@@ -427,6 +464,9 @@ impl Doubts {
                 }
                 PartyEnd::Refused(refusal) if passes(&refusal.code) => {}
                 PartyEnd::Silent(_) | PartyEnd::Refused(_) => {
+                    self.out.insert(party.clone());
+                }
+                PartyEnd::Failed(failure) if failure.code == WRONG_COMMITMENTS => {
                     self.out.insert(party.clone());
                 }
                 PartyEnd::Failed(failure) => {

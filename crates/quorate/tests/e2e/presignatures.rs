@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use bitcoin::Transaction;
 use bitcoin::consensus::encode::deserialize;
+use bytes::Bytes;
+use quorate_messaging::{NatsTransport, Subject, Transport as _};
 use quorate_party_agent::LogEntry;
 use quorate_storage::Ledger;
-use quorate_types::Hash32;
 use quorate_types::canonical::Canonical as _;
+use quorate_types::node::{Failure, NodeReply, NodeRequest, NodeStatus};
+use quorate_types::{Hash32, NonceCommitments};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::support::chains::bitcoin_core_accepts;
+use crate::support::cluster::party;
+use crate::support::hostile::{Hostile, options};
 use crate::support::payloads::{bitcoin_spend, psbt_text};
 use crate::support::{Cluster, Setup, wait_for};
 
@@ -136,4 +142,64 @@ fn i04_frost_signs_in_one_round_and_no_nonces_twice_although_custodians_die() {
     assert_eq!(of_each.remove(0), 0);
     assert!(of_each.iter().all(|count| *count > 0), "{of_each:?}");
     assert!(of_each.contains(&3), "{of_each:?}");
+}
+
+/// Answers in the place of the second custodian, with its own certificate: commits to nonces that are no points, and accuses the first of whatever
+/// comes of it.
+fn impersonate(hostile: &Hostile, cluster: &Cluster, status: &NodeStatus) -> JoinHandle<()> {
+    let (options, status) = (options(cluster, "party-2"), status.clone());
+    let answer = move |request: NodeRequest| match request {
+        NodeRequest::Status => NodeReply::Status(status.clone()),
+        NodeRequest::Commit { count, .. } => {
+            let no_points = NonceCommitments {
+                hiding: vec![0xff; 32],
+                binding: vec![0xff; 32],
+            };
+            NodeReply::Commitments(vec![no_points; count as usize])
+        }
+        _ => NodeReply::Failed(Failure {
+            code: "wrong-partial".to_owned(),
+            reason: "it was party-1".to_owned(),
+            culprits: vec![party(1)],
+            missing: Vec::new(),
+        }),
+    };
+    let (transport, mut requests) = hostile.runtime.block_on(async {
+        let transport = NatsTransport::connect(options).await.unwrap();
+        let subject = Subject::Node(party(2)).to_string();
+        let requests = transport.subscribe(subject).await.unwrap();
+        (transport, requests)
+    });
+    hostile.runtime.spawn(async move {
+        while let Some(delivery) = requests.next().await {
+            let Some(reply_to) = delivery.reply else {
+                continue;
+            };
+            let request =
+                NodeRequest::from_canonical_bytes(&delivery.payload, NodeRequest::MAX_LEN);
+            let reply = Bytes::from(answer(request.unwrap()).canonical_bytes());
+            transport.publish(reply_to, reply).await.unwrap();
+        }
+    })
+}
+
+#[test]
+fn who_commits_to_nonces_that_are_no_points_is_named_and_left_out() {
+    let mut cluster = Cluster::start(Setup::new(2, 3).with_presignatures());
+    cluster.create_key("vault", "ed25519", &["--raw-signing"]);
+    let hostile = Hostile::new(&cluster);
+    let status = hostile.status(2);
+    cluster.stop_agent(2);
+    let impostor = impersonate(&hostile, &cluster, &status);
+    let signed = cluster.json(&["sign", "--key", "vault", "--message", "hello"]);
+    let custodians = signed["custodians"].as_array().unwrap();
+    assert_eq!(custodians, &["party-1", "party-3"]);
+    let notes = signed["notes"].as_array().unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    let note = notes[0].as_str().unwrap();
+    assert!(
+        note.contains("commitments of party-2 are no points"),
+        "{note}"
+    );
+    impostor.abort();
 }
