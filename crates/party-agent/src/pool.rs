@@ -12,20 +12,44 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 pub enum Priority {
     /// Someone waits for it.
     Online,
-    /// Yields to everything else.
+    /// Someone may wait for it some day: it gets a small share of busy cores.
     Background,
+    /// Only what the cores have over: whatever wakes gets the core at once. While all cores are busy it makes next to no progress.
+    Idle,
 }
 
 impl Priority {
     /// Lowers the calling thread's priority where this asks for it. Best effort: an unprioritised thread is merely less polite.
     pub fn apply(self) {
-        if self == Self::Background {
-            let thread = rustix::thread::gettid();
-            if let Err(error) = rustix::process::setpriority_process(Some(thread), 15) {
-                tracing::debug!(%error, "cannot lower a background thread's priority");
-            }
+        let applied = match self {
+            Self::Online => Ok(()),
+            Self::Background => be_nice(),
+            Self::Idle => be_idle().or_else(|_| be_nice()),
+        };
+        if let Err(error) = applied {
+            tracing::debug!(%error, ?self, "cannot lower a thread's priority");
         }
     }
+}
+
+fn be_nice() -> Result<(), Box<dyn std::error::Error>> {
+    let thread = rustix::thread::gettid();
+    Ok(rustix::process::setpriority_process(Some(thread), 15)?)
+}
+
+/// Linux lets a thread that wakes interrupt one of this class at once; one that is merely nice keeps its slice of milliseconds.
+#[cfg(target_os = "linux")]
+fn be_idle() -> Result<(), Box<dyn std::error::Error>> {
+    use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let thread = thread_priority::thread_native_id();
+    thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Min, idle)
+        .map_err(|error| format!("{error:?}").into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn be_idle() -> Result<(), Box<dyn std::error::Error>> {
+    be_nice()
 }
 
 /// A ceremony running on its thread. Dropping it ends the thread at its next message.

@@ -236,7 +236,7 @@ impl Agent {
         let share = share.map_err(|e| local_failure(&e))?;
         let aux = self.keybook.aux().map_err(|e| local_failure(&e))?;
         let (signers, path) = (promised.signers.clone(), promised.pool.path.clone());
-        self.drive(descriptor, Priority::Background, move |seat, rng| {
+        self.drive(descriptor, Priority::Idle, move |seat, rng| {
             presign::<Production>(seat, &share, &aux, &signers, &path, rng)
         })
         .await
