@@ -16,6 +16,7 @@ use crate::cases::{self, Scheme};
   make bench
   quorate-bench --quick --out target/quick
   quorate-bench --soak 30 --out docs
+  quorate-bench --from docs/benchmarks.json
   quorate-bench --committees 2-of-3 --schemes frost-ed25519 --sections signing --samples 2000 --out target/one"
 )]
 pub struct Args {
@@ -37,6 +38,9 @@ pub struct Args {
     /// What the random choices of --soak follow from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// Instead of measuring, write document and plots anew from a benchmarks.json
+    #[arg(long, value_name = "FILE", conflicts_with = "soak")]
+    pub from: Option<PathBuf>,
     /// Where benchmarks.md, benchmarks.json and the plots go
     #[arg(long, value_name = "DIR", default_value = "docs")]
     pub out: PathBuf,

@@ -277,8 +277,8 @@ pub const fn endurance(depth: Depth) -> Option<(usize, usize)> {
 pub fn beside(depth: Depth, threshold: Threshold) -> Option<Plan> {
     let is_measured = threshold.t() == 2 && matches!(depth, Depth::Full | Depth::Thorough);
     is_measured.then(|| Plan {
-        most: 2_000,
-        limit: Duration::from_secs(8),
+        most: 6_000,
+        limit: Duration::from_secs(15),
         least: 200,
         warm_up: 16,
     })

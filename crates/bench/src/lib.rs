@@ -49,7 +49,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(minutes) = args.soak {
         return soak::run(&prepared(args)?, minutes).await;
     }
-    let report = measure(args).await?;
+    let report = match &args.from {
+        Some(file) => report::read(file)?,
+        None => measure(args).await?,
+    };
     report::write(&report, &args.out)?;
     eprintln!("written: {}", args.out.join("benchmarks.md").display());
     Ok(())

@@ -57,7 +57,7 @@ pub fn document(report: &Report, plots: &[Plot]) -> String {
         growth(&mut doc, &report.growth, plots);
     }
     if !report.endurance.is_empty() {
-        endurance(&mut doc, &report.endurance);
+        endurance(&mut doc, &report.endurance, plots);
     }
     failures(&mut doc, report);
     meaning(&mut doc);
@@ -194,17 +194,22 @@ fn refills(doc: &mut Document, report: &Report) {
         "p50 ms",
         "p99 ms",
         "p99 against by itself",
+        "presignatures made",
     ];
     let rows = report.beside.iter().flat_map(|beside| {
         let change = 100.0 * (beside.filling.latency.p99 / beside.quiet.latency.p99 - 1.0);
         [
-            (&beside.quiet, "by itself", String::new()),
-            (&beside.filling, "while filling", format!("{change:+.0} %")),
+            (&beside.quiet, "by itself", [String::new(), String::new()]),
+            (
+                &beside.filling,
+                "while filling",
+                [format!("{change:+.0} %"), beside.made.to_string()],
+            ),
         ]
     });
     doc.table(
         &head,
-        rows.map(|(row, which, change)| {
+        rows.map(|(row, which, [change, made])| {
             vec![
                 in_flight(row),
                 which.to_owned(),
@@ -213,13 +218,15 @@ fn refills(doc: &mut Document, report: &Report) {
                 short(row.latency.p50),
                 short(row.latency.p99),
                 change,
+                made,
             ]
         }),
     );
 }
 
-fn endurance(doc: &mut Document, points: &[Point]) {
+fn endurance(doc: &mut Document, points: &[Point], plots: &[Plot]) {
     doc.paragraph("## Memory over many signatures");
+    doc.plots(plots, |file| file == "endurance.svg");
     doc.paragraph("FROST on Ed25519, 2-of-3, 64 in flight, without a pause:");
     let head = [
         "signatures",
@@ -373,6 +380,7 @@ fn keys(doc: &mut Document, keys: &Keys, plots: &[Plot]) {
             ]
         }),
     );
+    doc.plots(plots, |file| file == "stored.svg");
     let head = [
         "keys",
         "samples",

@@ -63,19 +63,32 @@ impl Report {
 /// # Errors
 /// The file system's.
 pub fn write(report: &Report, out: &Path) -> anyhow::Result<()> {
-    let plots = plots::all(report);
+    // The document says what the data do, to the last digit.
+    let data = rounded(serde_json::to_value(report)?);
+    let json = serde_json::to_string(&data)?;
+    let report: Report = serde_json::from_value(data)?;
+    let plots = plots::all(&report);
     let directory = out.join("benchmarks");
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     for plot in &plots {
         write_file(&directory.join(plot.file), &plot.svg)?;
     }
-    let json = serde_json::to_string(&rounded(serde_json::to_value(report)?))?;
     write_file(&out.join("benchmarks.json"), &(json + "\n"))?;
     write_file(
         &out.join("benchmarks.md"),
-        &markdown::document(report, &plots),
+        &markdown::document(&report, &plots),
     )
+}
+
+/// What [`write`] wrote as `benchmarks.json`.
+///
+/// # Errors
+/// The file system's, or another file.
+pub fn read(file: &Path) -> anyhow::Result<Report> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no benchmarks.json", file.display()))
 }
 
 pub(crate) fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {

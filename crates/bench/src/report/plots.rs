@@ -3,6 +3,7 @@
 use crate::cases::CONCURRENCIES;
 use crate::measure::Row;
 use crate::parts::Kind;
+use crate::sections::{Keys, Point, StartUp};
 use crate::stats::number;
 
 use super::Report;
@@ -25,11 +26,15 @@ pub fn all(report: &Report) -> Vec<Plot> {
         plots.push(throughput(&report.signing));
         plots.extend(CONCURRENCIES.iter().filter_map(|c| latency(report, *c)));
     }
-    if report.keys.is_some() {
-        plots.push(creation(report));
+    if let Some(keys) = &report.keys {
+        plots.push(creation(keys));
+        plots.push(stored(keys));
     }
     if !report.growth.is_empty() {
         plots.push(growth(&report.growth));
+    }
+    if !report.endurance.is_empty() {
+        plots.push(endurance(&report.endurance));
     }
     plots
 }
@@ -102,9 +107,10 @@ fn cumulative(latencies: &[f64]) -> Vec<(f64, f64)> {
     (1..).zip(sorted).map(point).collect()
 }
 
-fn creation(report: &Report) -> Plot {
-    let latencies = report.keys.iter().flat_map(|keys| &keys.latencies);
-    let points = (1..).zip(latencies).map(|(index, ms)| (number(index), *ms));
+fn creation(keys: &Keys) -> Plot {
+    let points = (1..)
+        .zip(&keys.latencies)
+        .map(|(index, ms)| (number(index), *ms));
     let lines = Lines {
         title: "Creating keys one after the other, 2-of-3, Ed25519".to_owned(),
         x: Axis {
@@ -124,6 +130,78 @@ fn creation(report: &Report) -> Plot {
     Plot {
         file: "keys.svg",
         alt: "latency of key creation against the number of keys",
+        svg: lines.svg(),
+    }
+}
+
+/// What many keys cost at the start, in memory, and when one of them signs.
+fn stored(keys: &Keys) -> Plot {
+    let of_starts = |name: &str, value: &dyn Fn(&StartUp) -> f64| Series {
+        name: name.to_owned(),
+        points: keys
+            .starts
+            .iter()
+            .map(|s| (number(s.keys), value(s)))
+            .collect(),
+    };
+    let latency = keys
+        .signing
+        .iter()
+        .map(|row| (number(row.keys), row.latency.p50));
+    let lines = Lines {
+        title: "What many keys cost, 2-of-3, Ed25519".to_owned(),
+        x: Axis {
+            label: "keys, logarithmic",
+            scale: Scale::Log,
+        },
+        y: Axis {
+            label: "milliseconds or MiB, logarithmic",
+            scale: Scale::Log,
+        },
+        series: vec![
+            of_starts("start of all agents, ms", &|start| 1000.0 * start.seconds),
+            of_starts("memory per agent, MiB", &|start| start.memory.resident_mib),
+            Series {
+                name: "a signature, p50, ms".to_owned(),
+                points: latency.collect(),
+            },
+        ],
+        marks: true,
+    };
+    Plot {
+        file: "stored.svg",
+        alt: "start-up time, memory and signing latency against the number of keys",
+        svg: lines.svg(),
+    }
+}
+
+fn endurance(points: &[Point]) -> Plot {
+    let line = |name: &str, value: &dyn Fn(&Point) -> f64| Series {
+        name: name.to_owned(),
+        points: points
+            .iter()
+            .map(|p| (number(p.signatures), value(p)))
+            .collect(),
+    };
+    let lines = Lines {
+        title: "Memory over many signatures, 2-of-3".to_owned(),
+        x: Axis {
+            label: "signatures",
+            scale: Scale::Linear,
+        },
+        y: Axis {
+            label: "MiB",
+            scale: Scale::Linear,
+        },
+        series: vec![
+            line("largest agent", &|point| point.agents.resident_mib),
+            line("orchestrator", &|point| point.orchestrator.resident_mib),
+        ],
+        marks: true,
+    };
+    Plot {
+        file: "endurance.svg",
+        alt: "memory of agents and orchestrator over many signatures",
         svg: lines.svg(),
     }
 }

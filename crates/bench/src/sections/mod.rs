@@ -9,7 +9,7 @@ mod signing;
 mod stored;
 
 pub use endurance::Point;
-pub use keys::Keys;
+pub use keys::{Keys, StartUp};
 pub use refill::{Beside, Refill};
 pub use signing::SetUp;
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::Bench;
-use crate::cases::{FROST_ED25519, Plan};
+use crate::cases::{self, FROST_ED25519, Plan};
 use crate::load::Shape;
 use crate::measure::{self, Row, Subject};
 use crate::parts::Kind;
@@ -47,6 +47,9 @@ pub struct Beside {
     pub quiet: Row,
     /// While it is filled.
     pub filling: Row,
+    /// Presignatures made meanwhile; the pool was not full at the end.
+    #[serde(default)]
+    pub made: usize,
 }
 
 impl Refill {
@@ -97,8 +100,18 @@ pub async fn beside(
     }
     let mut found = Vec::new();
     for (shape, quiet) in widths.into_iter().zip(quiet) {
+        let before = level_of(subject).await?;
         let filling = measure::row(bench, &light, shape, plan).await?;
-        found.push(Beside { quiet, filling });
+        let after = level_of(subject).await?;
+        ensure!(
+            after < usize::from(cases::stock(bench.args.depth(), subject.cluster.threshold)),
+            "the pool was full before the row was measured"
+        );
+        found.push(Beside {
+            quiet,
+            filling,
+            made: after.saturating_sub(before),
+        });
     }
     Ok(found)
 }

@@ -1,12 +1,14 @@
 //! The benchmark's harness works. What it measures here says nothing.
 
+use std::path::Path;
+
 use clap::Parser as _;
 use quorate_bench::{Args, Depth, Report};
 
 use crate::support::nats_server;
 
 /// As little as there is of the sections that start clusters, restart them and make keys; published and growth are more of the same.
-fn arguments(out: &std::path::Path) -> Args {
+fn arguments(out: &Path) -> Args {
     Args::parse_from([
         "quorate-bench".as_ref(),
         "--smoke".as_ref(),
@@ -49,15 +51,28 @@ async fn the_benchmark_runs_and_writes_its_report() {
     assert_eq!(report.keys.unwrap().created, 2);
 
     let document = read("benchmarks.md");
-    for plot in ["throughput", "latency-1", "latency-8", "keys"] {
+    for plot in ["throughput", "latency-1", "latency-8", "keys", "stored"] {
         let file = format!("benchmarks/{plot}.svg");
         assert!(document.contains(&file), "{file} is not shown");
         assert!(read(&file).ends_with("</svg>\n"));
     }
+    written_again(dir.path()).await;
     let left = std::fs::read_dir(dir.path()).unwrap().flatten();
     let left = left.filter(|entry| {
         let name = entry.file_name();
         name.to_string_lossy().starts_with("quorate-bench-")
     });
     assert_eq!(left.count(), 0, "the clusters' directories are removed");
+}
+
+/// The report again from its data alone.
+async fn written_again(measured: &Path) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut args = arguments(dir.path());
+    args.from = Some(measured.join("benchmarks.json"));
+    quorate_bench::run(&args).await.unwrap();
+    for file in ["benchmarks.json", "benchmarks.md", "benchmarks/keys.svg"] {
+        let [before, after] = [measured, dir.path()].map(|d| std::fs::read_to_string(d.join(file)));
+        assert!(before.unwrap() == after.unwrap(), "{file}");
+    }
 }
