@@ -21,20 +21,25 @@ use cggmp24::security_level::SecurityLevel as _;
 use cggmp24::{ExecutionId, PrehashedDataToSign};
 use cpu_time::ThreadTime;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
+use dkls23::protocols::re_key::re_key;
+use dkls23::protocols::signing::{SignData, TransmitPhase1to2, TransmitPhase2to3};
+use dkls23::protocols::{Parameters, Party};
 use frost_core::keys::{KeyPackage, PublicKeyPackage, SigningShare, VerifyingShare};
 use frost_core::{Ciphersuite, Identifier, SigningPackage, VerifyingKey};
 use generic_ec::curves::Secp256k1;
 use generic_ec::{Point, Scalar};
+use k256_dkls::Secp256k1 as Dkls;
 use key_share::CoreKeyShare;
 use paillier_zk::IntegerExt as _;
 use paillier_zk::paillier_encryption_in_range_with_el_gamal as pi_enc_elg;
 use quorate_mpc_protocol::{
-    Aux, Ceremony, Effect, FrostMessage, Incoming, Outcome, Presignature, Production, ReadyAux,
-    Seat, Share, TaprootTweak, To, aux_info, keygen, presign, sign_ecdsa, sign_frost,
+    Aux, Ceremony, DklsSetup, Effect, FrostMessage, Incoming, Outcome, Presignature, Production,
+    ReadyAux, Seat, Share, TaprootTweak, To, aux_info, dkls_setup, keygen, presign, sign_dkls,
+    sign_ecdsa, sign_frost,
 };
 use quorate_testkit::sim::{ceremony_rng, session_id};
 use quorate_testkit::{committee, primes};
-use quorate_types::{Curve, DerivationPath, Threshold};
+use quorate_types::{Curve, DerivationPath, HashAlgorithm, Preimage, Threshold};
 use sha2::Sha256;
 
 const COMMITTEES: [(u16, u16); 2] = [(2, 3), (3, 5)];
@@ -448,5 +453,95 @@ fn bench_cggmp24(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, bench_keygen, bench_frost, bench_cggmp24);
+type DklsParty = Party<Dkls>;
+
+fn bench_dkls(c: &mut Criterion) {
+    for (t, n) in COMMITTEES {
+        let name = format!("dkls23 secp256k1 {t}-of-{n}");
+        let shares = shares((t, n), Curve::Secp256k1, 1);
+        let setups: Vec<DklsSetup> = run(
+            |seat| {
+                let share = &shares[usize::from(seat.me())];
+                dkls_setup(seat, share).unwrap()
+            },
+            n,
+            2,
+        )
+        .into_iter()
+        .map(|outcome| match outcome {
+            Outcome::DklsSetup(setup) => setup,
+            other => panic!("not a setup: {other:?}"),
+        })
+        .collect();
+        let signers: Vec<u16> = (0..t).collect();
+        let root = DerivationPath::root();
+        per_party(c, &name, "ours", t, |number| {
+            let message = Preimage::new(HashAlgorithm::Sha256, number.to_le_bytes().to_vec());
+            let start = |seat: Seat| {
+                let me = usize::from(seat.me());
+                sign_dkls(seat, &shares[me], &setups[me], &signers, &root, &message).unwrap()
+            };
+            assert_eq!(run(start, t, number).len(), usize::from(t));
+        });
+        let parameters = Parameters::new(t.try_into().unwrap(), n.try_into().unwrap()).unwrap();
+        let key = k256_dkls::Scalar::from(7u64);
+        let (parties, _) = re_key::<Dkls>(&parameters, &[7; 32], &key, None, |_| String::new());
+        per_party(c, &name, "library", t, |number| {
+            bare_dkls(&parties[..usize::from(t)], number);
+        });
+    }
+}
+
+/// The library's four steps of everyone, with nothing encoded in between.
+fn bare_dkls(parties: &[DklsParty], number: u64) {
+    let data: Vec<SignData> = parties
+        .iter()
+        .map(|me| SignData {
+            sign_id: session_id(number).as_bytes().to_vec(),
+            counterparties: parties
+                .iter()
+                .map(|party| party.party_index)
+                .filter(|index| *index != me.party_index)
+                .collect(),
+            message_hash: [7; 32],
+        })
+        .collect();
+    let of_all = parties.iter().zip(&data);
+    let mut offers = Vec::new();
+    let mut kept = Vec::new();
+    for (party, data) in of_all.clone() {
+        let (unique, each, sent) = party.sign_phase1(data).unwrap();
+        kept.push((unique, each));
+        offers.extend(sent);
+    }
+    let mut answers = Vec::new();
+    let mut then = Vec::new();
+    for ((party, data), (unique, each)) in of_all.clone().zip(kept) {
+        let to = |m: &&TransmitPhase1to2| m.parties.receiver == party.party_index;
+        let received: Vec<_> = offers.iter().filter(to).cloned().collect();
+        let (unique, each, sent) = party.sign_phase2(data, unique, each, &received).unwrap();
+        then.push((unique, each));
+        answers.extend(sent);
+    }
+    let mut parts = Vec::new();
+    let mut x = String::new();
+    for ((party, data), (unique, each)) in of_all.clone().zip(then) {
+        let to = |m: &&TransmitPhase2to3<Dkls>| m.parties.receiver == party.party_index;
+        let received: Vec<_> = answers.iter().filter(to).cloned().collect();
+        let (point, part) = party.sign_phase3(data, unique, each, &received).unwrap();
+        parts.push(part);
+        x = point;
+    }
+    for (party, data) in of_all {
+        party.sign_phase4(data, &x, &parts, true).unwrap();
+    }
+}
+
+criterion_group!(
+    benches,
+    bench_keygen,
+    bench_frost,
+    bench_dkls,
+    bench_cggmp24
+);
 criterion_main!(benches);
