@@ -117,6 +117,8 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
     let mut cluster = Cluster::start(Setup::new(2, 3).with_committee());
     cluster.create_key("hot", "secp256k1", &["--raw-signing"]);
     cluster.create_key("sol", "ed25519", &["--raw-signing"]);
+    let by_dkls = ["--raw-signing", "--protocol", "dkls23"];
+    cluster.create_key("fast", "secp256k1", &by_dkls);
     let place = Place::new();
     let recipient = place.identity("owner");
     let home = cluster.custodian(1);
@@ -140,7 +142,7 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
     assert!(unset.contains("agent.toml has no [backup]"), "{unset}");
     cluster.kill(1);
     let created = place.json(&create);
-    assert_eq!(created["backup"]["keys"], 2);
+    assert_eq!(created["backup"]["keys"], 3);
     let listed = place.json(&["backup", "list", "--from", &store]);
     let url = listed["backups"][0]["url"].as_str().unwrap();
     assert_eq!(created["backup"]["stored"][0], url);
@@ -164,7 +166,7 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
     ] {
         assert!(entries.contains(kind), "{kind}: {entries}");
     }
-    for kind in ["prime", "passphrase"] {
+    for kind in ["prime", "passphrase", "dkls"] {
         assert!(!entries.contains(kind), "{entries}");
     }
 
@@ -193,8 +195,8 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
         "{said}"
     );
     let back = place.path("back");
-    // Identity, two shares, auxiliary information.
-    assert_eq!(same(&home, &back), 4);
+    // Identity, three shares, auxiliary information.
+    assert_eq!(same(&home, &back), 5);
     for file in ["roster.json", "tls/ca.crt", "tls/cert.pem", "tls/key.pem"] {
         let read = |dir: &Path| std::fs::read(dir.join(file)).unwrap();
         assert_eq!(read(&home), read(&back), "{file}");
@@ -218,6 +220,14 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
     for key in ["hot", "sol"] {
         cluster.after_a_restore(&["sign", "--key", key, "--message", "hello"]);
     }
+    // It may have forgotten whom it banned.
+    let sign = ["sign", "--key", "fast", "--message", "hello"];
+    let problem = cluster.problem(&sign);
+    assert_eq!(problem["code"], "setup-lost", "{problem}");
+    cluster.restart(3);
+    cluster.json(&["key", "set-protocol", "fast", "dkls23", "--renew"]);
+    cluster.stop_agent(3);
+    cluster.json(&sign);
 }
 
 #[test]
