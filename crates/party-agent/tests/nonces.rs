@@ -41,13 +41,13 @@ impl Signing {
         Self { committee, key }
     }
 
-    async fn ask(&self, number: usize, request: NodeRequest) -> NodeReply {
-        self.committee.agents[number - 1].answer(request).await
-    }
-
     async fn commit(&self, number: usize, count: u32) -> Vec<NonceCommitments> {
         let key = self.key.id;
-        match self.ask(number, NodeRequest::Commit { key, count }).await {
+        match self
+            .committee
+            .ask(number, NodeRequest::Commit { key, count })
+            .await
+        {
             NodeReply::Commitments(list) => list,
             other => panic!("{other:?}"),
         }
@@ -71,13 +71,7 @@ impl Signing {
     }
 
     fn intent(&self, payload: Payload) -> SignedIntent {
-        self.committee.intent(Action::Sign {
-            key: self.key.id,
-            path: DerivationPath::root(),
-            network: None,
-            payload,
-            purpose: String::new(),
-        })
+        self.committee.sign(&self.key, payload)
     }
 
     /// What an agent's log says of each run that was begun to sign: what it used up.
@@ -107,13 +101,6 @@ impl Signing {
             analyse_for(&payload, None, &self.key, &DerivationPath::root()).unwrap();
         combine(analysis.items[0].message(), &child, partials).ok()
     }
-
-    async fn partials(&self, number: usize, request: NodeRequest) -> SignedPartials {
-        match self.ask(number, request).await {
-            NodeReply::Finished(RunResult::Partials(said)) => *said,
-            other => panic!("party-{number}: {other:?}"),
-        }
-    }
 }
 
 fn issue(intent: &SignedIntent, attempt: u32, list: &[NonceCommitments]) -> NodeRequest {
@@ -142,10 +129,10 @@ async fn nonces_sign_in_one_round_and_the_result_is_settled() {
     let mut partials = Vec::new();
     for number in [1, 2] {
         let request = issue(&intent, 0, &list);
-        let said = signing.partials(number, request.clone()).await;
+        let said = signing.committee.partials(number, request.clone()).await;
         assert!(said.is_signed(&signing.committee.roster));
         // An answer may get lost: the same request has the same answer.
-        assert_eq!(signing.partials(number, request).await, said);
+        assert_eq!(signing.committee.partials(number, request).await, said);
         partials.push(said.partials[0]);
     }
     let signature = signing.combine(b"pay", &partials).unwrap();
@@ -154,11 +141,11 @@ async fn nonces_sign_in_one_round_and_the_result_is_settled() {
         intent: intent.intent.hash(),
         signatures: vec![signature],
     };
-    assert_eq!(signing.ask(1, settle).await, NodeReply::Noted);
+    assert_eq!(signing.committee.ask(1, settle).await, NodeReply::Noted);
     // I5: asked again, the same result comes, whatever it is asked with.
     let again = issue(&intent, 1, &signing.list().await);
     assert_eq!(
-        signing.ask(1, again).await,
+        signing.committee.ask(1, again).await,
         NodeReply::Finished(RunResult::Signatures(vec![signature]))
     );
 }
@@ -172,7 +159,7 @@ async fn t04_i04_nonces_are_used_once_whoever_asks_at_once() {
     let theirs = signing.commit(2, 8).await;
     let asked = intents.iter().zip(theirs).map(|(intent, second)| {
         let list = vec![list[0].clone(), second];
-        signing.ask(1, issue(intent, 0, &list))
+        signing.committee.ask(1, issue(intent, 0, &list))
     });
     let replies = futures::future::join_all(asked).await;
     let used = |r: &&NodeReply| matches!(r, NodeReply::Finished(RunResult::Partials(_)));
@@ -188,14 +175,17 @@ async fn t04_i04_no_process_has_the_nonces_of_another() {
     let list = signing.list().await;
     let old = signing.committee.copy_of_disk(1);
     let intent = signing.raw(b"pay");
-    signing.partials(1, issue(&intent, 0, &list)).await;
+    signing
+        .committee
+        .partials(1, issue(&intent, 0, &list))
+        .await;
     // After a crash, and with an old disk.
     let other = signing.raw(b"another");
     signing.committee.restart(1).await;
-    let reply = signing.ask(1, issue(&other, 0, &list)).await;
+    let reply = signing.committee.ask(1, issue(&other, 0, &list)).await;
     refused(&reply, "presignature-unavailable");
     signing.committee.restart_from(1, old).await;
-    let reply = signing.ask(1, issue(&other, 0, &list)).await;
+    let reply = signing.committee.ask(1, issue(&other, 0, &list)).await;
     refused(&reply, "presignature-unavailable");
 }
 
@@ -211,13 +201,16 @@ async fn t04_i04_nonces_are_for_one_item_of_one_key() {
         vec![[list.clone(), list.clone()].concat()],
     ] {
         refused(
-            &signing.ask(1, issue_items(&intent, 0, &lists)).await,
+            &signing
+                .committee
+                .ask(1, issue_items(&intent, 0, &lists))
+                .await,
             "presignature-count",
         );
     }
     // In another's place.
     let swapped = vec![list[1].clone(), list[0].clone()];
-    let reply = signing.ask(1, issue(&intent, 0, &swapped)).await;
+    let reply = signing.committee.ask(1, issue(&intent, 0, &swapped)).await;
     refused(&reply, "presignature-unavailable");
     // Another key's.
     let cold = signing.committee.active_key("cold", Curve::Ed25519).await;
@@ -228,16 +221,22 @@ async fn t04_i04_nonces_are_for_one_item_of_one_key() {
         payload: Payload::Raw(b"pay".to_vec()),
         purpose: String::new(),
     });
-    let reply = signing.ask(1, issue(&for_cold, 0, &list)).await;
+    let reply = signing.committee.ask(1, issue(&for_cold, 0, &list)).await;
     refused(&reply, "presignature-unavailable");
     // Presignatures are another thing.
     let mut request = issue_items(&intent, 0, &[]);
     if let NodeRequest::Issue { preprocessed, .. } = &mut request {
         *preprocessed = Preprocessed::Presignatures(vec![Hash32::from_bytes([1; 32])]);
     }
-    refused(&signing.ask(1, request).await, "presignature-count");
+    refused(
+        &signing.committee.ask(1, request).await,
+        "presignature-count",
+    );
     // Nothing of that used any up.
-    signing.partials(1, issue(&intent, 0, &list)).await;
+    signing
+        .committee
+        .partials(1, issue(&intent, 0, &list))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,12 +249,15 @@ async fn a_batch_is_one_request_with_a_list_for_each_of_its_items() {
         signing.list().await,
         signing.list().await,
     ];
-    let reply = signing.ask(1, issue_items(&intent, 0, &lists[..2])).await;
+    let reply = signing
+        .committee
+        .ask(1, issue_items(&intent, 0, &lists[..2]))
+        .await;
     refused(&reply, "presignature-count");
     // One member that may not be signed: a Solana message, as raw bytes.
     let solana = [&[1, 0, 0, 1][..], &[7; 32], &[8; 32], &[0]].concat();
     let bad = signing.batch(&[b"one", b"two", &solana]);
-    let reply = signing.ask(1, issue_items(&bad, 0, &lists)).await;
+    let reply = signing.committee.ask(1, issue_items(&bad, 0, &lists)).await;
     refused(&reply, "raw.is_solana_message");
     assert!(signing.begun(1).is_empty());
 
@@ -263,7 +265,7 @@ async fn a_batch_is_one_request_with_a_list_for_each_of_its_items() {
     let mut said = Vec::new();
     for number in [1, 2] {
         let request = issue_items(&intent, 0, &lists);
-        let partials = signing.partials(number, request).await.partials;
+        let partials = signing.committee.partials(number, request).await.partials;
         assert_eq!(partials.len(), 3);
         said.push(partials);
         let own = lists.iter().map(|list| list[number - 1].id());
@@ -276,7 +278,10 @@ async fn a_batch_is_one_request_with_a_list_for_each_of_its_items() {
     }
     // I4: each of them is gone, whatever else it is asked for with.
     for list in &lists {
-        let reply = signing.ask(1, issue(&signing.raw(b"four"), 0, list)).await;
+        let reply = signing
+            .committee
+            .ask(1, issue(&signing.raw(b"four"), 0, list))
+            .await;
         refused(&reply, "presignature-unavailable");
     }
 }
@@ -285,6 +290,7 @@ async fn a_batch_is_one_request_with_a_list_for_each_of_its_items() {
 async fn a_prepared_request_signs_with_nonces_when_it_begins() {
     let signing = Signing::new(Curve::Secp256k1).await;
     let reply = signing
+        .committee
         .ask(
             1,
             NodeRequest::Commit {
@@ -310,14 +316,17 @@ async fn a_prepared_request_signs_with_nonces_when_it_begins() {
             preprocessed: Preprocessed::Nonces(vec![list.clone()]),
             protocol: None,
         };
-        match signing.ask(number, request).await {
+        match signing.committee.ask(number, request).await {
             NodeReply::Prepared { nonce, .. } => nonces.push(nonce),
             other => panic!("{other:?}"),
         }
     }
     let mut partials = Vec::new();
     for number in [1, 2] {
-        let said = signing.partials(number, begin(&intent, 0, &nonces)).await;
+        let said = signing
+            .committee
+            .partials(number, begin(&intent, 0, &nonces))
+            .await;
         partials.push(said.partials[0]);
     }
     assert!(signing.combine(b"pay", &partials).is_some());
@@ -331,7 +340,7 @@ async fn a_wrong_share_names_its_signer_and_only_if_it_signed_it() {
     let mut said = Vec::new();
     for number in [1, 2] {
         let request = issue(&intent, 0, &list);
-        said.push(signing.partials(number, request).await);
+        said.push(signing.committee.partials(number, request).await);
     }
     let culprits = async |partials: &[SignedPartials]| {
         let blame = NodeRequest::Blame {
@@ -339,7 +348,7 @@ async fn a_wrong_share_names_its_signer_and_only_if_it_signed_it() {
             attempt: 0,
             partials: partials.to_vec(),
         };
-        match signing.ask(1, blame).await {
+        match signing.committee.ask(1, blame).await {
             NodeReply::Failed(failure) => failure.culprits,
             other => panic!("{other:?}"),
         }
@@ -369,7 +378,7 @@ async fn nonces_are_bounded_and_none_are_made_for_a_key_that_is_off() {
         signing.commit(1, NodeRequest::MAX_COMMIT).await;
     }
     let intent = signing.raw(b"pay");
-    let reply = signing.ask(1, issue(&intent, 0, &first)).await;
+    let reply = signing.committee.ask(1, issue(&intent, 0, &first)).await;
     refused(&reply, "presignature-unavailable");
     let signing = Signing::with(
         PresignConfig {
@@ -383,5 +392,8 @@ async fn nonces_are_bounded_and_none_are_made_for_a_key_that_is_off() {
         key: signing.key.id,
         count: 1,
     };
-    refused(&signing.ask(1, commit).await, "presignatures-full");
+    refused(
+        &signing.committee.ask(1, commit).await,
+        "presignatures-full",
+    );
 }

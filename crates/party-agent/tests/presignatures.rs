@@ -62,13 +62,7 @@ impl Signing {
     }
 
     fn raw(&self, message: &[u8]) -> SignedIntent {
-        self.committee.intent(Action::Sign {
-            key: self.key.id,
-            path: DerivationPath::root(),
-            network: None,
-            payload: Payload::Raw(message.to_vec()),
-            purpose: String::new(),
-        })
+        self.committee.raw(&self.key, message)
     }
 
     async fn sign_interactively(&self, message: &[u8]) {
@@ -81,12 +75,8 @@ impl Signing {
         assert!(replies.iter().all(signed), "{replies:?}");
     }
 
-    async fn ask(&self, number: usize, request: NodeRequest) -> NodeReply {
-        self.committee.agents[number - 1].answer(request).await
-    }
-
     async fn level(&self, number: usize) -> Option<PoolLevel> {
-        match self.ask(number, NodeRequest::Pools).await {
+        match self.committee.ask(number, NodeRequest::Pools).await {
             NodeReply::Pools(levels) => levels.into_iter().find(|l| l.pool == self.pool),
             other => panic!("{other:?}"),
         }
@@ -115,6 +105,7 @@ impl Signing {
         let mut least = count;
         for number in [1, 2] {
             match self
+                .committee
                 .ask(number, self.prepare_presign(count, useful.clone()))
                 .await
             {
@@ -135,7 +126,7 @@ impl Signing {
             for number in [1, 2] {
                 let nonces = nonces.clone();
                 let begin = NodeRequest::BeginPresign { nonces, count };
-                assert_eq!(self.ask(number, begin).await, NodeReply::Running);
+                assert_eq!(self.committee.ask(number, begin).await, NodeReply::Running);
             }
             self.made().await;
         }
@@ -162,13 +153,6 @@ impl Signing {
         }
     }
 
-    async fn partials(&self, number: usize, request: NodeRequest) -> SignedPartials {
-        match self.ask(number, request).await {
-            NodeReply::Finished(RunResult::Partials(said)) => *said,
-            other => panic!("party-{number}: {other:?}"),
-        }
-    }
-
     fn combine(&self, message: &[u8], partials: &[PartialSignature]) -> Option<Signature> {
         let preimage = Preimage::new(HashAlgorithm::Sha256, message.to_vec());
         combine(
@@ -188,6 +172,7 @@ async fn a_presignature_signs_in_one_round_and_the_result_is_settled() {
     let mut partials = Vec::new();
     for number in [1, 2] {
         let said = signing
+            .committee
             .partials(number, signing.issue(&intent, 0, &ids[..1]))
             .await;
         assert_eq!(said.party, party(number));
@@ -202,13 +187,19 @@ async fn a_presignature_signs_in_one_round_and_the_result_is_settled() {
     };
     let other = signing.combine(b"pay", &partials[..1]);
     assert_eq!(other, None);
-    refused(&signing.ask(1, settle(Vec::new())).await, "nothing-issued");
+    refused(
+        &signing.committee.ask(1, settle(Vec::new())).await,
+        "nothing-issued",
+    );
     assert_eq!(
-        signing.ask(1, settle(vec![signature])).await,
+        signing.committee.ask(1, settle(vec![signature])).await,
         NodeReply::Noted
     );
     // I5: asked again, the same result comes, and nothing is used up.
-    let again = signing.ask(1, signing.issue(&intent, 1, &ids[1..])).await;
+    let again = signing
+        .committee
+        .ask(1, signing.issue(&intent, 1, &ids[1..]))
+        .await;
     assert_eq!(
         again,
         NodeReply::Finished(RunResult::Signatures(vec![signature]))
@@ -223,7 +214,7 @@ async fn t04_i04_a_presignature_is_used_once_whoever_asks_at_once() {
     let intents: Vec<_> = (0..8u8).map(|n| signing.raw(&[n])).collect();
     let asked = intents
         .iter()
-        .map(|intent| signing.ask(1, signing.issue(intent, 0, &ids)));
+        .map(|intent| signing.committee.ask(1, signing.issue(intent, 0, &ids)));
     let replies = futures::future::join_all(asked).await;
     let used = |r: &&NodeReply| matches!(r, NodeReply::Finished(RunResult::Partials(_)));
     assert_eq!(replies.iter().filter(used).count(), 1, "{replies:?}");
@@ -239,9 +230,12 @@ async fn i04_i05_a_repeated_request_has_the_same_answer_and_uses_nothing_up() {
     let ids = signing.ids().await;
     let intent = signing.raw(b"pay");
     let request = signing.issue(&intent, 0, &ids[..1]);
-    let first = signing.partials(1, request.clone()).await;
-    assert_eq!(signing.partials(1, request).await, first);
-    let other = signing.ask(1, signing.issue(&intent, 0, &ids[1..])).await;
+    let first = signing.committee.partials(1, request.clone()).await;
+    assert_eq!(signing.committee.partials(1, request).await, first);
+    let other = signing
+        .committee
+        .ask(1, signing.issue(&intent, 0, &ids[1..]))
+        .await;
     refused(&other, "repeated");
     assert_eq!(signing.level(1).await.unwrap().ids, ids[1..]);
 }
@@ -251,9 +245,15 @@ async fn t04_i04_one_presignature_does_not_sign_two_items_or_for_others() {
     let signing = Signing::stocked(2).await;
     let ids = signing.ids().await;
     let intent = signing.raw(b"pay");
-    let two = signing.ask(1, signing.issue(&intent, 0, &ids)).await;
+    let two = signing
+        .committee
+        .ask(1, signing.issue(&intent, 0, &ids))
+        .await;
     refused(&two, "presignature-count");
-    let none = signing.ask(1, signing.issue(&intent, 0, &[])).await;
+    let none = signing
+        .committee
+        .ask(1, signing.issue(&intent, 0, &[]))
+        .await;
     refused(&none, "presignature-count");
     // Another order of the signers, other signers: T03.
     for signers in [[2, 1], [1, 3]] {
@@ -261,7 +261,10 @@ async fn t04_i04_one_presignature_does_not_sign_two_items_or_for_others() {
         if let NodeRequest::Issue { participants, .. } = &mut request {
             *participants = signers.iter().map(|n| party(*n)).collect::<Vec<PartyId>>();
         }
-        refused(&signing.ask(1, request).await, "presignature-unavailable");
+        refused(
+            &signing.committee.ask(1, request).await,
+            "presignature-unavailable",
+        );
     }
     // Another child: T03.
     let child = signing.committee.intent(Action::Sign {
@@ -271,11 +274,15 @@ async fn t04_i04_one_presignature_does_not_sign_two_items_or_for_others() {
         payload: Payload::Raw(b"pay".to_vec()),
         purpose: String::new(),
     });
-    let reply = signing.ask(1, signing.issue(&child, 0, &ids[..1])).await;
+    let reply = signing
+        .committee
+        .ask(1, signing.issue(&child, 0, &ids[..1]))
+        .await;
     refused(&reply, "presignature-unavailable");
     // Nothing of that used any up.
     assert_eq!(signing.ids().await, ids);
     signing
+        .committee
         .partials(1, signing.issue(&intent, 0, &ids[..1]))
         .await;
 }
@@ -288,14 +295,23 @@ async fn t04_i04_an_old_disk_has_no_presignature_that_could_be_used_again() {
     let ids = signing.ids().await;
     let old = signing.committee.copy_of_disk(1);
     let intent = signing.raw(b"pay");
-    signing.partials(1, signing.issue(&intent, 0, &ids)).await;
+    signing
+        .committee
+        .partials(1, signing.issue(&intent, 0, &ids))
+        .await;
     // The disk as it is now, and as it was before.
     signing.committee.restart(1).await;
     let other = signing.raw(b"another");
-    let reply = signing.ask(1, signing.issue(&other, 0, &ids)).await;
+    let reply = signing
+        .committee
+        .ask(1, signing.issue(&other, 0, &ids))
+        .await;
     refused(&reply, "presignature-unavailable");
     signing.committee.restart_from(1, old).await;
-    let reply = signing.ask(1, signing.issue(&other, 0, &ids)).await;
+    let reply = signing
+        .committee
+        .ask(1, signing.issue(&other, 0, &ids))
+        .await;
     refused(&reply, "presignature-unavailable");
     assert_eq!(signing.level(1).await, None);
 }
@@ -309,6 +325,7 @@ async fn a_wrong_partial_signature_names_its_signer_and_only_if_it_signed_it() {
     for number in [1, 2] {
         said.push(
             signing
+                .committee
                 .partials(number, signing.issue(&intent, 0, &ids))
                 .await,
         );
@@ -318,10 +335,11 @@ async fn a_wrong_partial_signature_names_its_signer_and_only_if_it_signed_it() {
         attempt: 0,
         partials: partials.to_vec(),
     };
-    let culprits = async |partials: &[SignedPartials]| match signing.ask(1, blame(partials)).await {
-        NodeReply::Failed(failure) => failure.culprits,
-        other => panic!("{other:?}"),
-    };
+    let culprits =
+        async |partials: &[SignedPartials]| match signing.committee.ask(1, blame(partials)).await {
+            NodeReply::Failed(failure) => failure.culprits,
+            other => panic!("{other:?}"),
+        };
     assert_eq!(culprits(&said).await, []);
     match &mut said[1].partials[0] {
         PartialSignature::Ecdsa(partial) => partial.sigma[31] ^= 1,
@@ -343,13 +361,13 @@ async fn a_wrong_partial_signature_names_its_signer_and_only_if_it_signed_it() {
         .unwrap();
     assert_eq!(culprits(&elsewhere).await, []);
     let many = vec![said[1].clone(); 3];
-    refused(&signing.ask(1, blame(&many)).await, "unreadable");
+    refused(&signing.committee.ask(1, blame(&many)).await, "unreadable");
     let unknown = NodeRequest::Blame {
         intent: intent.intent.hash(),
         attempt: 1,
         partials: said,
     };
-    refused(&signing.ask(1, unknown).await, "nothing-issued");
+    refused(&signing.committee.ask(1, unknown).await, "nothing-issued");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -361,24 +379,36 @@ async fn pools_are_for_what_is_used_and_no_more_than_wanted() {
     })
     .await;
     // Nothing was signed yet: nobody makes any for an orchestrator that merely asks.
-    let asked = signing.ask(1, signing.prepare_presign(1, Vec::new())).await;
+    let asked = signing
+        .committee
+        .ask(1, signing.prepare_presign(1, Vec::new()))
+        .await;
     refused(&asked, "presignatures-full");
     signing.sign_interactively(b"first").await;
     let (nonces, count) = signing.promise(64).await;
     assert_eq!(count, 2);
-    let asked = signing.ask(1, signing.prepare_presign(1, Vec::new())).await;
+    let asked = signing
+        .committee
+        .ask(1, signing.prepare_presign(1, Vec::new()))
+        .await;
     refused(&asked, "presignatures-full");
     // Nonces of another promise, in another order, or for more than was promised.
     let begin = |nonces: &[[u8; 32]], count| NodeRequest::BeginPresign {
         nonces: nonces.to_vec(),
         count,
     };
-    refused(&signing.ask(1, begin(&[[7; 32]; 2], 1)).await, "nonces");
+    refused(
+        &signing.committee.ask(1, begin(&[[7; 32]; 2], 1)).await,
+        "nonces",
+    );
     let swapped = [nonces[1], nonces[0]];
-    refused(&signing.ask(1, begin(&swapped, 1)).await, "nonces");
-    refused(&signing.ask(2, begin(&nonces, 3)).await, "nonces");
+    refused(
+        &signing.committee.ask(1, begin(&swapped, 1)).await,
+        "nonces",
+    );
+    refused(&signing.committee.ask(2, begin(&nonces, 3)).await, "nonces");
     // That used the promises up.
-    refused(&signing.ask(1, begin(&nonces, 1)).await, "nonces");
+    refused(&signing.committee.ask(1, begin(&nonces, 1)).await, "nonces");
     let mut stale = signing.pool.clone();
     stale.epoch = 1;
     let request = NodeRequest::PreparePresign {
@@ -386,7 +416,7 @@ async fn pools_are_for_what_is_used_and_no_more_than_wanted() {
         count: 1,
         useful: Vec::new(),
     };
-    refused(&signing.ask(1, request).await, "epoch");
+    refused(&signing.committee.ask(1, request).await, "epoch");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,8 +21,8 @@ use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, Record, RunResult};
 use quorate_types::{
     Action, CeremonyKind, Curve, DerivationPath, Hash32, HashAlgorithm, KeyRecord, PartyId,
-    Payload, Preimage, Preprocessed, PresignaturePool, Protocol, ProtocolListing,
-    SessionDescriptor, SignedIntent,
+    Preimage, Preprocessed, PresignaturePool, Protocol, ProtocolListing, SessionDescriptor,
+    SignedIntent,
 };
 use support::{Committee, begin, party, refused};
 
@@ -82,7 +82,7 @@ impl Stage {
     }
 
     async fn activate(&self, number: usize, listing: &ProtocolListing) -> NodeReply {
-        self.ask(number, activation(listing)).await
+        self.committee.ask(number, activation(listing)).await
     }
 
     async fn change(&mut self, protocol: Protocol, renew: bool) -> ProtocolListing {
@@ -94,25 +94,19 @@ impl Stage {
         listing
     }
 
-    async fn ask(&self, number: usize, request: NodeRequest) -> NodeReply {
-        self.committee.agents[number - 1].answer(request).await
-    }
-
     async fn listed(&self, number: usize) -> Option<ProtocolListing> {
-        match self.ask(number, NodeRequest::Key { id: self.key.id }).await {
+        match self
+            .committee
+            .ask(number, NodeRequest::Key { id: self.key.id })
+            .await
+        {
             NodeReply::Keys(keys) => keys[0].protocol.clone(),
             other => panic!("{other:?}"),
         }
     }
 
     fn raw(&self, message: &[u8]) -> SignedIntent {
-        self.committee.intent(Action::Sign {
-            key: self.key.id,
-            path: DerivationPath::root(),
-            network: None,
-            payload: Payload::Raw(message.to_vec()),
-            purpose: String::new(),
-        })
+        self.committee.raw(&self.key, message)
     }
 
     fn believed(&self) -> Option<Hash32> {
@@ -139,7 +133,7 @@ impl Stage {
         {
             *asked = protocol;
         }
-        self.ask(number, request).await
+        self.committee.ask(number, request).await
     }
 
     /// Has these sign, and checks what comes of it under the key's one address.
@@ -318,7 +312,10 @@ async fn t16_whoever_has_another_protocol_in_force_refuses_until_it_is_told() {
         assert_eq!(stage.activate(number, &listing).await, NodeReply::Active);
     }
     // Judged again when it begins.
-    let late = stage.ask(1, begin(&intent, 0, &[early, [7; 32]])).await;
+    let late = stage
+        .committee
+        .ask(1, begin(&intent, 0, &[early, [7; 32]]))
+        .await;
     refused(&late, "protocol-differs");
 
     let hash = Some(listing.record.canonical_hash());
@@ -372,13 +369,13 @@ async fn a_key_that_is_signed_for_by_dkls23_has_no_presignatures() {
         count: 1,
         useful: Vec::new(),
     };
-    nonce(stage.ask(1, prepare()).await);
+    nonce(stage.committee.ask(1, prepare()).await);
     stage.change(Protocol::Dkls23, false).await;
     assert_eq!(
-        stage.ask(1, NodeRequest::Pools).await,
+        stage.committee.ask(1, NodeRequest::Pools).await,
         NodeReply::Pools(Vec::new())
     );
-    refused(&stage.ask(1, prepare()).await, "unreadable");
+    refused(&stage.committee.ask(1, prepare()).await, "unreadable");
     let issue = NodeRequest::Issue {
         intent: stage.raw(b"at once"),
         approvals: Vec::new(),
@@ -386,10 +383,10 @@ async fn a_key_that_is_signed_for_by_dkls23_has_no_presignatures() {
         participants: pool.signers.clone(),
         preprocessed: Preprocessed::Presignatures(vec![Hash32::from_bytes([1; 32])]),
     };
-    refused(&stage.ask(1, issue).await, "protocol-differs");
+    refused(&stage.committee.ask(1, issue).await, "protocol-differs");
     stage.sign(&[1, 2], b"by dkls23").await;
     assert_eq!(
-        stage.ask(1, NodeRequest::Pools).await,
+        stage.committee.ask(1, NodeRequest::Pools).await,
         NodeReply::Pools(Vec::new())
     );
 }
@@ -477,7 +474,7 @@ async fn t12_whoever_fails_a_consistency_check_is_banned_for_good() {
             reason.contains("party-2") && reason.contains("lift-ban"),
             "{reason}"
         );
-        let NodeReply::Status(status) = stage.ask(1, NodeRequest::Status).await else {
+        let NodeReply::Status(status) = stage.committee.ask(1, NodeRequest::Status).await else {
             panic!("no status");
         };
         assert_eq!(status.bans.len(), 1);
@@ -497,14 +494,14 @@ async fn t12_a_ban_ends_what_runs_beside_it() {
     if let NodeRequest::Begin { wait_ms, .. } = &mut beside {
         *wait_ms = 0;
     }
-    assert_eq!(stage.ask(1, beside).await, NodeReply::Running);
+    assert_eq!(stage.committee.ask(1, beside).await, NodeReply::Running);
     cheated(&mut stage).await;
     let wait = NodeRequest::Await {
         intent: intent.intent.hash(),
         attempt: 0,
         wait_ms: 5_000,
     };
-    let NodeReply::Failed(failure) = stage.ask(1, wait).await else {
+    let NodeReply::Failed(failure) = stage.committee.ask(1, wait).await else {
         panic!("it goes on");
     };
     assert_eq!(failure.code, "counterparty-banned", "{failure}");

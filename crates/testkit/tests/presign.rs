@@ -111,7 +111,7 @@ fn presignatures_of_three_of_five_sign() {
     combine(&SigningMessage::Ecdsa(message), &child, &partials).unwrap();
 }
 
-/// DESIGN 4: `sigma_j * Gamma = m * Delta_j + r * S_j`, per signer.
+/// ePrint 2021/060, figure 8: `sigma_j * Gamma = m * Delta_j + r * S_j`, per signer.
 #[test]
 fn a_wrong_partial_signature_names_its_signer() {
     let cluster = Cluster::new(3, 3, Curve::Secp256k1);

@@ -21,7 +21,7 @@ pub enum Verdict {
     Withdraw,
 }
 
-/// One person's word on one request (DESIGN 6.3). For a passkey its canonical hash is the WebAuthn challenge.
+/// One person's word on one request. For a passkey its canonical hash is the WebAuthn challenge.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {

@@ -20,9 +20,9 @@ use quorate_testkit::primes;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{CommitteeRecord, NodeReply, NodeRequest, Record, RunResult, Standing};
 use quorate_types::{
-    Action, Admins, Attestation, CeremonyKind, Curve, Hash32, Intent, KeyName, OperatorEntry,
-    OperatorId, PartyEntry, PartyId, PersonId, Preprocessed, Roster, SessionId, SignedBundle,
-    SignedIntent, Threshold, ValidRoster,
+    Action, Admins, Attestation, CeremonyKind, Curve, DerivationPath, Hash32, Intent, KeyName,
+    KeyRecord, OperatorEntry, OperatorId, PartyEntry, PartyId, Payload, PersonId, Preprocessed,
+    Roster, SessionId, SignedBundle, SignedIntent, SignedPartials, Threshold, ValidRoster,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -364,6 +364,34 @@ impl Committee {
         SignedIntent { intent, signature }
     }
 
+    pub async fn ask(&self, number: usize, request: NodeRequest) -> NodeReply {
+        self.agents[number - 1].answer(request).await
+    }
+
+    /// The partial signatures of an agent that finishes at once.
+    pub async fn partials(&self, number: usize, request: NodeRequest) -> SignedPartials {
+        match self.ask(number, request).await {
+            NodeReply::Finished(RunResult::Partials(said)) => *said,
+            other => panic!("party-{number}: {other:?}"),
+        }
+    }
+
+    /// An intent to sign with a root key, on no network.
+    pub fn sign(&self, key: &KeyRecord, payload: Payload) -> SignedIntent {
+        self.intent(Action::Sign {
+            key: key.id,
+            path: DerivationPath::root(),
+            network: None,
+            payload,
+            purpose: String::new(),
+        })
+    }
+
+    /// The same for bytes of no chain's format.
+    pub fn raw(&self, key: &KeyRecord, message: &[u8]) -> SignedIntent {
+        self.sign(key, Payload::Raw(message.to_vec()))
+    }
+
     pub fn create_key(&self, name: &str, curve: Curve) -> SignedIntent {
         self.intent(Action::CreateKey {
             name: KeyName::new(name).unwrap(),
@@ -470,7 +498,7 @@ impl Committee {
     }
 
     /// A key made by all agents and activated at all.
-    pub async fn active_key(&self, name: &str, curve: Curve) -> quorate_types::KeyRecord {
+    pub async fn active_key(&self, name: &str, curve: Curve) -> KeyRecord {
         let (record, attestations) = self.agree(&self.create_key(name, curve)).await;
         for agent in &self.agents {
             let request = NodeRequest::Activate {
@@ -480,7 +508,7 @@ impl Committee {
             assert_eq!(agent.answer(request).await, NodeReply::Active);
         }
         match record {
-            quorate_types::node::Record::Key(record) => record,
+            Record::Key(record) => record,
             other => panic!("not a key: {other:?}"),
         }
     }
