@@ -24,6 +24,9 @@ pub(super) struct SharedDatabase {
     opener: Opener,
 }
 
+/// Bytes of the file that are kept in memory. `redb` alone would keep up to a gibibyte, so that an agent's memory grew with its ledger.
+const CACHE: usize = 32 << 20;
+
 impl SharedDatabase {
     pub(super) fn in_file(path: &Path) -> Result<Self, LedgerError> {
         // Once before the database does, for our own error about permissions.
@@ -31,7 +34,7 @@ impl SharedDatabase {
         let path = path.to_owned();
         Ok(Self::opened_by(Arc::new(move || {
             let file = open_private(&path).map_err(io::Error::other)?;
-            Builder::new().create_file(file)
+            Builder::new().set_cache_size(CACHE).create_file(file)
         })))
     }
 
