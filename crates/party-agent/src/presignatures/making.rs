@@ -236,7 +236,12 @@ impl Agent {
         let share = share.map_err(|e| local_failure(&e))?;
         let aux = self.keybook.aux().map_err(|e| local_failure(&e))?;
         let (signers, path) = (promised.signers.clone(), promised.pool.path.clone());
-        self.drive(descriptor, Priority::Idle, move |seat, rng| {
+        // Without any, signing computes as much itself, online: then some are made even where all cores are busy.
+        let priority = match self.presignatures.lock().pools.is_empty(&promised.pool) {
+            true => Priority::Background,
+            false => Priority::Idle,
+        };
+        self.drive(descriptor, priority, move |seat, rng| {
             presign::<Production>(seat, &share, &aux, &signers, &path, rng)
         })
         .await

@@ -172,6 +172,13 @@ impl Pools {
         }
     }
 
+    /// Whether there is nothing to sign with.
+    pub(super) fn is_empty(&self, pool: &PresignaturePool) -> bool {
+        self.pools
+            .get(pool)
+            .is_none_or(|level| level.ids.is_empty())
+    }
+
     pub(super) fn making(&self) -> u32 {
         self.pools.values().map(|level| level.making).sum()
     }
@@ -274,6 +281,19 @@ mod tests {
         assert_eq!(wanted(&pools), 0, "between the marks nothing is made");
         pools.remove(&pool(1), &[id(3)]);
         assert_eq!(wanted(&pools), 3);
+    }
+
+    #[test]
+    fn a_pool_is_empty_until_one_is_made_and_when_the_last_is_used() {
+        let mut pools = pools(1, 2);
+        assert!(pools.is_empty(&pool(1)));
+        pools.touch(pool(1));
+        assert_eq!(pools.reserve(&pool(1), 1, &[]).0, 1);
+        assert!(pools.is_empty(&pool(1)));
+        pools.made(&pool(1), id(1));
+        assert!(!pools.is_empty(&pool(1)) && pools.is_empty(&pool(2)));
+        pools.remove(&pool(1), &[id(1)]);
+        assert!(pools.is_empty(&pool(1)));
     }
 
     #[test]
