@@ -69,8 +69,8 @@ fn head(doc: &mut Document, report: &Report) {
     doc.paragraph(format!("    {}", report.command));
     doc.paragraph(format!(
         "Written by that command, numbers and all: {}, in {:.0} s. [benchmarks.json](benchmarks.json) has every latency. What single \
-         parts cost, such as a ceremony against the bare library, is in [benchmarks-parts.md](benchmarks-parts.md); what profiles showed, and \
-         what was aimed at, in [benchmarks-profile.md](benchmarks-profile.md).",
+         parts cost, such as a ceremony against the bare library, is in `docs/benchmarks-parts.md`; what profiles showed, and \
+         what was aimed at, in `docs/benchmarks-profile.md`.",
         report.began, report.took_seconds
     ));
     doc.paragraph(
@@ -196,6 +196,7 @@ fn refills(doc: &mut Document, report: &Report) {
         "p99 against by itself",
         "presignatures made",
     ];
+    let made = |count: Option<usize>| count.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let rows = report.beside.iter().flat_map(|beside| {
         let change = 100.0 * (beside.filling.latency.p99 / beside.quiet.latency.p99 - 1.0);
         [
@@ -203,7 +204,7 @@ fn refills(doc: &mut Document, report: &Report) {
             (
                 &beside.filling,
                 "while filling",
-                [format!("{change:+.0} %"), beside.made.to_string()],
+                [format!("{change:+.0} %"), made(beside.made)],
             ),
         ]
     });

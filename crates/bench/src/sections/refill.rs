@@ -20,6 +20,8 @@ use crate::usage::Snapshot;
 
 /// How often pools are looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// More than an agent makes at once on a few cores.
+const FROM_EMPTY: usize = 8;
 /// How long a pool may take.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
@@ -47,9 +49,8 @@ pub struct Beside {
     pub quiet: Row,
     /// While it is filled.
     pub filling: Row,
-    /// Presignatures made meanwhile; the pool was not full at the end.
-    #[serde(default)]
-    pub made: usize,
+    /// Presignatures made meanwhile; the pool was not full at the end. Not in reports of earlier builds.
+    pub made: Option<usize>,
 }
 
 impl Refill {
@@ -95,7 +96,8 @@ pub async fn beside(
         quiet.push(measure::row(bench, &light, shape, plan).await?);
     }
     touch(subject).await?;
-    while level_of(subject).await? == 0 {
+    // Those that are begun for an empty pool have a higher priority.
+    while level_of(subject).await? < FROM_EMPTY {
         sleep(LOOK).await;
     }
     let mut found = Vec::new();
@@ -110,7 +112,7 @@ pub async fn beside(
         found.push(Beside {
             quiet,
             filling,
-            made: after.saturating_sub(before),
+            made: Some(after.saturating_sub(before)),
         });
     }
     Ok(found)
