@@ -23,7 +23,7 @@ pub struct Args {
     /// A few samples of each case, in under a minute
     #[arg(long)]
     pub quick: bool,
-    /// Also what takes long: ECDSA by larger committees, a hundred thousand keys and as many signatures; in about half an hour
+    /// Also what takes long: ECDSA by larger committees, a hundred thousand keys and as many signatures; in about an hour
     #[arg(long, conflicts_with = "quick")]
     pub thorough: bool,
     /// As little as shows that it works; what the tests run

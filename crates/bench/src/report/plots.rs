@@ -107,6 +107,13 @@ fn cumulative(latencies: &[f64]) -> Vec<(f64, f64)> {
     (1..).zip(sorted).map(point).collect()
 }
 
+fn series<T>(name: &str, measured: &[T], point: impl Fn(&T) -> (f64, f64)) -> Series {
+    Series {
+        name: name.to_owned(),
+        points: measured.iter().map(point).collect(),
+    }
+}
+
 fn creation(keys: &Keys) -> Plot {
     let points = (1..)
         .zip(&keys.latencies)
@@ -136,18 +143,11 @@ fn creation(keys: &Keys) -> Plot {
 
 /// What many keys cost at the start, in memory, and when one of them signs.
 fn stored(keys: &Keys) -> Plot {
-    let of_starts = |name: &str, value: &dyn Fn(&StartUp) -> f64| Series {
-        name: name.to_owned(),
-        points: keys
-            .starts
-            .iter()
-            .map(|s| (number(s.keys), value(s)))
-            .collect(),
+    let of_starts = |name, value: fn(&StartUp) -> f64| {
+        series(name, &keys.starts, |start| {
+            (number(start.keys), value(start))
+        })
     };
-    let latency = keys
-        .signing
-        .iter()
-        .map(|row| (number(row.keys), row.latency.p50));
     let lines = Lines {
         title: "What many keys cost, 2-of-3, Ed25519".to_owned(),
         x: Axis {
@@ -159,12 +159,11 @@ fn stored(keys: &Keys) -> Plot {
             scale: Scale::Log,
         },
         series: vec![
-            of_starts("start of all agents, ms", &|start| 1000.0 * start.seconds),
-            of_starts("memory per agent, MiB", &|start| start.memory.resident_mib),
-            Series {
-                name: "a signature, p50, ms".to_owned(),
-                points: latency.collect(),
-            },
+            of_starts("start of all agents, ms", |start| 1000.0 * start.seconds),
+            of_starts("memory per agent, MiB", |start| start.memory.resident_mib),
+            series("a signature, p50, ms", &keys.signing, |row| {
+                (number(row.keys), row.latency.p50)
+            }),
         ],
         marks: true,
     };
@@ -176,12 +175,10 @@ fn stored(keys: &Keys) -> Plot {
 }
 
 fn endurance(points: &[Point]) -> Plot {
-    let line = |name: &str, value: &dyn Fn(&Point) -> f64| Series {
-        name: name.to_owned(),
-        points: points
-            .iter()
-            .map(|p| (number(p.signatures), value(p)))
-            .collect(),
+    let line = |name, value: fn(&Point) -> f64| {
+        series(name, points, |point| {
+            (number(point.signatures), value(point))
+        })
     };
     let lines = Lines {
         title: "Memory over many signatures, 2-of-3".to_owned(),
@@ -194,8 +191,8 @@ fn endurance(points: &[Point]) -> Plot {
             scale: Scale::Linear,
         },
         series: vec![
-            line("largest agent", &|point| point.agents.resident_mib),
-            line("orchestrator", &|point| point.orchestrator.resident_mib),
+            line("largest agent", |point| point.agents.resident_mib),
+            line("orchestrator", |point| point.orchestrator.resident_mib),
         ],
         marks: true,
     };
@@ -207,9 +204,8 @@ fn endurance(points: &[Point]) -> Plot {
 }
 
 fn growth(rows: &[Row]) -> Plot {
-    let line = |name: &str, value: &dyn Fn(&Row) -> f64| Series {
-        name: name.to_owned(),
-        points: rows.iter().map(|r| (f64::from(r.t), value(r))).collect(),
+    let line = |name, value: &dyn Fn(&Row) -> f64| {
+        series(name, rows, |row| (f64::from(row.t), value(row)))
     };
     let cpu = |row: &Row, kind| row.cpu_ms.get(&kind).copied().unwrap_or_default();
     let lines = Lines {

@@ -97,9 +97,7 @@ pub async fn beside(
     }
     touch(subject).await?;
     // Those that are begun for an empty pool have a higher priority.
-    while level_of(subject).await? < FROM_EMPTY {
-        sleep(LOOK).await;
-    }
+    reach(subject, FROM_EMPTY, |_| {}).await?;
     let mut found = Vec::new();
     for (shape, quiet) in widths.into_iter().zip(quiet) {
         let before = level_of(subject).await?;
@@ -107,7 +105,7 @@ pub async fn beside(
         let after = level_of(subject).await?;
         ensure!(
             after < usize::from(cases::stock(bench.args.depth(), subject.cluster.threshold)),
-            "the pool was full before the row was measured"
+            "the pool was full before the row had ended"
         );
         found.push(Beside {
             quiet,
@@ -135,6 +133,20 @@ async fn level_of(subject: &Subject<'_>) -> anyhow::Result<usize> {
     ))
 }
 
+/// Waits until the signers have so many; `seen` is told how many they have meanwhile.
+async fn reach(subject: &Subject<'_>, wanted: usize, seen: impl Fn(usize)) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let level = level_of(subject).await?;
+        seen(level);
+        if level >= wanted {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < PATIENCE, "pools do not fill");
+        sleep(LOOK).await;
+    }
+}
+
 /// Waits until the signers have so many, after one signature that tells them to make some.
 ///
 /// # Errors
@@ -153,15 +165,10 @@ pub async fn fill(
     let there = level_of(subject).await?;
     let before = Snapshot::take(cluster)?;
     let began = Instant::now();
-    loop {
-        let level = level_of(subject).await?;
+    reach(subject, wanted, |level| {
         bar.set_position(u64::try_from(level).unwrap_or(0));
-        if level >= wanted {
-            break;
-        }
-        ensure!(began.elapsed() < PATIENCE, "pools do not fill");
-        sleep(LOOK).await;
-    }
+    })
+    .await?;
     let seconds = began.elapsed().as_secs_f64();
     let used = before.until_now(cluster)?;
     let agents = used.cpu.get(&Kind::Agent).copied().unwrap_or_default();

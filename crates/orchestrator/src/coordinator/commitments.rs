@@ -100,16 +100,13 @@ impl Commitments {
     }
 }
 
-/// The signers whose commitments in these lists are no points. Looked for when a try has failed only: checking every point would cost more
-/// than signing.
+/// The signers whose commitments in these lists are no points. Looked for when a try has failed only: most tries
+/// are good, and decoding points is work for each of them.
 pub(super) fn spoilers(
     curve: Curve,
     signers: &[PartyId],
-    preprocessed: &Preprocessed,
+    items: &[Vec<NonceCommitments>],
 ) -> Vec<PartyId> {
-    let Preprocessed::Nonces(items) = preprocessed else {
-        return Vec::new();
-    };
     let is_good = |place: usize| {
         let mut own = items.iter().filter_map(|list| list.get(place));
         own.all(|commitments| are_commitments(curve, commitments))

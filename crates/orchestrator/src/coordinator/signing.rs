@@ -165,6 +165,9 @@ impl<'a> Signing<'a> {
         given: Preprocessed,
         mut ends: Ends,
     ) -> Ends {
+        let Preprocessed::Nonces(items) = given else {
+            return ends;
+        };
         let failed = |(_, end): &(PartyId, PartyEnd)| matches!(end, PartyEnd::Failed(failure) if failure.code != "not-begun");
         let good = |(_, end): &(PartyId, PartyEnd)| self.expected.good(end).is_some();
         if !ends.iter().any(failed) || ends.iter().any(good) {
@@ -174,7 +177,7 @@ impl<'a> Signing<'a> {
         let (signers, curve) = (signers.to_vec(), record.public_key.curve());
         // A batch has many points.
         let looked =
-            tokio::task::spawn_blocking(move || commitments::spoilers(curve, &signers, &given));
+            tokio::task::spawn_blocking(move || commitments::spoilers(curve, &signers, &items));
         for spoiler in looked.await.unwrap_or_default() {
             tracing::warn!(party = %spoiler, key = %record.name, "handed out nonce commitments that are no points");
             self.means.commitments.mistrust(record, &spoiler);
