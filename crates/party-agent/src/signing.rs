@@ -30,6 +30,9 @@ pub(crate) struct Signing {
     pub in_force: InForce,
 }
 
+/// Interactive CGGMP24 signatures of one request that are made at once: more would only wait for each other, until a round's time-out.
+const HEAVY_AT_ONCE: usize = 8;
+
 /// What a protocol needs besides a share.
 #[derive(Clone)]
 enum Means {
@@ -48,6 +51,10 @@ impl Agent {
         let share = self.keybook.share(&signing.key).await;
         let share = share.map_err(|e| local_failure(&e))?;
         let means = self.means(signing, descriptors).await?;
+        let at_once = match means {
+            Means::Cggmp24(_) => HEAVY_AT_ONCE,
+            Means::Dkls23(_) | Means::Frost => items.len(),
+        };
         let sessions = items
             .into_iter()
             .zip(descriptors)
@@ -61,7 +68,7 @@ impl Agent {
                 };
                 self.sign_one(signing, job, descriptor)
             });
-        let signatures = futures_join(sessions.collect()).await;
+        let signatures = in_turns(sessions.collect(), at_once).await;
         if signatures.is_err() {
             // A ban may have been recorded: peers are to hear of it.
             self.worked.notify_one();
@@ -260,13 +267,46 @@ pub(crate) fn fresh_rng() -> CeremonyRng {
     CeremonyRng::from_seed(*seed)
 }
 
-/// Runs all to their end; the first failure, in order, is the run's.
-async fn futures_join<T, F>(sessions: Vec<F>) -> Result<Vec<T>, Failure>
+/// Runs so many at once to their end, then the next; after a failure no more are begun. The first, in order, is the run's.
+async fn in_turns<T, F>(mut sessions: Vec<F>, at_once: usize) -> Result<Vec<T>, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    futures::future::join_all(sessions)
-        .await
-        .into_iter()
-        .collect()
+    let mut done = Vec::with_capacity(sessions.len());
+    while !sessions.is_empty() {
+        let rest = sessions.split_off(at_once.clamp(1, sessions.len()));
+        for one in futures::future::join_all(sessions).await {
+            done.push(one?);
+        }
+        sessions = rest;
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_run_at_once_and_none_begins_after_a_failure() {
+        let (running, begun) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let one = async |number: usize| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            assert!(running.fetch_add(1, Ordering::Relaxed) < 3);
+            tokio::task::yield_now().await;
+            running.fetch_sub(1, Ordering::Relaxed);
+            match number {
+                4 => Err(local_failure(&"the fifth")),
+                number => Ok(number),
+            }
+        };
+        let sessions = |count: usize| (0..count).map(&one).collect();
+        assert_eq!(in_turns(sessions(4), 3).await, Ok(vec![0, 1, 2, 3]));
+        assert_eq!(in_turns(sessions(0), 3).await, Ok(Vec::new()));
+        begun.store(0, Ordering::Relaxed);
+        assert!(in_turns(sessions(10), 3).await.is_err());
+        assert_eq!(begun.load(Ordering::Relaxed), 6);
+    }
 }

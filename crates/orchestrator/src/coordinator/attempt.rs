@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use quorate_api::Problem;
+use quorate_messaging::TransportError;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, Refusal, RunResult};
 use quorate_types::{Hash32, PartyId, Preprocessed};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::case::Case;
 use crate::nodes::{NodeError, Nodes};
@@ -23,6 +24,10 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 const GRACE: Duration = Duration::from_secs(5);
 /// Answers missed in a row before an agent counts as gone.
 const MAX_SILENCE: u32 = 3;
+/// How long until an agent that does not listen is asked again, and how long it may not listen before it counts as gone: one that lost its
+/// connection tries again every two seconds.
+const PAUSE: Duration = Duration::from_millis(500);
+const GONE_AFTER: Duration = Duration::from_secs(10);
 
 /// How one party's part of a try ended.
 #[derive(Debug)]
@@ -55,14 +60,14 @@ pub struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    /// One try. Answers in the order of participants and witnesses. `decides` says of a party's end whether the others' still matter: when they do
-    /// not, they are waited for a moment only.
+    /// One try. Answers in the order of participants and witnesses. `decides` says of a party and its end whether the others' still matter: when
+    /// they do not, they are waited for a moment only.
     pub async fn run(
         &self,
         participants: &[PartyId],
         witnesses: &[PartyId],
         inputs: &Inputs,
-        decides: impl Fn(&PartyEnd) -> bool,
+        decides: impl Fn(&PartyId, &PartyEnd) -> bool,
     ) -> Vec<(PartyId, PartyEnd)> {
         let attempt = self.next(participants);
         let everyone = [participants, witnesses].concat();
@@ -153,7 +158,7 @@ impl Attempts<'_> {
         attempt: u32,
         participants: &[PartyId],
         nonces: &[[u8; 32]],
-        decides: impl Fn(&PartyEnd) -> bool,
+        decides: impl Fn(&PartyId, &PartyEnd) -> bool,
     ) -> Vec<PartyEnd> {
         let begin = NodeRequest::Begin {
             intent: self.case.intent.hash(),
@@ -172,7 +177,10 @@ impl Attempts<'_> {
         let mut ends: Vec<Option<PartyEnd>> = participants.iter().map(|_| None).collect();
         let mut deadline = Instant::now() + LIMIT;
         while let Ok(Some((seat, end))) = timeout_at(deadline, running.next()).await {
-            if decides(&end) {
+            if participants
+                .get(seat)
+                .is_some_and(|party| decides(party, &end))
+            {
                 deadline = deadline.min(Instant::now() + GRACE);
             }
             if let Some(place) = ends.get_mut(seat) {
@@ -192,13 +200,22 @@ impl Attempts<'_> {
             wait_ms: WAIT_MS,
         };
         let mut silence = 0;
+        let mut heard = Instant::now();
         let mut request = begin;
         loop {
             let reply = self.nodes.ask(party, request, WAIT_TIMEOUT).await;
+            if does_not_listen(&reply) && heard.elapsed() < GONE_AFTER {
+                // The same again: it was not delivered.
+                sleep(PAUSE).await;
+                continue;
+            }
             request = &wait;
             match reply {
-                Err(_) if silence + 1 < MAX_SILENCE => silence += 1,
-                Ok(NodeReply::Running) => silence = 0,
+                Err(_) if silence + 1 < MAX_SILENCE && !does_not_listen(&reply) => silence += 1,
+                Ok(NodeReply::Running) => {
+                    silence = 0;
+                    heard = Instant::now();
+                }
                 Ok(NodeReply::Refused(refusal)) if refusal.code == "not-prepared" => {
                     return restarted(party);
                 }
@@ -206,6 +223,14 @@ impl Attempts<'_> {
             }
         }
     }
+}
+
+/// Nobody took the request.
+const fn does_not_listen(reply: &Result<NodeReply, NodeError>) -> bool {
+    matches!(
+        reply,
+        Err(NodeError::Transport(TransportError::NoResponder(_)))
+    )
 }
 
 /// `None` where the party is fine and waits for others.

@@ -13,9 +13,12 @@ use quorate_types::{Curve, KeyId, KeyRecord, NonceCommitments, PartyId, Preproce
 use crate::nodes::Nodes;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How many are asked for at first, and when they have been used: custodians keep a limited number for all keys.
+/// How many are asked for at first: custodians keep a limited number for all keys.
 const FIRST_BATCH: u32 = 4;
+/// How many when those have been used, and requests wait for more.
 const BATCH: u32 = 32;
+/// How many while none waits: making them is not to hold up the signatures that are being made meanwhile.
+const AHEAD: u32 = 8;
 /// With fewer left of a key that is used, more are asked for.
 const LOW: usize = 12;
 /// How long a custodian that gives none is left alone.
@@ -141,7 +144,13 @@ impl Shelf {
         if taken.is_some() {
             return taken;
         }
-        self.ask(nodes, key, party, count).await;
+        let waited_for = u32::try_from(count).unwrap_or(u32::MAX);
+        let asked = self.lock().asked;
+        let batch = match asked {
+            0 => FIRST_BATCH,
+            _ => BATCH,
+        };
+        self.ask(nodes, key, party, batch.max(waited_for)).await;
         self.lock().take(count)
     }
 
@@ -159,25 +168,20 @@ impl Shelf {
             };
             let is_low = shelf.lock().is_low();
             if is_low {
-                shelf.ask(&nodes, key, &party, 0).await;
+                shelf.ask(&nodes, key, &party, AHEAD).await;
             }
         });
     }
 
     /// With `asking` held.
-    async fn ask(&self, nodes: &Nodes, key: KeyId, party: &PartyId, at_least: usize) {
-        let batch = {
+    async fn ask(&self, nodes: &Nodes, key: KeyId, party: &PartyId, count: u32) {
+        {
             let mut ready = self.lock();
             if ready.is_off() {
                 return;
             }
             ready.asked = ready.asked.saturating_add(1);
-            match ready.asked {
-                1 => FIRST_BATCH,
-                _ => BATCH,
-            }
-        };
-        let count = batch.max(u32::try_from(at_least).unwrap_or(u32::MAX));
+        }
         let request = NodeRequest::Commit { key, count };
         let reply = nodes.ask(party, &request, TIMEOUT).await;
         let mut ready = self.lock();

@@ -24,7 +24,7 @@ pub(super) async fn run(
         keys.refresh(attempts.nodes, roster, *key).await?;
     }
     let ends = attempts
-        .run(&parties, &[], &Inputs::default(), |end| {
+        .run(&parties, &[], &Inputs::default(), |_, end| {
             !matches!(end, PartyEnd::Finished(_))
         })
         .await;

@@ -13,7 +13,6 @@ use quorate_types::{
     Action, IntentHash, PartyId, SignedApproval, SignedBundle, SignedFreeze, SignedIntent,
     ValidRoster,
 };
-use tokio::sync::Semaphore;
 
 use crate::keys::{self, KeyCache};
 use crate::nodes::Nodes;
@@ -54,7 +53,7 @@ pub struct Coordinator {
     key_cache: KeyCache,
     admission: Admission,
     statuses: Statuses,
-    heavy: Semaphore,
+    heavy: Admission,
 }
 
 impl Coordinator {
@@ -73,9 +72,9 @@ impl Coordinator {
             stock,
             commitments: Commitments::default(),
             key_cache: KeyCache::default(),
-            admission: Admission::default(),
+            admission: Admission::to(admission::REQUESTS),
             statuses: Statuses::default(),
-            heavy: Semaphore::new(signing::MAX_HEAVY),
+            heavy: Admission::to(admission::HEAVY),
         })
     }
 
@@ -142,7 +141,9 @@ impl Coordinator {
             return Ok(known.view.borrow().clone());
         }
         make_room(&mut intents)?;
-        let place = self.admission.enter(intent.intent())?;
+        self.admission.has_room(intent.intent())?;
+        self.heavy.has_room(intent.intent())?;
+        let place = self.admission.enter(intent.intent(), 1);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let case = Arc::new(Case::new(intent, number));
         let view = case.view.borrow().clone();
@@ -245,7 +246,9 @@ impl Coordinator {
             let turn = place.turn().await;
             let result = match &case.intent.intent().action {
                 Action::SetUpCommittee | Action::CreateKey { .. } | Action::SetProtocol { .. } => {
-                    committee::run(&attempts, &self.roster, &self.key_cache).await
+                    let result = committee::run(&attempts, &self.roster, &self.key_cache).await;
+                    drop(turn);
+                    result
                 }
                 Action::Sign { .. } => {
                     let means = signing::Means {
@@ -254,13 +257,13 @@ impl Coordinator {
                         commitments: &self.commitments,
                         keys: &self.key_cache,
                         statuses: &self.statuses,
+                        admission: &self.admission,
                         heavy: &self.heavy,
                     };
-                    signing::run(&attempts, &means).await
+                    signing::run(&attempts, &means, turn).await
                 }
             };
-            // Whoever waits for people holds nobody up.
-            drop(turn);
+            // Whoever waits for people has no turn any more, and holds nobody up.
             match result {
                 Err(problem) if problem.code == "policy-pending" => {}
                 ended => break ended,
@@ -268,7 +271,7 @@ impl Coordinator {
             if let Err(problem) = waiting::until_allowed(&self.nodes, &self.roster, case).await {
                 break Err(problem);
             }
-            place = self.admission.enter_again(case.intent.intent());
+            place = self.admission.enter(case.intent.intent(), 1);
         };
         case.view.send_modify(|view| match result {
             Ok(result) => {

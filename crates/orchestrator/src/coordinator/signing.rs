@@ -10,12 +10,11 @@ use quorate_types::node::{
     Failure, KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing,
 };
 use quorate_types::{
-    Action, DerivationPath, PartialSignature, PartyId, Preprocessed, PresignaturePool, Protocol,
-    PublicKey, Scheme, Signature, SignedPartials, ValidRoster, VerifiedIntent,
+    Action, DerivationPath, Intent, PartialSignature, PartyId, Preprocessed, PresignaturePool,
+    Protocol, PublicKey, Scheme, Signature, SignedPartials, ValidRoster, VerifiedIntent,
 };
 
-use tokio::sync::Semaphore;
-
+use super::admission::{Admission, Turn};
 use super::apart::Apart;
 use super::attempt::{Attempts, Inputs, PartyEnd, end_or_waiting, problem_of};
 use super::commitments::{self, Commitments};
@@ -37,10 +36,6 @@ struct Expected {
     items: Vec<SigningItem>,
 }
 
-/// Interactive ECDSA signings at once: each computes for a second and more at every signer, and more of them would only wait for each other
-/// in the middle of their rounds.
-pub(super) const MAX_HEAVY: usize = 8;
-
 /// What a signing is carried out with.
 pub(super) struct Means<'a> {
     pub roster: &'a ValidRoster,
@@ -48,14 +43,28 @@ pub(super) struct Means<'a> {
     pub commitments: &'a Commitments,
     pub keys: &'a KeyCache,
     pub statuses: &'a Statuses,
-    /// Held by signings that compute for long.
-    pub heavy: &'a Semaphore,
+    /// To being worked on.
+    pub admission: &'a Admission,
+    /// To computing for long.
+    pub heavy: &'a Admission,
+}
+
+/// What one try is made with.
+struct Try {
+    quorum: Vec<PartyId>,
+    witnesses: Vec<PartyId>,
+    hand: Option<Hand>,
+    inputs: Inputs,
+    /// Held while it computes for long.
+    alone: Option<Turn>,
 }
 
 /// One signing, from try to try.
 struct Signing<'a> {
     attempts: &'a Attempts<'a>,
     means: &'a Means<'a>,
+    /// The right to be worked on: not held while it waits for another.
+    turn: Option<Turn>,
     key: Arc<KeyListing>,
     path: DerivationPath,
     expected: Expected,
@@ -66,8 +75,12 @@ struct Signing<'a> {
     prepared: bool,
 }
 
-pub(super) async fn run(attempts: &Attempts<'_>, means: &Means<'_>) -> Result<ResultView, Problem> {
-    let mut signing = Signing::new(attempts, means).await?;
+pub(super) async fn run(
+    attempts: &Attempts<'_>,
+    means: &Means<'_>,
+    turn: Turn,
+) -> Result<ResultView, Problem> {
+    let mut signing = Signing::new(attempts, means, turn).await?;
     let mut last: Option<Problem> = None;
     for _ in 0..MAX_TRIES {
         let (attempt, ends) = match signing.attempt().await {
@@ -98,7 +111,11 @@ pub(super) async fn run(attempts: &Attempts<'_>, means: &Means<'_>) -> Result<Re
 type Ends = Vec<(PartyId, PartyEnd)>;
 
 impl<'a> Signing<'a> {
-    async fn new(attempts: &'a Attempts<'a>, means: &'a Means<'a>) -> Result<Self, Problem> {
+    async fn new(
+        attempts: &'a Attempts<'a>,
+        means: &'a Means<'a>,
+        turn: Turn,
+    ) -> Result<Self, Problem> {
         let Action::Sign { key, path, .. } = &attempts.case.intent.intent().action else {
             return Err(not_a_signing());
         };
@@ -112,11 +129,15 @@ impl<'a> Signing<'a> {
             key,
             attempts,
             means,
+            turn: Some(turn),
         })
     }
 
     /// With what was made ahead in one round where there is some; else with whoever is well.
     async fn attempt(&mut self) -> Result<(u32, Ends), Problem> {
+        if self.turn.is_none() {
+            self.turn = Some(self.means.admission.enter(self.intent(), 1).turn().await);
+        }
         if !self.prepared
             && let Some((attempt, ends)) = self.issue().await?
         {
@@ -127,25 +148,20 @@ impl<'a> Signing<'a> {
             self.prepared = true;
             self.learn(&ends).await;
         }
-        let (quorum, witnesses) = self.pick().await?;
-        let hand = self.hand_of(&quorum);
-        let preprocessed = match &hand {
-            Some(hand) => Preprocessed::Presignatures(hand.ids.clone()),
-            None => self.nonces(&quorum).await.unwrap_or_default(),
-        };
-        let heavy = self.is_presigned() && preprocessed.is_nothing();
-        let inputs = Inputs {
-            preprocessed,
-            protocol: self.key.protocol_hash(),
-        };
-        // The semaphore is never closed.
-        let _alone = match heavy {
-            true => self.means.heavy.acquire().await.ok(),
-            false => None,
-        };
+        let Try {
+            quorum,
+            witnesses,
+            hand,
+            inputs,
+            alone: _alone,
+        } = self.choose().await?;
         let expected = &self.expected;
-        let decides =
-            |end: &PartyEnd| expected.good(end).is_some() || matches!(end, PartyEnd::Failed(_));
+        // Without one of the signers the others would only wait until their round's time-out.
+        let decides = |party: &PartyId, end: &PartyEnd| match end {
+            PartyEnd::Silent(_) | PartyEnd::Refused(_) => quorum.contains(party),
+            PartyEnd::Failed(_) => true,
+            end => expected.good(end).is_some(),
+        };
         let attempt = self.attempts.case.attempt();
         let ends = self
             .attempts
@@ -156,6 +172,40 @@ impl<'a> Signing<'a> {
         }
         let ends = self.name_spoilers(&quorum, inputs.preprocessed, ends).await;
         Ok((attempt, ends))
+    }
+
+    /// Who takes part and with what. Where that means computing for long it waits for its turn, and chooses anew when it has it: who was
+    /// well may have gone meanwhile, and presignatures may have come.
+    async fn choose(&mut self) -> Result<Try, Problem> {
+        let mut alone = None;
+        loop {
+            let (quorum, witnesses) = self.pick().await?;
+            let hand = self.hand_of(&quorum);
+            let preprocessed = match &hand {
+                Some(hand) => Preprocessed::Presignatures(hand.ids.clone()),
+                None => self.nonces(&quorum).await.unwrap_or_default(),
+            };
+            let heavy = self.is_presigned() && preprocessed.is_nothing();
+            if heavy && alone.is_none() {
+                // Many that wait here are not to keep the others from being worked on.
+                self.turn = None;
+                let items = self.expected.items.len();
+                let place = self.means.heavy.enter(self.intent(), items);
+                alone = Some(place.turn().await);
+                continue;
+            }
+            let inputs = Inputs {
+                preprocessed,
+                protocol: self.key.protocol_hash(),
+            };
+            return Ok(Try {
+                quorum,
+                witnesses,
+                hand,
+                inputs,
+                alone: alone.filter(|_| heavy),
+            });
+        }
     }
 
     /// Where a try failed, whoever handed out nonce commitments that are no points is at fault, whatever it or the others say.
@@ -216,6 +266,10 @@ impl<'a> Signing<'a> {
             self.means.stock.put_back(&hand);
         }
         Ok(Some((attempt, ends)))
+    }
+
+    const fn intent(&self) -> &Intent {
+        self.attempts.case.intent.intent()
     }
 
     async fn pick(&self) -> Result<(Vec<PartyId>, Vec<PartyId>), Problem> {
@@ -447,7 +501,9 @@ fn passes(code: &str) -> bool {
 #[derive(Default)]
 struct Doubts {
     against: BTreeMap<PartyId, u32>,
-    /// Silent, or unwilling: no use asking again.
+    /// Silent once: it may be back in a moment, and until it answers it is not chosen. Those that were not are chosen first.
+    silent: BTreeSet<PartyId>,
+    /// Silent for the second time, or unwilling: no use asking again.
     out: BTreeSet<PartyId>,
 }
 
@@ -466,6 +522,7 @@ impl Doubts {
                     self.out.insert(party.clone());
                 }
                 PartyEnd::Refused(refusal) if passes(&refusal.code) => {}
+                PartyEnd::Silent(_) if self.silent.insert(party.clone()) => {}
                 PartyEnd::Silent(_) | PartyEnd::Refused(_) => {
                     self.out.insert(party.clone());
                 }
@@ -486,6 +543,11 @@ impl Doubts {
     fn avoided(&self) -> BTreeSet<PartyId> {
         let doubted = self.against.keys().cloned();
         self.out.iter().cloned().chain(doubted).collect()
+    }
+
+    /// Who has less is chosen first.
+    fn weight(&self, party: &PartyId) -> (bool, u32) {
+        (self.silent.contains(party), self.against(party))
     }
 
     fn against(&self, party: &PartyId) -> u32 {
@@ -584,7 +646,7 @@ async fn pick(
         .filter(|s| Some(s.policy_version) == version);
     let mut healthy: Vec<PartyId> = current.map(|s| s.party).collect();
     // Stable: committee order among those with as much against them.
-    healthy.sort_by_key(|party| doubts.against(party));
+    healthy.sort_by_key(|party| doubts.weight(party));
     let all = usize::from(needed).max(t);
     apart.put_first(&mut healthy, t);
     match (healthy.get(..t), healthy.get(t..all)) {
@@ -618,6 +680,105 @@ async fn pick(
             );
             problem.missing = offline;
             Err(problem)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn party(number: usize) -> PartyId {
+        PartyId::new(&format!("party-{number}")).unwrap()
+    }
+
+    fn silent() -> PartyEnd {
+        PartyEnd::Silent(crate::nodes::NodeError::Unreadable {
+            party: party(1),
+            reason: String::new(),
+        })
+    }
+
+    fn failed(missing: &[usize]) -> PartyEnd {
+        PartyEnd::Failed(Failure {
+            code: "party-missing".to_owned(),
+            reason: String::new(),
+            culprits: Vec::new(),
+            missing: missing.iter().map(|number| party(*number)).collect(),
+        })
+    }
+
+    fn learned(doubts: &mut Doubts, ends: Vec<(usize, PartyEnd)>) {
+        let ends = ends.into_iter().map(|(number, end)| (party(number), end));
+        doubts.learn(&ends.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn who_is_silent_is_asked_once_more_but_after_the_others() {
+        let mut doubts = Doubts::default();
+        learned(&mut doubts, vec![(1, failed(&[])), (2, silent())]);
+        assert!(doubts.out.is_empty());
+        for _ in 0..3 {
+            learned(&mut doubts, vec![(1, failed(&[])), (3, failed(&[]))]);
+        }
+        assert!(doubts.weight(&party(1)) < doubts.weight(&party(2)));
+        learned(&mut doubts, vec![(2, silent())]);
+        assert_eq!(doubts.out, BTreeSet::from([party(2)]));
+    }
+
+    #[test]
+    fn what_others_say_of_who_is_silent_does_not_put_it_out() {
+        let accused = || [(1, failed(&[2])), (2, silent())];
+        let mut reversed = accused();
+        reversed.reverse();
+        for ends in [accused(), reversed] {
+            let mut doubts = Doubts::default();
+            learned(&mut doubts, vec![(1, failed(&[])), (2, failed(&[]))]);
+            learned(&mut doubts, Vec::from(ends));
+            assert!(doubts.out.is_empty());
+        }
+    }
+
+    /// Tries until t honest ones are chosen, if in each try one hostile custodian is silent and the others fail.
+    fn tries(t: usize, n: usize, hostile: &[usize]) -> usize {
+        let mut doubts = Doubts::default();
+        let mut tries = 1;
+        loop {
+            let mut chosen: Vec<usize> = (1..=n)
+                .filter(|p| !doubts.out.contains(&party(*p)))
+                .collect();
+            chosen.sort_by_key(|number| doubts.weight(&party(*number)));
+            chosen.truncate(t);
+            let Some(mute) = chosen.iter().copied().find(|p| hostile.contains(p)) else {
+                return tries;
+            };
+            let end = |number: usize| {
+                if number == mute {
+                    silent()
+                } else {
+                    failed(&[])
+                }
+            };
+            let ends = chosen.into_iter().map(|number| (number, end(number)));
+            learned(&mut doubts, ends.collect());
+            tries += 1;
+        }
+    }
+
+    #[test]
+    fn t30_custodians_that_are_silent_on_purpose_cost_a_try_each() {
+        for (t, n) in [(2, 3), (3, 5), (5, 9), (8, 15)] {
+            for set in 0u32..1 << n {
+                let hostile: Vec<usize> = (1..=n).filter(|p| set >> (p - 1) & 1 == 1).collect();
+                if hostile.len() == n - t {
+                    let tries = tries(t, n, &hostile);
+                    let most = usize::try_from(MAX_TRIES).unwrap();
+                    assert!(
+                        tries <= most.min(hostile.len() + 1),
+                        "{t} of {n}: {hostile:?}"
+                    );
+                }
+            }
         }
     }
 }

@@ -152,7 +152,10 @@ fn t26_a_custodian_killed_during_committee_setup_is_named_and_the_next_setup_wor
 
 #[test]
 fn t26_a_custodian_killed_during_signing_is_named_and_another_quorum_signs() {
-    let mut cluster = Cluster::start(Setup::new(2, 3).with_committee().timeouts(30, 200, 15));
+    // Nobody waits until the survivor gives up on its peer.
+    let patience = 2 * u32::try_from(LIMIT.as_secs()).unwrap();
+    let setup = Setup::new(2, 3).with_committee();
+    let mut cluster = Cluster::start(setup.timeouts(30, 200, patience));
     let hostile = Hostile::new(&cluster);
     cluster.create_key("hot", "secp256k1", &[]);
     let mut signing = cluster.start_cli(&SIGN);

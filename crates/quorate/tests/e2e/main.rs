@@ -19,6 +19,7 @@ mod canaries;
 mod demo;
 mod evm_chain;
 mod faults;
+mod flood;
 mod hostile_orchestrator;
 mod hsm;
 mod input;

@@ -306,7 +306,8 @@ fn client(cluster: &Cluster, identity: Option<(PathBuf, PathBuf)>) -> reqwest::C
     builder.build().unwrap()
 }
 
-fn operator(cluster: &Cluster) -> reqwest::Client {
+/// The operator's own client.
+pub fn operator(cluster: &Cluster) -> reqwest::Client {
     let tls = tls(&cluster.root(), "operator");
     client(cluster, Some((tls.join("cert.pem"), tls.join("key.pem"))))
 }
