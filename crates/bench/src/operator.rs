@@ -19,7 +19,7 @@ use rand_core::{OsRng, RngCore as _};
 use crate::cases::Scheme;
 
 /// How long a request is good for.
-const LIFETIME: Duration = Duration::from_secs(3600);
+pub const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// An operator with its key, connected.
 pub struct Operator {
@@ -87,8 +87,28 @@ impl Operator {
     /// # Errors
     /// The API's, a failed intent included.
     pub async fn run(&self, action: Action) -> anyhow::Result<IntentView> {
+        self.run_within(action, LIFETIME).await
+    }
+
+    /// The same, but waits for so long only.
+    ///
+    /// # Errors
+    /// The API's, a failed intent included; what the request is at if it has not ended.
+    pub async fn run_within(&self, action: Action, limit: Duration) -> anyhow::Result<IntentView> {
         let intent = self.sign(action)?;
-        Ok(self.api.run(&intent).await?)
+        if let Ok(ended) = tokio::time::timeout(limit, self.api.run(&intent)).await {
+            return Ok(ended?);
+        }
+        let IntentView {
+            state,
+            attempts,
+            participants,
+            notes,
+            ..
+        } = self.api.poll_now(intent.intent.hash()).await?;
+        bail!(
+            "no end within {limit:?}: {state:?}, try {attempts} with {participants:?}, after {notes:?}"
+        );
     }
 
     /// Creates a key, with its protocol, and checks every custodian's attestation of it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use quorate_api::ResultView;
@@ -9,7 +10,7 @@ use quorate_chain::assemble;
 use quorate_types::{Action, DerivationPath, KeyRecord};
 
 use crate::cases::Scheme;
-use crate::operator::Operator;
+use crate::operator::{LIFETIME, Operator};
 
 /// Has different payloads signed by one key.
 pub struct Signer {
@@ -35,6 +36,14 @@ impl Signer {
     /// # Errors
     /// The API's; a signature that is not good.
     pub async fn sign(&self) -> anyhow::Result<()> {
+        self.sign_within(LIFETIME).await
+    }
+
+    /// The same, and what the request is at if it has not ended within `limit`.
+    ///
+    /// # Errors
+    /// The API's; a signature that is not good; no end.
+    pub async fn sign_within(&self, limit: Duration) -> anyhow::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let unsigned = (self.scheme.payload)(&self.record, number)?;
         let action = Action::Sign {
@@ -44,7 +53,7 @@ impl Signer {
             payload: unsigned.payload.clone(),
             purpose: "benchmark".to_owned(),
         };
-        let view = self.operator.run(action).await?;
+        let view = self.operator.run_within(action, limit).await?;
         let Some(ResultView::Signatures(signatures)) = view.result else {
             bail!("there is no signature: {:?}", view.state);
         };

@@ -61,6 +61,9 @@ pub struct Requests {
     pub signed: usize,
     /// With an error that says why, by its code.
     pub refused: BTreeMap<String, usize>,
+    /// Seconds that the slowest took.
+    #[serde(default)]
+    pub slowest: f64,
     /// In any other way: there must be none.
     pub unclear: Vec<String>,
 }
@@ -146,28 +149,29 @@ async fn load(
                 let Some((scheme, signer)) = often.get(choice) else {
                     return;
                 };
-                let end = tokio::time::timeout(ENDS_WITHIN, signer.sign()).await;
-                note(&ends, scheme.name, end);
+                let began = Instant::now();
+                let end = signer.sign_within(ENDS_WITHIN).await;
+                note(&ends, scheme.name, began.elapsed(), end);
             }
         });
     }
     Ok(workers)
 }
 
-fn note(ends: &Ends, scheme: &str, end: Result<anyhow::Result<()>, tokio::time::error::Elapsed>) {
+/// Takes down how a request ended, and how long that took.
+fn note(ends: &Ends, scheme: &str, took: Duration, end: anyhow::Result<()>) {
     let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
     let requests = ends.entry(scheme.to_owned()).or_default();
-    match end {
-        Ok(Ok(())) => requests.signed += 1,
-        Ok(Err(error)) => match error.downcast_ref::<ClientError>() {
-            Some(ClientError::Problem(problem)) if !problem.detail.is_empty() => {
-                *requests.refused.entry(problem.code.clone()).or_default() += 1;
-            }
-            _ => requests.unclear.push(format!("{error:#}")),
-        },
-        Err(_) => requests
-            .unclear
-            .push("no end within three minutes".to_owned()),
+    requests.slowest = requests.slowest.max(took.as_secs_f64());
+    let Err(error) = end else {
+        requests.signed += 1;
+        return;
+    };
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Problem(problem)) if !problem.detail.is_empty() => {
+            *requests.refused.entry(problem.code.clone()).or_default() += 1;
+        }
+        _ => requests.unclear.push(format!("{error:#}")),
     }
 }
 

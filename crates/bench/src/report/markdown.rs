@@ -83,7 +83,7 @@ fn head(doc: &mut Document, report: &Report) {
     doc.paragraph(
         "Two things differ from production. Safe primes made beforehand are put into the agents' stores before they start, so that none \
          searches for primes while it is measured: such clusters guard nothing. And agents wait ten minutes for a silent peer, because \
-         64 interactive ECDSA ceremonies at once take long for each round.",
+         the interactive ECDSA ceremonies of large committees, eight at once, take long for each round.",
     );
 }
 

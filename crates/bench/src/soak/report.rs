@@ -47,18 +47,19 @@ fn document(soak: &Soak) -> Result<String, std::fmt::Error> {
 fn requests(soak: &Soak, text: &mut String) -> std::fmt::Result {
     writeln!(
         text,
-        "| scheme | signed | refused, by code | no clear end |"
+        "| scheme | signed | refused, by code | no clear end | slowest, s |"
     )?;
-    writeln!(text, "|---|---|---|---|")?;
+    writeln!(text, "|---|---|---|---|---|")?;
     for (scheme, requests) in &soak.requests {
         let codes = requests.refused.iter();
         let codes: Vec<String> = codes.map(|(code, n)| format!("{code}: {n}")).collect();
         writeln!(
             text,
-            "| {scheme} | {} | {} | {} |",
+            "| {scheme} | {} | {} | {} | {:.1} |",
             requests.signed,
             codes.join(", "),
-            requests.unclear.len()
+            requests.unclear.len(),
+            requests.slowest
         )?;
     }
     Ok(())
