@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use quorate_chain::{SigningMessage, combine};
 use quorate_party_agent::PresignConfig;
+use quorate_testkit::policy::PERMISSIVE;
 use quorate_types::node::{NodeReply, NodeRequest, RunResult};
 use quorate_types::{
     Action, Curve, DerivationPath, Hash32, HashAlgorithm, KeyRecord, PartialSignature, PartyId,
@@ -428,4 +429,31 @@ async fn a_key_whose_presignatures_are_off_has_none() {
     .await;
     signing.sign_interactively(b"first").await;
     assert_eq!(signing.level(1).await, None);
+}
+
+/// What a presignature will sign is judged when it signs, so one that was made under an older policy is as good under the next. A refusal uses
+/// none up.
+#[tokio::test(flavor = "multi_thread")]
+async fn i04_presignatures_outlast_a_policy_and_the_one_in_force_decides() {
+    let signing = Signing::stocked(2).await;
+    let ids = signing.ids().await;
+    let without_raw = PERMISSIVE.replace("[[rule]]\nid = \"raw\"\ntype = \"raw\"\n", "");
+    assert_ne!(without_raw, PERMISSIVE);
+    let second = signing.committee.publish(None, &without_raw).await;
+    assert_eq!(signing.ids().await, ids);
+    let intent = signing.raw(b"pay");
+    let request = signing.issue(&intent, 0, &ids[..1]);
+    for number in [1, 2] {
+        let reply = signing.committee.ask(number, request.clone()).await;
+        refused(&reply, "policy-denied");
+    }
+    assert_eq!(signing.ids().await, ids);
+    signing.committee.publish(Some(second), PERMISSIVE).await;
+    let mut partials = Vec::new();
+    for number in [1, 2] {
+        let said = signing.committee.partials(number, request.clone()).await;
+        partials.push(said.partials[0]);
+    }
+    assert!(signing.combine(b"pay", &partials).is_some());
+    assert_eq!(signing.ids().await, ids[1..]);
 }

@@ -22,7 +22,8 @@ use quorate_types::node::{CommitteeRecord, NodeReply, NodeRequest, Record, RunRe
 use quorate_types::{
     Action, Admins, Attestation, CeremonyKind, Curve, DerivationPath, Hash32, Intent, KeyName,
     KeyRecord, OperatorEntry, OperatorId, PartyEntry, PartyId, Payload, PersonId, Preprocessed,
-    Roster, SessionId, SignedBundle, SignedIntent, SignedPartials, Threshold, ValidRoster,
+    Roster, SessionId, SignedBundle, SignedIntent, SignedPartials, Threshold, ValidBundle,
+    ValidRoster,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -410,6 +411,20 @@ impl Committee {
         let signers = self.founders.signers.iter();
         let signers: Vec<_> = signers.map(|(id, key)| (id.as_str(), key)).collect();
         quorate_testkit::policy::bundle(&self.roster, None, &self.founders.policy, &signers)
+    }
+
+    /// Brings the version after `previous`, or after the first, into force at all agents.
+    pub async fn publish(&self, previous: Option<ValidBundle>, text: &str) -> ValidBundle {
+        let first = || self.genesis().follow(&self.roster, None).unwrap();
+        let previous = previous.unwrap_or_else(first);
+        let signers = self.founders.signers.iter();
+        let signers: Vec<_> = signers.map(|(id, key)| (id.as_str(), key)).collect();
+        let next = quorate_testkit::policy::bundle(&self.roster, Some(&previous), text, &signers);
+        for agent in &self.agents {
+            let request = NodeRequest::Publish(Box::new(next.clone()));
+            assert_eq!(agent.answer(request).await, NodeReply::Bundle(None));
+        }
+        next.follow(&self.roster, Some(&previous)).unwrap()
     }
 
     /// Every party of the roster.

@@ -112,6 +112,69 @@ fn same(one: &Path, other: &Path) -> usize {
     compared
 }
 
+/// Without quorate: what is in a backup, and what is not.
+fn the_plain_tools_open(place: &Place, url: &str) {
+    let age = Command::new("sh")
+        .arg("-c")
+        .arg("age -d -i owner.key \"$1\" | tar t")
+        .args(["sh", url.strip_prefix("file://").unwrap()])
+        .current_dir(place.0.path())
+        .output()
+        .unwrap();
+    let entries = String::from_utf8(age.stdout).unwrap();
+    for kind in [
+        "manifest.json",
+        "agent.toml",
+        "tls/key.pem",
+        "records/key/",
+        "secrets/share-",
+        "secrets/aux-",
+    ] {
+        assert!(entries.contains(kind), "{kind}: {entries}");
+    }
+    for kind in ["prime", "passphrase", "dkls"] {
+        assert!(!entries.contains(kind), "{entries}");
+    }
+}
+
+/// A restored custodian's directory against the one that was backed up.
+fn is_as_it_was(back: &Path, home: &Path) {
+    // Identity, three shares, auxiliary information.
+    assert_eq!(same(home, back), 5);
+    for file in ["roster.json", "tls/ca.crt", "tls/cert.pem", "tls/key.pem"] {
+        let read = |dir: &Path| std::fs::read(dir.join(file)).unwrap();
+        assert_eq!(read(home), read(back), "{file}");
+    }
+    assert_eq!(
+        std::fs::read_to_string(home.join("agent.toml")).unwrap(),
+        std::fs::read_to_string(back.join("agent.toml")).unwrap()
+    );
+}
+
+/// The first custodian confirms its restored disk with its peers, then signs with every key it has.
+fn takes_part_again(cluster: &mut Cluster) {
+    cluster.stop_agent(3);
+    cluster.spawn_agent_with(1, &[]);
+    let status = cluster.wait_until(1, "quarantined");
+    let reason = status["standing"]["reason"].as_str().unwrap();
+    assert!(reason.contains("of the 2 peers needed"), "{reason}");
+    assert_eq!(status["restores"], 1);
+    cluster.restart(3);
+    cluster.wait_until(1, "serving");
+    cluster.stop_agent(3);
+    for key in ["hot", "sol"] {
+        cluster.after_a_restore(&["sign", "--key", key, "--message", "hello"]);
+    }
+    // It may have forgotten whom it banned.
+    let sign = ["sign", "--key", "fast", "--message", "hello"];
+    let problem = cluster.problem(&sign);
+    assert_eq!(problem["code"], "setup-lost", "{problem}");
+    cluster.restart(3);
+    cluster.json(&["key", "set-protocol", "fast", "dkls23", "--renew"]);
+    cluster.stop_agent(3);
+    cluster.json(&sign);
+}
+
 #[test]
 fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
     let mut cluster = Cluster::start(Setup::new(2, 3).with_committee());
@@ -147,29 +210,7 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
     let url = listed["backups"][0]["url"].as_str().unwrap();
     assert_eq!(created["backup"]["stored"][0], url);
 
-    // The plain tools open it.
-    let age = Command::new("sh")
-        .arg("-c")
-        .arg("age -d -i owner.key \"$1\" | tar t")
-        .args(["sh", url.strip_prefix("file://").unwrap()])
-        .current_dir(place.0.path())
-        .output()
-        .unwrap();
-    let entries = String::from_utf8(age.stdout).unwrap();
-    for kind in [
-        "manifest.json",
-        "agent.toml",
-        "tls/key.pem",
-        "records/key/",
-        "secrets/share-",
-        "secrets/aux-",
-    ] {
-        assert!(entries.contains(kind), "{kind}: {entries}");
-    }
-    for kind in ["prime", "passphrase", "dkls"] {
-        assert!(!entries.contains(kind), "{entries}");
-    }
-
+    the_plain_tools_open(&place, url);
     let before = (tree(&home), tree(place.0.path()));
     let verified = place.json(&["backup", "verify", &store, "--identity", "owner.key"]);
     assert_eq!(verified["committees"], 1);
@@ -195,39 +236,10 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
         "{said}"
     );
     let back = place.path("back");
-    // Identity, three shares, auxiliary information.
-    assert_eq!(same(&home, &back), 5);
-    for file in ["roster.json", "tls/ca.crt", "tls/cert.pem", "tls/key.pem"] {
-        let read = |dir: &Path| std::fs::read(dir.join(file)).unwrap();
-        assert_eq!(read(&home), read(&back), "{file}");
-    }
-    assert_eq!(
-        std::fs::read_to_string(config).unwrap(),
-        std::fs::read_to_string(back.join("agent.toml")).unwrap()
-    );
-
+    is_as_it_was(&back, &home);
     std::fs::rename(&home, place.path("old")).unwrap();
     std::fs::rename(&back, &home).unwrap();
-    cluster.stop_agent(3);
-    cluster.spawn_agent_with(1, &[]);
-    let status = cluster.wait_until(1, "quarantined");
-    let reason = status["standing"]["reason"].as_str().unwrap();
-    assert!(reason.contains("of the 2 peers needed"), "{reason}");
-    assert_eq!(status["restores"], 1);
-    cluster.restart(3);
-    cluster.wait_until(1, "serving");
-    cluster.stop_agent(3);
-    for key in ["hot", "sol"] {
-        cluster.after_a_restore(&["sign", "--key", key, "--message", "hello"]);
-    }
-    // It may have forgotten whom it banned.
-    let sign = ["sign", "--key", "fast", "--message", "hello"];
-    let problem = cluster.problem(&sign);
-    assert_eq!(problem["code"], "setup-lost", "{problem}");
-    cluster.restart(3);
-    cluster.json(&["key", "set-protocol", "fast", "dkls23", "--renew"]);
-    cluster.stop_agent(3);
-    cluster.json(&sign);
+    takes_part_again(&mut cluster);
 }
 
 #[test]
