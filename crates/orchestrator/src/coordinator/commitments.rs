@@ -15,10 +15,8 @@ use crate::nodes::Nodes;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How many are asked for at first: custodians keep a limited number for all keys.
 const FIRST_BATCH: u32 = 4;
-/// How many when those have been used, and requests wait for more.
+/// How many when those have been used.
 const BATCH: u32 = 32;
-/// How many while none waits: making them is not to hold up the signatures that are being made meanwhile.
-const AHEAD: u32 = 8;
 /// With fewer left of a key that is used, more are asked for.
 const LOW: usize = 12;
 /// How long a custodian that gives none is left alone.
@@ -168,7 +166,7 @@ impl Shelf {
             };
             let is_low = shelf.lock().is_low();
             if is_low {
-                shelf.ask(&nodes, key, &party, AHEAD).await;
+                shelf.ask(&nodes, key, &party, BATCH).await;
             }
         });
     }
