@@ -34,6 +34,7 @@ pub(crate) struct Adapter<M> {
     /// (round, sender) to the hash of what was said: says what is still missing and catches a second, different message.
     heard: BTreeMap<(u16, u16), Hash32>,
     statements: Vec<SignedStatement>,
+    pause: Box<dyn FnMut()>,
 }
 
 impl<M> Adapter<M>
@@ -53,6 +54,7 @@ where
             inbox: VecDeque::new(),
             heard: BTreeMap::new(),
             statements: Vec::new(),
+            pause: Box::new(|| ()),
         }
     }
 
@@ -86,7 +88,7 @@ where
                         break;
                     }
                 },
-                ProceedResult::Yielded => {}
+                ProceedResult::Yielded => (self.pause)(),
                 ProceedResult::Output(ended) => effects.push(self.end(ended)),
                 ProceedResult::Error(error) => effects.push(self.end(Err(Abort::local(error)))),
             }
@@ -223,6 +225,10 @@ where
             Ok(None) => vec![self.need()],
             Err(abort) => vec![self.end(Err(abort))],
         }
+    }
+
+    fn between_computations(&mut self, pause: Box<dyn FnMut()>) {
+        self.pause = pause;
     }
 }
 

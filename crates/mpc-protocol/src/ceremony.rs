@@ -278,4 +278,7 @@ pub trait Ceremony {
 
     /// One message in. Every call ends with exactly one [`Effect::Need`], or with the end.
     fn deliver(&mut self, message: Incoming) -> Vec<Effect>;
+
+    /// Has something done between long computations of one step, where the library says when that is.
+    fn between_computations(&mut self, _pause: Box<dyn FnMut()>) {}
 }

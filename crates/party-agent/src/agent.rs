@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 use crate::judge::{Plan, RefusalReason};
 use crate::keybook::{KeyBook, KeyBookError};
 use crate::log;
+use crate::online::OnlineWork;
 use crate::policy::{PolicyDesk, PolicyError};
 use crate::pool::Priority;
 use crate::presignatures::PresignDesk;
@@ -106,6 +107,7 @@ pub struct Agent {
     /// Held from recording a spend until it is judged with what peers know: see docs/decisions/0009.
     pub(crate) spending: tokio::sync::Mutex<()>,
     pub(crate) presignatures: PresignDesk,
+    pub(crate) online: Arc<OnlineWork>,
     pub(crate) refusals: Refusals,
     pub(crate) runs: Runs,
 }
@@ -184,6 +186,7 @@ impl Agent {
             policy: Arc::new(policy),
             spending: tokio::sync::Mutex::new(()),
             presignatures,
+            online: Arc::default(),
             refusals: Refusals::default(),
             runs: Runs::default(),
         }))
@@ -301,6 +304,7 @@ impl Agent {
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, request: NodeRequest) -> NodeReply {
         let about = intent_of(&request);
+        let _pass = is_online(&request).then(|| self.online.begin());
         match Box::pin(self.dispatch(request)).await {
             Ok(reply) => reply,
             Err(reason) => NodeReply::Refused(self.refuse(about, &reason).await),
@@ -624,6 +628,31 @@ impl Agent {
             signature: signature.map_err(|e| cannot_sign(&e))?,
         };
         Ok((record, attestation))
+    }
+}
+
+/// Whether someone waits for what this computes. What a begun run computes is counted by itself: its reply is mostly waited for.
+const fn is_online(request: &NodeRequest) -> bool {
+    match request {
+        NodeRequest::Propose { .. }
+        | NodeRequest::Prepare { .. }
+        | NodeRequest::Issue { .. }
+        | NodeRequest::Settle { .. }
+        | NodeRequest::Blame { .. }
+        | NodeRequest::Commit { .. } => true,
+        NodeRequest::Status
+        | NodeRequest::Keys { .. }
+        | NodeRequest::Key { .. }
+        | NodeRequest::Say(_)
+        | NodeRequest::Publish(_)
+        | NodeRequest::Policy { .. }
+        | NodeRequest::Freeze(_)
+        | NodeRequest::Pools
+        | NodeRequest::PreparePresign { .. }
+        | NodeRequest::BeginPresign { .. }
+        | NodeRequest::Begin { .. }
+        | NodeRequest::Await { .. }
+        | NodeRequest::Activate { .. } => false,
     }
 }
 

@@ -12,6 +12,7 @@ use quorate_types::node::Failure;
 use quorate_types::{Equivocation, PartyId, Recipient, SignedStatement, ValidRoster};
 use tokio::time::Instant;
 
+use crate::online::OnlineWork;
 use crate::pool::{self, Priority, Running};
 
 /// How long to wait for peers' evidence after finding that broadcasts differ.
@@ -194,6 +195,8 @@ pub struct Drive {
     pub round_timeout: Duration,
     /// Its threads' priority.
     pub priority: Priority,
+    /// What its agent computes.
+    pub online: Arc<OnlineWork>,
     /// Whoever looks on.
     pub watch: Option<Box<dyn Watch>>,
 }
@@ -212,7 +215,7 @@ impl Drive {
     where
         F: FnOnce() -> Result<Box<dyn Ceremony>, Abort> + Send + 'static,
     {
-        let mut running = pool::start(name, self.priority, build)
+        let mut running = pool::start(name, self.priority, Arc::clone(&self.online), build)
             .map_err(|e| SessionFailure::Local(format!("no thread for the ceremony: {e}")))?;
         let result = tokio::select! {
             biased;

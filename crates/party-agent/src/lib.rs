@@ -19,6 +19,7 @@ pub mod identity_command;
 pub mod judge;
 pub mod keybook;
 mod log;
+pub mod online;
 pub mod passphrase;
 pub mod policy;
 pub mod pool;

@@ -2,10 +2,13 @@
 //! steps compute for seconds, and the operating system is better than we are at sharing cores between threads of
 //! different priority.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use quorate_mpc_protocol::{Abort, Ceremony, Effect, Incoming};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::online::OnlineWork;
 
 /// How urgent a ceremony's computing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +17,8 @@ pub enum Priority {
     Online,
     /// Someone may wait for it some day: it gets a small share of busy cores.
     Background,
-    /// Only what the cores have over: whatever wakes gets the core at once. While all cores are busy it makes next to no progress.
+    /// Only what the cores have over: whatever wakes gets the core at once, and it steps aside for what is online ([`OnlineWork`]). While all cores
+    /// are busy it makes no progress.
     Idle,
 }
 
@@ -64,7 +68,12 @@ pub struct Running {
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub fn start<F>(name: String, priority: Priority, build: F) -> std::io::Result<Running>
+pub fn start<F>(
+    name: String,
+    priority: Priority,
+    online: Arc<OnlineWork>,
+    build: F,
+) -> std::io::Result<Running>
 where
     F: FnOnce() -> Result<Box<dyn Ceremony>, Abort> + Send + 'static,
 {
@@ -73,7 +82,13 @@ where
     std::thread::Builder::new().name(name).spawn(move || {
         priority.apply();
         match build() {
-            Ok(ceremony) => run(ceremony, &messages, &effects_in),
+            Ok(ceremony) => Steps {
+                ceremony,
+                priority,
+                online,
+                effects: effects_in,
+            }
+            .run(&messages),
             // The receiver may be gone; then nobody wants to know.
             Err(abort) => drop(effects_in.send(Effect::Abort(abort))),
         }
@@ -81,22 +96,41 @@ where
     Ok(Running { inbox, effects })
 }
 
-fn run(
-    mut ceremony: Box<dyn Ceremony>,
-    messages: &Receiver<Incoming>,
-    effects: &UnboundedSender<Effect>,
-) {
-    let mut step = ceremony.begin();
-    loop {
-        for effect in step {
+struct Steps {
+    ceremony: Box<dyn Ceremony>,
+    priority: Priority,
+    online: Arc<OnlineWork>,
+    effects: UnboundedSender<Effect>,
+}
+
+impl Steps {
+    fn run(mut self, messages: &Receiver<Incoming>) {
+        if self.priority == Priority::Idle {
+            let online = Arc::clone(&self.online);
+            self.ceremony
+                .between_computations(Box::new(move || online.step_aside()));
+        }
+        let mut next = self.step(|ceremony| ceremony.begin());
+        while next {
+            next = match messages.recv() {
+                Ok(message) => self.step(|ceremony| ceremony.deliver(message)),
+                Err(_) => false,
+            };
+        }
+    }
+
+    /// One step; returns whether another follows.
+    fn step(&mut self, step: impl FnOnce(&mut dyn Ceremony) -> Vec<Effect>) -> bool {
+        let pass = self.online.enter(self.priority);
+        // It may have been a while, and nobody want it any more.
+        if self.effects.is_closed() {
+            return false;
+        }
+        let effects = step(&mut *self.ceremony);
+        drop(pass);
+        effects.into_iter().all(|effect| {
             let ended = matches!(effect, Effect::Done(_) | Effect::Abort(_));
-            if effects.send(effect).is_err() || ended {
-                return;
-            }
-        }
-        match messages.recv() {
-            Ok(message) => step = ceremony.deliver(message),
-            Err(_) => return,
-        }
+            self.effects.send(effect).is_ok() && !ended
+        })
     }
 }

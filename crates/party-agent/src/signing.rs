@@ -189,6 +189,7 @@ impl Agent {
             },
             round_timeout: self.timeouts.round(descriptor.kind),
             priority,
+            online: Arc::clone(&self.online),
             watch,
         };
         let name = format!("{}-{}", descriptor.kind, descriptor.session_id().short());

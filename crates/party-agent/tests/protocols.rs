@@ -407,6 +407,7 @@ async fn cheat(stage: &Stage, session: &SessionDescriptor, message: &[u8]) {
         },
         round_timeout: Duration::from_secs(20),
         priority: Priority::Online,
+        online: Default::default(),
         watch: None,
     };
     let messenger = stage.committee.messenger(2).await;

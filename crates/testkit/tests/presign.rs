@@ -6,14 +6,20 @@
     reason = "a test stops where an assumption fails"
 )]
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use quorate_chain::{CombineError, SigningMessage};
-use quorate_mpc_protocol::{Aux, PartialCheck, Presignature, Share, child_public_key};
+use quorate_mpc_protocol::{
+    Aux, DangerTestLevel, PartialCheck, Presignature, Share, child_public_key, presign,
+};
 use quorate_testkit::committee::{self, preimage};
 use quorate_testkit::keys::Identities;
+use quorate_testkit::sim::{Simulation, ceremony_rng, session_id};
 use quorate_testkit::verify;
 use quorate_types::{
-    Curve, DerivationPath, EcdsaPartial, HashAlgorithm, PartialSignature, Preimage, PublicKey,
-    Signature, Threshold,
+    CeremonyKind, Curve, DerivationPath, EcdsaPartial, HashAlgorithm, PartialSignature, Preimage,
+    PublicKey, Signature, Threshold,
 };
 
 fn combine(
@@ -203,5 +209,33 @@ fn the_largest_presignature_can_be_stored() {
         let len = presignature.to_secret_bytes().unwrap().len();
         // Fifteen signers take about twice that, well within the limit of 4 KiB.
         assert!(len < 1536, "{len}");
+    }
+}
+
+/// A thread in the background steps aside there: without such places it would compute for as long as a step takes.
+#[test]
+fn presigning_pauses_between_long_computations() {
+    let cluster = Cluster::new(2, 2, Curve::Secp256k1);
+    let pauses = [0, 1].map(|_| Rc::new(Cell::new(0u32)));
+    let (seats, root) = ([0, 1], DerivationPath::root());
+    let simulation = Simulation::new(
+        &cluster.identities,
+        CeremonyKind::Presign,
+        &seats,
+        session_id(9),
+        9,
+        |seat| {
+            let me = usize::from(seat.me());
+            let rng = ceremony_rng(9, seat.me());
+            let (share, aux) = (&cluster.shares[me], cluster.aux[me].ready().unwrap());
+            let mut ceremony = presign::<DangerTestLevel>(seat, share, &aux, &seats, &root, rng)?;
+            let seen = Rc::clone(&pauses[me]);
+            ceremony.between_computations(Box::new(move || seen.set(seen.get() + 1)));
+            Ok(ceremony)
+        },
+    );
+    assert_eq!(committee::presignatures(simulation).len(), 2);
+    for seen in pauses {
+        assert!(seen.get() >= 4, "{} pauses", seen.get());
     }
 }

@@ -277,6 +277,7 @@ impl Scene {
             },
             round_timeout: Duration::from_secs(60),
             priority: Priority::Online,
+            online: Default::default(),
             watch: None,
         };
         let options = options(&self.cluster, "party-2");
