@@ -34,7 +34,7 @@ pub(crate) struct Adapter<M> {
     /// (round, sender) to the hash of what was said: says what is still missing and catches a second, different message.
     heard: BTreeMap<(u16, u16), Hash32>,
     statements: Vec<SignedStatement>,
-    pause: Box<dyn FnMut()>,
+    pause: Box<dyn FnMut() -> bool>,
 }
 
 impl<M> Adapter<M>
@@ -54,7 +54,7 @@ where
             inbox: VecDeque::new(),
             heard: BTreeMap::new(),
             statements: Vec::new(),
-            pause: Box::new(|| ()),
+            pause: Box::new(|| true),
         }
     }
 
@@ -88,7 +88,11 @@ where
                         break;
                     }
                 },
-                ProceedResult::Yielded => (self.pause)(),
+                ProceedResult::Yielded => {
+                    if !(self.pause)() {
+                        effects.push(self.end(Err(Abort::gave_way())));
+                    }
+                }
                 ProceedResult::Output(ended) => effects.push(self.end(ended)),
                 ProceedResult::Error(error) => effects.push(self.end(Err(Abort::local(error)))),
             }
@@ -227,7 +231,7 @@ where
         }
     }
 
-    fn between_computations(&mut self, pause: Box<dyn FnMut()>) {
+    fn between_computations(&mut self, pause: Box<dyn FnMut() -> bool>) {
         self.pause = pause;
     }
 }

@@ -250,6 +250,12 @@ impl Abort {
         )
     }
 
+    /// It was not urgent, and has waited too long for what is.
+    #[must_use]
+    pub fn gave_way() -> Self {
+        Self::local("it gave way to signing for too long; it is made again later")
+    }
+
     pub(crate) fn failed_check(from: u16, detail: impl ToString) -> Self {
         Self::blaming(
             AbortReason::FailedCheck {
@@ -279,6 +285,7 @@ pub trait Ceremony {
     /// One message in. Every call ends with exactly one [`Effect::Need`], or with the end.
     fn deliver(&mut self, message: Incoming) -> Vec<Effect>;
 
-    /// Has something done between long computations of one step, where the library says when that is.
-    fn between_computations(&mut self, _pause: Box<dyn FnMut()>) {}
+    /// Has something done between long computations of one step, where the library says when that is. If that is `false`, the ceremony
+    /// gives up ([`Abort::gave_way`]).
+    fn between_computations(&mut self, _pause: Box<dyn FnMut() -> bool>) {}
 }

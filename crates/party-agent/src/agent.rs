@@ -631,13 +631,12 @@ impl Agent {
     }
 }
 
-/// Whether someone waits for what this computes. What a begun run computes is counted by itself: its reply is mostly waited for.
+/// Whether someone waits for what answering this computes. What a begun run computes is counted where it does: mostly it waits.
 const fn is_online(request: &NodeRequest) -> bool {
     match request {
         NodeRequest::Propose { .. }
         | NodeRequest::Prepare { .. }
         | NodeRequest::Issue { .. }
-        | NodeRequest::Settle { .. }
         | NodeRequest::Blame { .. }
         | NodeRequest::Commit { .. } => true,
         NodeRequest::Status
@@ -652,6 +651,7 @@ const fn is_online(request: &NodeRequest) -> bool {
         | NodeRequest::BeginPresign { .. }
         | NodeRequest::Begin { .. }
         | NodeRequest::Await { .. }
+        | NodeRequest::Settle { .. }
         | NodeRequest::Activate { .. } => false,
     }
 }

@@ -1,10 +1,11 @@
 //! What someone waits for goes before what is made ahead.
 //!
-//! That the idle scheduling class is interrupted at once is not enough: on two cores, two threads in it that do nothing but loop take a quarter of
+//! That the idle scheduling class is interrupted at once is not enough: on two cores, two threads in it that do nothing but loop cost a fifth of
 //! the signatures (docs/benchmarks-profile.md). So those that make presignatures step aside while this agent has something
 //! online to compute and no core to spare.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::pool::Priority;
@@ -12,8 +13,11 @@ use crate::pool::Priority;
 /// How long after something online the next is expected. Also how often a thread that stepped aside looks again: nobody wakes it, for that would
 /// cost whoever ends something online.
 const LINGER: Duration = Duration::from_millis(20);
+/// How long a ceremony steps aside in all before it is given up: its peers wait for it, and pools that are empty wait for its place.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOKS: u32 = (PATIENCE.as_millis() / LINGER.as_millis()) as u32;
 
-/// What this agent computes now.
+/// What this agent has in hand: requests that someone waits for, and threads that compute in the idle class.
 pub struct OnlineWork {
     cores: usize,
     state: Mutex<State>,
@@ -45,13 +49,41 @@ impl Default for OnlineWork {
     }
 }
 
+/// How often more a ceremony looks for room.
+#[derive(Debug)]
+pub(crate) struct Looks(Cell<u32>);
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self(Cell::new(LOOKS))
+    }
+}
+
+impl Looks {
+    #[cfg(test)]
+    pub(crate) const fn new(left: u32) -> Self {
+        Self(Cell::new(left))
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn left(&self) -> u32 {
+        self.0.get()
+    }
+
+    fn one_more(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
 /// Leave to compute. Dropping it ends the computing.
-pub struct Pass<'a> {
-    work: &'a OnlineWork,
+pub struct Pass {
+    work: Arc<OnlineWork>,
     priority: Priority,
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Pass {
     fn drop(&mut self) {
         let mut state = self.work.lock();
         match self.priority {
@@ -66,11 +98,18 @@ impl Drop for Pass<'_> {
 }
 
 impl OnlineWork {
-    fn on(cores: usize) -> Self {
+    pub(crate) fn on(cores: usize) -> Self {
         Self {
             cores,
             state: Mutex::default(),
         }
+    }
+
+    /// How many things are online, and how many threads compute in the idle class.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.online, state.idle)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -79,27 +118,37 @@ impl OnlineWork {
     }
 
     /// Leave to compute something online, at once.
-    pub fn begin(&self) -> Pass<'_> {
-        self.enter(Priority::Online)
+    pub fn begin(self: &Arc<Self>) -> Pass {
+        self.lock().online += 1;
+        self.pass(Priority::Online)
     }
 
-    /// Leave to compute with a priority. Blocks for [`Priority::Idle`] while there is no core to spare: not for an async thread.
-    pub(crate) fn enter(&self, priority: Priority) -> Pass<'_> {
+    fn pass(self: &Arc<Self>, priority: Priority) -> Pass {
+        let work = Arc::clone(self);
+        Pass { work, priority }
+    }
+
+    /// Leave to compute with a priority. For [`Priority::Idle`] it blocks while there is no core to spare (not for an async thread), and there is
+    /// none when it is not wanted any more or has looked too often.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        priority: Priority,
+        looks: &Looks,
+        is_wanted: impl Fn() -> bool,
+    ) -> Option<Pass> {
         match priority {
-            Priority::Online => self.lock().online += 1,
+            Priority::Online => return Some(self.begin()),
             Priority::Background => {}
-            Priority::Idle => self.wait_for_room(),
+            Priority::Idle => {
+                while !self.take_room() {
+                    if !is_wanted() || !looks.one_more() {
+                        return None;
+                    }
+                    std::thread::sleep(LINGER);
+                }
+            }
         }
-        Pass {
-            work: self,
-            priority,
-        }
-    }
-
-    fn wait_for_room(&self) {
-        while !self.take_room() {
-            std::thread::sleep(LINGER);
-        }
+        Some(self.pass(priority))
     }
 
     fn take_room(&self) -> bool {
@@ -108,23 +157,15 @@ impl OnlineWork {
         state.idle += usize::from(has_room);
         has_room
     }
-
-    /// For a thread with leave at [`Priority::Idle`]: gives it back while there is no core to spare.
-    pub(crate) fn step_aside(&self) {
-        {
-            let mut state = self.lock();
-            state.idle = state.idle.saturating_sub(1);
-        }
-        self.wait_for_room();
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::mpsc::{TryRecvError, channel};
-
     use super::*;
+
+    fn on(cores: usize) -> Arc<OnlineWork> {
+        Arc::new(OnlineWork::on(cores))
+    }
 
     /// Nothing is expected any more.
     fn forget(work: &OnlineWork) {
@@ -134,8 +175,8 @@ mod tests {
     #[test]
     fn by_themselves_idle_threads_have_all_cores_and_beside_something_online_those_it_spares() {
         let room = |cores: usize, online: usize| {
-            let work = OnlineWork::on(cores);
-            let passes: Vec<Pass<'_>> = (0..online).map(|_| work.begin()).collect();
+            let work = on(cores);
+            let passes: Vec<Pass> = (0..online).map(|_| work.begin()).collect();
             let room = work.lock().room(cores, Instant::now());
             drop(passes);
             room
@@ -147,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_next_is_expected_for_a_moment() {
-        let work = OnlineWork::on(2);
+        let work = on(2);
         drop(work.begin());
         let ended = work.lock().ended.unwrap();
         let room = |after: Duration| work.lock().room(2, ended + after);
@@ -158,42 +199,48 @@ mod tests {
 
     #[test]
     fn each_pass_counts_while_it_lasts() {
-        let work = OnlineWork::on(4);
-        let (first, second) = (work.begin(), work.begin());
-        assert!(work.take_room());
+        let work = on(4);
+        let looks = Looks::new(0);
+        let enter = |priority| work.enter(priority, &looks, || true);
+        let (first, second) = (work.begin(), enter(Priority::Online));
+        let idle = enter(Priority::Idle);
+        assert!(idle.is_some());
         assert!(
-            !work.take_room(),
+            enter(Priority::Idle).is_none(),
             "two are online, one is idle, one is left"
         );
         drop((first, second));
         forget(&work);
-        assert!(work.take_room());
-        assert_eq!(work.lock().idle, 2);
-        drop(work.enter(Priority::Background));
-        drop(work.enter(Priority::Idle));
-        let state = work.lock();
-        assert_eq!((state.online, state.idle), (0, 2));
+        let more = enter(Priority::Idle);
+        drop(enter(Priority::Background));
+        assert_eq!(work.counts(), (0, 2));
+        drop((idle, more));
+        assert_eq!(work.counts(), (0, 0));
     }
 
     #[test]
-    fn a_thread_that_steps_aside_goes_on_when_nothing_is_online() {
-        let work = Arc::new(OnlineWork::on(2));
-        let (said, heard) = channel();
-        let idle = Arc::clone(&work);
-        let pass = work.enter(Priority::Idle);
-        let online = work.begin();
-        let thread = std::thread::spawn(move || {
-            idle.step_aside();
-            said.send(()).unwrap();
+    fn what_waits_goes_on_when_nothing_is_online() {
+        let work = on(2);
+        let online = Cell::new(Some(work.begin()));
+        let looks = Looks::new(1);
+        let pass = work.enter(Priority::Idle, &looks, || {
+            drop(online.take());
+            forget(&work);
+            true
         });
-        while work.lock().idle > 0 {
-            std::thread::yield_now();
-        }
-        assert_eq!(heard.try_recv(), Err(TryRecvError::Empty));
-        drop(online);
-        heard.recv().unwrap();
-        thread.join().unwrap();
-        assert_eq!(work.lock().idle, 1);
-        drop(pass);
+        assert!(pass.is_some());
+        assert_eq!((work.counts(), looks.left()), ((0, 1), 0));
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_or_has_waited_for_too_long_has_no_leave() {
+        let work = on(2);
+        let _online = work.begin();
+        let looks = Looks::new(2);
+        assert!(work.enter(Priority::Idle, &looks, || false).is_none());
+        assert_eq!(looks.left(), 2);
+        assert!(work.enter(Priority::Idle, &looks, || true).is_none());
+        assert_eq!(looks.left(), 0);
+        assert_eq!(work.counts(), (1, 0));
     }
 }

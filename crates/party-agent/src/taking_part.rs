@@ -379,6 +379,7 @@ impl Agent {
             };
             let this = Arc::clone(self);
             let issued = move || {
+                let _pass = this.online.begin();
                 let id = (run.intent, run.attempt);
                 Ok(this.issue_partials(id, &run.prepared, taken, share.as_deref()))
             };
@@ -399,6 +400,7 @@ impl Agent {
         let this = Arc::clone(self);
         let prepared = Arc::clone(&run.prepared);
         blocking(move || {
+            let _pass = this.online.begin();
             this.check_still(&prepared)?;
             let ruling = this.ruling(&prepared.evidence, &prepared.plan)?;
             if ruling.allowed.policy() != prepared.policy {

@@ -11,7 +11,8 @@ use std::rc::Rc;
 
 use quorate_chain::{CombineError, SigningMessage};
 use quorate_mpc_protocol::{
-    Aux, DangerTestLevel, PartialCheck, Presignature, Share, child_public_key, presign,
+    Abort, Aux, DangerTestLevel, Outcome, PartialCheck, Presignature, Share, child_public_key,
+    presign,
 };
 use quorate_testkit::committee::{self, preimage};
 use quorate_testkit::keys::Identities;
@@ -212,30 +213,45 @@ fn the_largest_presignature_can_be_stored() {
     }
 }
 
-/// A thread in the background steps aside there: without such places it would compute for as long as a step takes.
+/// A thread in the background steps aside between long computations, and may end there: without such places it would compute for as long as a step
+/// takes.
 #[test]
-fn presigning_pauses_between_long_computations() {
+fn presigning_pauses_between_long_computations_and_may_end_there() {
     let cluster = Cluster::new(2, 2, Curve::Secp256k1);
-    let pauses = [0, 1].map(|_| Rc::new(Cell::new(0u32)));
     let (seats, root) = ([0, 1], DerivationPath::root());
-    let simulation = Simulation::new(
-        &cluster.identities,
-        CeremonyKind::Presign,
-        &seats,
-        session_id(9),
-        9,
-        |seat| {
-            let me = usize::from(seat.me());
-            let rng = ceremony_rng(9, seat.me());
-            let (share, aux) = (&cluster.shares[me], cluster.aux[me].ready().unwrap());
-            let mut ceremony = presign::<DangerTestLevel>(seat, share, &aux, &seats, &root, rng)?;
-            let seen = Rc::clone(&pauses[me]);
-            ceremony.between_computations(Box::new(move || seen.set(seen.get() + 1)));
-            Ok(ceremony)
-        },
-    );
-    assert_eq!(committee::presignatures(simulation).len(), 2);
-    for seen in pauses {
-        assert!(seen.get() >= 4, "{} pauses", seen.get());
+    let paused = |allowed: u32| {
+        let pauses = [0, 1].map(|_| Rc::new(Cell::new(0u32)));
+        let mut simulation = Simulation::new(
+            &cluster.identities,
+            CeremonyKind::Presign,
+            &seats,
+            session_id(9),
+            9,
+            |seat| {
+                let me = usize::from(seat.me());
+                let rng = ceremony_rng(9, seat.me());
+                let (share, aux) = (&cluster.shares[me], cluster.aux[me].ready().unwrap());
+                let mut ceremony =
+                    presign::<DangerTestLevel>(seat, share, &aux, &seats, &root, rng)?;
+                let seen = Rc::clone(&pauses[me]);
+                ceremony.between_computations(Box::new(move || {
+                    seen.set(seen.get() + 1);
+                    seen.get() <= allowed
+                }));
+                Ok(ceremony)
+            },
+        );
+        simulation.run();
+        (simulation.endings(), pauses.map(|seen| seen.get()))
+    };
+    let (endings, pauses) = paused(u32::MAX);
+    for ending in endings {
+        assert!(matches!(ending.done(), Outcome::Presignature(_)));
     }
+    assert!(pauses.iter().all(|seen| *seen >= 4), "{pauses:?}");
+    let (endings, pauses) = paused(2);
+    for ending in endings {
+        assert_eq!(ending.abort(), Abort::gave_way());
+    }
+    assert_eq!(pauses, [3, 3]);
 }

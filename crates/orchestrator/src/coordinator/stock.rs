@@ -72,6 +72,11 @@ impl Filling {
         }
     }
 
+    /// The last one was given. What failed while there were some may have given way to signing: without any, custodians make them sooner.
+    fn hurry(&mut self) {
+        (self.failed, self.rest) = (0, None);
+    }
+
     fn fail(&mut self) {
         let rest = FIRST_REST.saturating_mul(1 << self.failed.min(6));
         self.failed += 1;
@@ -181,6 +186,9 @@ impl Shelf {
         for id in &ids {
             self.ready.remove(id);
             self.given.insert(*id, Instant::now());
+        }
+        if self.ready.is_empty() {
+            self.filling.hurry();
         }
         Some(ids)
     }
@@ -444,6 +452,25 @@ mod tests {
             stock.filling(&pool, false, Vec::new());
         }
         assert!(rest(&stock) > FIRST_REST && rest(&stock) <= LONGEST_REST);
+    }
+
+    /// A signer that says it has none, and had some, changes nothing: only what was given counts.
+    #[test]
+    fn a_pool_whose_last_one_is_given_does_not_rest() {
+        let stock = Stock::default();
+        let pool = pool(&[1, 2]);
+        let failed = |numbers: &[u8]| {
+            stock.learn(&levels(&[(1, numbers), (2, numbers)]));
+            stock.filling(&pool, false, Vec::new());
+            stock.may_fill(&pool, false, &ids(numbers))
+        };
+        assert!(!failed(&[1, 2]));
+        stock.take_of(pool.clone(), 1).unwrap();
+        assert!(!stock.may_fill(&pool, false, &ids(&[2])));
+        stock.take_of(pool.clone(), 1).unwrap();
+        assert!(stock.may_fill(&pool, false, &ids(&[])));
+        assert!(!failed(&[3]));
+        assert!(!failed(&[]));
     }
 
     #[test]
