@@ -15,7 +15,6 @@ use crate::pool::Priority;
 const LINGER: Duration = Duration::from_millis(20);
 /// How long a ceremony steps aside in all before it is given up: its peers wait for it, and pools that are empty wait for its place.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LOOKS: u32 = (PATIENCE.as_millis() / LINGER.as_millis()) as u32;
 
 /// What this agent has in hand: requests that someone waits for, and threads that compute in the idle class.
 pub struct OnlineWork {
@@ -49,31 +48,34 @@ impl Default for OnlineWork {
     }
 }
 
-/// How often more a ceremony looks for room.
+/// How long more a ceremony waits for room: the clock counts, for a thread of the idle class may wake late.
 #[derive(Debug)]
-pub(crate) struct Looks(Cell<u32>);
+pub(crate) struct Patience(Cell<Duration>);
 
-impl Default for Looks {
+impl Default for Patience {
     fn default() -> Self {
-        Self(Cell::new(LOOKS))
+        Self::of(PATIENCE)
     }
 }
 
-impl Looks {
-    #[cfg(test)]
-    pub(crate) const fn new(left: u32) -> Self {
+impl Patience {
+    pub(crate) const fn of(left: Duration) -> Self {
         Self(Cell::new(left))
     }
 
-    #[cfg(test)]
-    pub(crate) const fn left(&self) -> u32 {
+    pub(crate) const fn left(&self) -> Duration {
         self.0.get()
     }
 
-    fn one_more(&self) -> bool {
-        let left = self.0.get();
-        self.0.set(left.saturating_sub(1));
-        left > 0
+    /// Waits for a moment, unless it has waited for long enough.
+    fn wait(&self) -> bool {
+        if self.left().is_zero() {
+            return false;
+        }
+        let began = Instant::now();
+        std::thread::sleep(LINGER);
+        self.0.set(self.left().saturating_sub(began.elapsed()));
+        true
     }
 }
 
@@ -129,11 +131,11 @@ impl OnlineWork {
     }
 
     /// Leave to compute with a priority. For [`Priority::Idle`] it blocks while there is no core to spare (not for an async thread), and there is
-    /// none when it is not wanted any more or has looked too often.
+    /// none when it is not wanted any more or has waited for too long.
     pub(crate) fn enter(
         self: &Arc<Self>,
         priority: Priority,
-        looks: &Looks,
+        patience: &Patience,
         is_wanted: impl Fn() -> bool,
     ) -> Option<Pass> {
         match priority {
@@ -141,10 +143,9 @@ impl OnlineWork {
             Priority::Background => {}
             Priority::Idle => {
                 while !self.take_room() {
-                    if !is_wanted() || !looks.one_more() {
+                    if !is_wanted() || !patience.wait() {
                         return None;
                     }
-                    std::thread::sleep(LINGER);
                 }
             }
         }
@@ -200,8 +201,8 @@ mod tests {
     #[test]
     fn each_pass_counts_while_it_lasts() {
         let work = on(4);
-        let looks = Looks::new(0);
-        let enter = |priority| work.enter(priority, &looks, || true);
+        let patience = Patience::of(Duration::ZERO);
+        let enter = |priority| work.enter(priority, &patience, || true);
         let (first, second) = (work.begin(), enter(Priority::Online));
         let idle = enter(Priority::Idle);
         assert!(idle.is_some());
@@ -222,25 +223,26 @@ mod tests {
     fn what_waits_goes_on_when_nothing_is_online() {
         let work = on(2);
         let online = Cell::new(Some(work.begin()));
-        let looks = Looks::new(1);
-        let pass = work.enter(Priority::Idle, &looks, || {
+        let patience = Patience::of(Duration::from_secs(60));
+        let pass = work.enter(Priority::Idle, &patience, || {
             drop(online.take());
             forget(&work);
             true
         });
         assert!(pass.is_some());
-        assert_eq!((work.counts(), looks.left()), ((0, 1), 0));
+        assert_eq!(work.counts(), (0, 1));
+        assert!(patience.left() < Duration::from_secs(60));
     }
 
     #[test]
     fn what_is_not_wanted_any_more_or_has_waited_for_too_long_has_no_leave() {
         let work = on(2);
         let _online = work.begin();
-        let looks = Looks::new(2);
-        assert!(work.enter(Priority::Idle, &looks, || false).is_none());
-        assert_eq!(looks.left(), 2);
-        assert!(work.enter(Priority::Idle, &looks, || true).is_none());
-        assert_eq!(looks.left(), 0);
+        let patience = Patience::of(LINGER);
+        assert!(work.enter(Priority::Idle, &patience, || false).is_none());
+        assert_eq!(patience.left(), LINGER);
+        assert!(work.enter(Priority::Idle, &patience, || true).is_none());
+        assert_eq!(patience.left(), Duration::ZERO);
         assert_eq!(work.counts(), (1, 0));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use quorate_mpc_protocol::{Abort, Ceremony, Effect, Incoming};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::online::{Looks, OnlineWork, Pass};
+use crate::online::{OnlineWork, Pass, Patience};
 
 /// How urgent a ceremony's computing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ where
                 let turn = Turn {
                     online,
                     priority,
-                    looks: Looks::default(),
+                    patience: Patience::default(),
                     effects: effects_in,
                     pass: RefCell::default(),
                 };
@@ -105,7 +105,7 @@ where
 struct Turn {
     online: Arc<OnlineWork>,
     priority: Priority,
-    looks: Looks,
+    patience: Patience,
     effects: UnboundedSender<Effect>,
     pass: RefCell<Option<Pass>>,
 }
@@ -115,7 +115,7 @@ impl Turn {
     fn take(&self) -> bool {
         self.end();
         let is_wanted = || !self.effects.is_closed();
-        let pass = self.online.enter(self.priority, &self.looks, is_wanted);
+        let pass = self.online.enter(self.priority, &self.patience, is_wanted);
         let taken = pass.is_some();
         self.pass.replace(pass);
         taken
@@ -169,8 +169,11 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::time::Duration;
 
     use super::*;
+
+    const A_MOMENT: Duration = Duration::from_millis(1);
 
     /// Computes once, with a place to pause at, and is done with that.
     struct Fake<F> {
@@ -203,19 +206,19 @@ mod tests {
     struct Seen {
         effects: Vec<Effect>,
         computed: u32,
-        /// How often more it would have looked for room.
-        looks: u32,
+        /// How long more it would have waited for room.
+        patience: Duration,
     }
 
-    /// Runs a ceremony that looks for room so often; `compute` is called when it computes.
+    /// Runs a ceremony that waits for room so long; `compute` is called when it computes.
     fn run(
         online: &Arc<OnlineWork>,
         priority: Priority,
-        looks: u32,
+        patience: Duration,
         compute: impl Fn() + 'static,
     ) -> Seen {
         let (sender, mut receiver) = unbounded_channel();
-        let mut seen = run_for(sender, online, priority, looks, compute);
+        let mut seen = run_for(sender, online, priority, patience, compute);
         seen.effects = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
         seen
     }
@@ -224,7 +227,7 @@ mod tests {
         effects: UnboundedSender<Effect>,
         online: &Arc<OnlineWork>,
         priority: Priority,
-        looks: u32,
+        patience: Duration,
         compute: impl Fn() + 'static,
     ) -> Seen {
         let computed = Rc::new(Cell::new(0));
@@ -239,7 +242,7 @@ mod tests {
         let turn = Turn {
             online: Arc::clone(online),
             priority,
-            looks: Looks::new(looks),
+            patience: Patience::of(patience),
             effects,
             pass: RefCell::default(),
         };
@@ -252,7 +255,7 @@ mod tests {
         Seen {
             effects: Vec::new(),
             computed: computed.get(),
-            looks: turn.looks.left(),
+            patience: turn.patience.left(),
         }
     }
 
@@ -264,10 +267,10 @@ mod tests {
     fn beside_something_online_the_idle_class_computes_nothing_and_others_do() {
         let online = Arc::new(OnlineWork::on(2));
         let pass = online.begin();
-        let seen = run(&online, Priority::Idle, 1, || ());
+        let seen = run(&online, Priority::Idle, A_MOMENT, || ());
         assert!(gave_way(&seen) && seen.computed == 0);
         for priority in [Priority::Online, Priority::Background] {
-            let seen = run(&online, priority, 0, || ());
+            let seen = run(&online, priority, Duration::ZERO, || ());
             assert!(matches!(seen.effects.as_slice(), [Effect::Need { .. }]));
         }
         drop(pass);
@@ -275,11 +278,19 @@ mod tests {
     }
 
     #[test]
+    fn with_a_core_to_spare_it_goes_on_after_a_pause() {
+        let online = Arc::new(OnlineWork::on(3));
+        let _pass = online.begin();
+        let seen = run(&online, Priority::Idle, Duration::ZERO, || ());
+        assert!(matches!(seen.effects.as_slice(), [Effect::Need { .. }]));
+    }
+
+    #[test]
     fn it_gives_way_between_computations_too() {
         let online = Arc::new(OnlineWork::on(2));
         let (computing, passes) = (Arc::clone(&online), Rc::new(RefCell::new(Vec::new())));
         let held = Rc::clone(&passes);
-        let seen = run(&online, Priority::Idle, 1, move || {
+        let seen = run(&online, Priority::Idle, A_MOMENT, move || {
             held.borrow_mut().push(computing.begin());
         });
         assert!(gave_way(&seen) && seen.computed == 1);
@@ -292,7 +303,9 @@ mod tests {
             let online = Arc::new(OnlineWork::on(2));
             let (computing, seen) = (Arc::clone(&online), Rc::new(Cell::new((0, 0))));
             let counts = Rc::clone(&seen);
-            run(&online, priority, 0, move || counts.set(computing.counts()));
+            run(&online, priority, Duration::ZERO, move || {
+                counts.set(computing.counts())
+            });
             assert_eq!(online.counts(), (0, 0));
             seen.get()
         };
@@ -307,8 +320,8 @@ mod tests {
         let _pass = online.begin();
         let (sender, receiver) = unbounded_channel();
         drop(receiver);
-        let seen = run_for(sender, &online, Priority::Idle, 9, || ());
-        assert_eq!((seen.computed, seen.looks), (0, 9));
+        let seen = run_for(sender, &online, Priority::Idle, A_MOMENT, || ());
+        assert_eq!((seen.computed, seen.patience), (0, A_MOMENT));
         assert_eq!(online.counts(), (1, 0));
     }
 }

@@ -365,6 +365,8 @@ impl Agent {
             self.worked.notify_one();
             taken
         };
+        // A ceremony counts by its steps.
+        let _pass = (!matches!(taken, Taken::Nothing)).then(|| self.online.begin());
         self.carry_out(run, taken).await
     }
 
@@ -379,7 +381,6 @@ impl Agent {
             };
             let this = Arc::clone(self);
             let issued = move || {
-                let _pass = this.online.begin();
                 let id = (run.intent, run.attempt);
                 Ok(this.issue_partials(id, &run.prepared, taken, share.as_deref()))
             };

@@ -74,7 +74,7 @@ impl Filling {
 
     /// The last one was given. What failed while there were some may have given way to signing: without any, custodians make them sooner.
     fn hurry(&mut self) {
-        (self.failed, self.rest) = (0, None);
+        *self = Self::default();
     }
 
     fn fail(&mut self) {
@@ -467,6 +467,11 @@ mod tests {
         assert!(!failed(&[1, 2]));
         stock.take_of(pool.clone(), 1).unwrap();
         assert!(!stock.may_fill(&pool, false, &ids(&[2])));
+        stock.take_of(pool.clone(), 1).unwrap();
+        assert!(stock.may_fill(&pool, false, &ids(&[])));
+        // Nor does what was begun before that count.
+        stock.learn(&levels(&[(1, &[4]), (2, &[4])]));
+        stock.filling(&pool, true, ids(&[4]));
         stock.take_of(pool.clone(), 1).unwrap();
         assert!(stock.may_fill(&pool, false, &ids(&[])));
         assert!(!failed(&[3]));

@@ -222,15 +222,19 @@ fn t16_old_activations_and_another_protocol_are_refused_and_who_missed_one_catch
 }
 
 impl Scene {
-    /// What a custodian that is stopped has in its store.
-    fn secret(&self, number: u16, kind: ItemKind) -> Zeroizing<Vec<u8>> {
+    /// One of each of these that a custodian that is stopped has in its store. Opened once: a program that another test starts at that moment
+    /// inherits the lock until it runs.
+    fn secrets<const N: usize>(
+        &self,
+        number: u16,
+        kinds: [ItemKind; N],
+    ) -> [Zeroizing<Vec<u8>>; N] {
         let home = self.cluster.custodian(number);
         let text = std::fs::read_to_string(home.join("passphrase")).unwrap();
         let passphrase = Passphrase::new(Zeroizing::new(text.trim().to_owned()));
         let store = home.join("data/store");
         let store = EncryptedFileStore::open(&store, &party(number), &passphrase).unwrap();
-        let items = store.list(kind).unwrap();
-        store.get(items[0]).unwrap()
+        kinds.map(|kind| store.get(store.list(kind).unwrap()[0]).unwrap())
     }
 
     /// Has the second custodian, whose agent is stopped, fail a consistency check at the first. Returns what that one says.
@@ -260,13 +264,14 @@ impl Scene {
         };
         let begin = begin(&intent, 0, &nonces);
         hostile.send(1, &begin);
+        let kinds = [ItemKind::Share, ItemKind::Dkls, ItemKind::Identity];
+        let [share, setup, identity] = self.secrets(2, kinds);
         let cheat = Cheat {
-            share: self.secret(2, ItemKind::Share).to_vec(),
-            setup: self.secret(2, ItemKind::Dkls).to_vec(),
+            share: share.to_vec(),
+            setup: setup.to_vec(),
             signers: vec![0, 1],
             message: Preimage::new(HashAlgorithm::Sha256, b"raw".to_vec()),
         };
-        let identity = self.secret(2, ItemKind::Identity);
         let identity: [u8; 64] = identity.as_slice().try_into().unwrap();
         let keys = PartyKeys::from_secret_bytes(&Zeroizing::new(identity));
         let drive = Drive {
