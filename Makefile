@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo build tools test bench bench-cluster fuzz-smoke
+.PHONY: help demo build tools check test test-long bench bench-cluster fuzz-smoke
 
 # What is off by default: a TPM needs libtss2 to build, KMS brings Amazon's client.
 EVERYTHING := quorate/tpm,quorate/kms
@@ -16,15 +16,27 @@ build: ## release binaries in target/release
 tools: ## what the tests run against: servers and chains below this directory, tokens and TPMs from apt
 	@scripts/tools.sh
 
-test: ## tools, then every check: format, lints, dependency rules, all tests
-	@scripts/steps.sh \
-		'scripts/tools.sh' \
-		'cargo fmt --all --check' \
+LINTS := 'cargo fmt --all --check' \
+	'cargo clippy --workspace --all-targets --locked --features $(EVERYTHING) -- -D warnings' \
+	'cargo xtask deps' \
+	'cargo xtask licences'
+
+# A run in a fresh clone, whose build folder may be an earlier clone's.
+ifdef CI
+FORGET := 'scripts/forget-workspace.sh'
+endif
+
+check: ## format, lints, dependency rules, and the unit tests: what to run while working, a few minutes
+	@scripts/steps.sh $(LINTS) \
+		'cargo test --workspace --locked --features $(EVERYTHING) --lib --bins --test codes --test wire --test chain --test policy'
+
+test: ## tools, then every check: format, lints, dependency rules, all tests; ends with where the time went
+	@scripts/steps.sh 'scripts/tools.sh' $(FORGET) $(LINTS) \
 		'cargo check -p quorate --locked' \
-		'cargo clippy --workspace --all-targets --locked --features $(EVERYTHING) -- -D warnings' \
-		'cargo xtask deps' \
-		'cargo xtask licences' \
-		'cargo test --workspace --locked --features $(EVERYTHING)'
+		'cargo xtask test --features $(EVERYTHING)'
+
+test-long: ## what takes hours: seeds, soak, fuzzing, coverage, mutants (STAGES="seeds deny" for some); see docs/test-long.md
+	scripts/test-long.sh $(STAGES)
 
 bench: bench-cluster ## what a whole cluster does (docs/benchmarks.md, a quarter of an hour), then what single parts cost
 	cargo bench --workspace --locked --features $(EVERYTHING)

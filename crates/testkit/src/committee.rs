@@ -64,9 +64,17 @@ pub fn aux_simulation(identities: &Identities, seed: u64) -> Simulation<'_> {
     )
 }
 
-/// Auxiliary information at the test level, in committee order.
+/// Auxiliary information at the test level, in committee order: made beforehand if there is any for
+/// so many parties.
 #[must_use]
 pub fn aux(identities: &Identities, seed: u64) -> Vec<Aux> {
+    let parties = usize::from(identities.roster.threshold().n());
+    primes::small_aux(parties).unwrap_or_else(|| made_aux(identities, seed))
+}
+
+/// Auxiliary information at the test level, in committee order, made by a setup of all parties.
+#[must_use]
+pub fn made_aux(identities: &Identities, seed: u64) -> Vec<Aux> {
     let mut simulation = aux_simulation(identities, seed);
     simulation.run();
     simulation

@@ -1,8 +1,10 @@
-//! Thousands of ceremonies on a hostile network. A run ends in one and the same valid result for everyone who finishes, or in an
-//! abort or a wait; it never blames anyone for what the network did.
+//! Hundreds of ceremonies on a hostile network, thousands in `make test-long`. A run ends in one
+//! and the same valid result for everyone who finishes, or in an abort or a wait; it never blames
+//! anyone for what the network did.
 //!
-//! `QUORATE_TEST_SEED` is the first seed and `QUORATE_TEST_RUNS` the number of runs of each test. A failure prints both, set so
-//! that they repeat the failed run alone.
+//! `QUORATE_TEST_SEED` is the first seed and `QUORATE_TEST_RUNS` the number of runs of each test,
+//! or `QUORATE_TEST_TIMES` times as many as usual. A failure prints seed and runs, set so that they
+//! repeat the failed run alone.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -99,7 +101,8 @@ fn sweep(test: &'static str, default_runs: u64, one: impl Fn(u64) -> Tally + Syn
     // Other schedules for every test.
     let own: u64 = test.bytes().map(u64::from).sum();
     let first = number("QUORATE_TEST_SEED").unwrap_or(own * 10_000);
-    let runs = number("QUORATE_TEST_RUNS").unwrap_or(default_runs);
+    let usual = default_runs * number("QUORATE_TEST_TIMES").unwrap_or(1);
+    let runs = number("QUORATE_TEST_RUNS").unwrap_or(usual);
     let part = |offset: u64| {
         let mut total = Tally::default();
         for seed in (first + offset..first + runs).step_by(2) {
@@ -117,7 +120,7 @@ fn sweep(test: &'static str, default_runs: u64, one: impl Fn(u64) -> Tally + Syn
     println!("{test}: {total:?}");
     assert_eq!(std::mem::take(&mut total.runs), runs);
     // Fewer runs may miss a kind of ending by chance.
-    if runs >= 50 {
+    if runs >= 24 {
         assert!(
             total.finished > runs / 3,
             "most quiet runs finish: {total:?}"
@@ -291,7 +294,7 @@ fn keygen_sweep(test: &'static str, curve: Curve) {
         .into_iter()
         .map(|(t, n)| Identities::new(Threshold::new(t, n).unwrap(), 7))
         .collect();
-    sweep(test, 1000, |seed| {
+    sweep(test, 200, |seed| {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let identities = &clusters[choose(&mut rng, &clusters)];
         let simulation = committee::keygen_simulation(identities, curve, seed);
@@ -339,7 +342,7 @@ fn keygen_ed25519_agrees_or_ends_without_a_key() {
 fn frost_ed25519_signs_validly_or_not_at_all() {
     let committees =
         [(2, 3), (3, 5), (2, 2), (5, 7)].map(|(t, n)| Committee::new(t, n, Curve::Ed25519, false));
-    sweep("frost_ed25519_signs_validly_or_not_at_all", 2000, |seed| {
+    sweep("frost_ed25519_signs_validly_or_not_at_all", 200, |seed| {
         let message = |rng: &mut ChaCha20Rng| {
             let mut bytes = vec![0; (rng.next_u32() % 200) as usize];
             rng.fill_bytes(&mut bytes);
@@ -353,7 +356,7 @@ fn frost_ed25519_signs_validly_or_not_at_all() {
 fn frost_bip340_signs_validly_or_not_at_all() {
     let committees = [(2, 3), (3, 5), (2, 2), (5, 7)]
         .map(|(t, n)| Committee::new(t, n, Curve::Secp256k1, false));
-    sweep("frost_bip340_signs_validly_or_not_at_all", 2000, |seed| {
+    sweep("frost_bip340_signs_validly_or_not_at_all", 200, |seed| {
         let message = |rng: &mut ChaCha20Rng| {
             let tweaks = [TaprootTweak::None, TaprootTweak::Bip86];
             let tweak = tweaks[choose(rng, &tweaks)];
@@ -381,7 +384,7 @@ fn ecdsa_sweep(test: &'static str, runs: u64, curve: Curve, committees: &[(u16, 
 fn ecdsa_secp256k1_signs_validly_or_not_at_all() {
     ecdsa_sweep(
         "ecdsa_secp256k1_signs_validly_or_not_at_all",
-        1000,
+        100,
         Curve::Secp256k1,
         &[(2, 3)],
     );
@@ -391,7 +394,7 @@ fn ecdsa_secp256k1_signs_validly_or_not_at_all() {
 fn ecdsa_with_three_signers_signs_validly_or_not_at_all() {
     ecdsa_sweep(
         "ecdsa_with_three_signers_signs_validly_or_not_at_all",
-        50,
+        24,
         Curve::Secp256k1,
         &[(3, 4)],
     );
@@ -401,7 +404,7 @@ fn ecdsa_with_three_signers_signs_validly_or_not_at_all() {
 fn ecdsa_p256_signs_validly_or_not_at_all() {
     ecdsa_sweep(
         "ecdsa_p256_signs_validly_or_not_at_all",
-        200,
+        50,
         Curve::P256,
         &[(2, 3)],
     );
@@ -410,7 +413,7 @@ fn ecdsa_p256_signs_validly_or_not_at_all() {
 #[test]
 fn aux_setup_agrees_or_ends_without_a_result() {
     let clusters = [(2, 2), (2, 3)].map(|(t, n)| Identities::new(Threshold::new(t, n).unwrap(), 7));
-    sweep("aux_setup_agrees_or_ends_without_a_result", 50, |seed| {
+    sweep("aux_setup_agrees_or_ends_without_a_result", 24, |seed| {
         let identities = &clusters[usize::from(seed % 16 < 4)];
         let simulation = committee::aux_simulation(identities, seed);
         let (tally, outcomes) = run(identities, simulation, seed);

@@ -1,10 +1,12 @@
 //! What cargo says about the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
+
+use crate::cargo::cargo;
 
 /// `cargo metadata`, the parts that matter.
 #[derive(Deserialize)]
@@ -12,6 +14,7 @@ pub struct Metadata {
     pub packages: Vec<Package>,
     pub workspace_members: BTreeSet<String>,
     pub resolve: Resolve,
+    pub target_directory: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -22,6 +25,12 @@ pub struct Package {
     pub license: Option<String>,
     pub manifest_path: String,
     pub dependencies: Vec<Dependency>,
+    pub targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+pub struct Target {
+    pub doctest: bool,
 }
 
 #[derive(Deserialize)]
@@ -72,8 +81,7 @@ pub fn load_shipped() -> anyhow::Result<Metadata> {
 }
 
 fn with_features(features: &[&str]) -> anyhow::Result<Metadata> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo)
+    let output = cargo()
         .args(["metadata", "--format-version", "1", "--locked"])
         .args(features)
         .output()

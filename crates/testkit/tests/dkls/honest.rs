@@ -72,9 +72,7 @@ fn every_two_of_three_sign() {
 
 #[test]
 fn three_of_five_sign() {
-    for curve in [Curve::Secp256k1, Curve::P256] {
-        every_quorum_signs(3, 5, curve, &[&[0, 2, 4], &[4, 1, 3]]);
-    }
+    every_quorum_signs(3, 5, Curve::Secp256k1, &[&[0, 2, 4], &[4, 1, 3]]);
 }
 
 /// A key changes its protocol and back, and its address never.
