@@ -2,7 +2,8 @@
 
 use quorate_types::node::{CommitteeRecord, KeyListing, NodeStatus, Refusal};
 use quorate_types::{
-    Hash32, IntentHash, PartyId, PersonId, ProtocolListing, Signature, Threshold, Verdict,
+    Code, Hash32, IntentHash, PartyId, PersonId, ProblemCode, ProtocolListing, Signature,
+    Threshold, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -134,10 +135,11 @@ pub struct Problem {
     pub kind: String,
     /// Short, for people.
     pub title: String,
-    /// HTTP status.
+    /// HTTP status; 0, and left out, where the problem is no answer of the API.
+    #[serde(default, skip_serializing_if = "is_none")]
     pub status: u16,
     /// Stable, for programs.
-    pub code: String,
+    pub code: Code<ProblemCode>,
     /// What happened, whose fault, what to do.
     pub detail: String,
     /// Parties that some custodian holds at fault: what it says, not a proof.
@@ -154,15 +156,24 @@ pub struct Problem {
     pub retry_after: Option<u64>,
 }
 
+const fn is_none(status: &u16) -> bool {
+    *status == 0
+}
+
 impl Problem {
     /// A problem without parties.
     #[must_use]
-    pub fn new(status: u16, code: &str, title: &str, detail: impl ToString) -> Self {
+    pub fn new(
+        status: u16,
+        code: impl Into<Code<ProblemCode>>,
+        title: &str,
+        detail: impl ToString,
+    ) -> Self {
         Self {
             kind: "about:blank".to_owned(),
             title: title.to_owned(),
             status,
-            code: code.to_owned(),
+            code: code.into(),
             detail: detail.to_string(),
             culprits: Vec::new(),
             missing: Vec::new(),

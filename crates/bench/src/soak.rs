@@ -169,7 +169,10 @@ fn note(ends: &Ends, scheme: &str, took: Duration, end: anyhow::Result<()>) {
     };
     match error.downcast_ref::<ClientError>() {
         Some(ClientError::Problem(problem)) if !problem.detail.is_empty() => {
-            *requests.refused.entry(problem.code.clone()).or_default() += 1;
+            *requests
+                .refused
+                .entry(problem.code.to_string())
+                .or_default() += 1;
         }
         _ => requests.unclear.push(format!("{error:#}")),
     }

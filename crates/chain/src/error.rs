@@ -1,6 +1,6 @@
 //! What went wrong, and what to do about it.
 
-use quorate_types::{Curve, Network, Payload, Scheme};
+use quorate_types::{Curve, Network, Payload, PayloadCode, Scheme};
 
 use crate::evm::EvmError;
 use crate::evm::typed_data::TypedDataError;
@@ -175,31 +175,31 @@ impl ChainError {
         }
     }
 
-    /// A stable name for programs, for example `evm.wrong_chain_id`.
+    /// A stable name for programs, for example `evm-wrong-chain-id`.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> PayloadCode {
         match self {
-            Self::PayloadTooLong { .. } => "payload.too_long",
-            Self::NetworkMissing { .. } => "payload.network_missing",
-            Self::PayloadNotForNetwork { .. } => "payload.not_for_network",
-            Self::RawWithNetwork { .. } => "raw.with_network",
-            Self::RawSigningNotAllowed => "raw.not_allowed",
-            Self::RawIsSolanaMessage => "raw.is_solana_message",
-            Self::RawIsHalfSighash => "raw.is_half_sighash",
-            Self::MessageNotSupported { .. } => "message.not_supported",
-            Self::SchemeNotOnCurve { .. } => "key.scheme_not_on_curve",
-            Self::KeyNotForNetwork { .. } => "key.not_for_network",
-            Self::NotAPoint { .. } => "key.not_a_point",
-            Self::TrailingBytes { .. } => "payload.trailing_bytes",
-            Self::NotCanonical { .. } => "payload.not_canonical",
+            Self::PayloadTooLong { .. } => PayloadCode::PayloadTooLong,
+            Self::NetworkMissing { .. } => PayloadCode::PayloadNetworkMissing,
+            Self::PayloadNotForNetwork { .. } => PayloadCode::PayloadNotForNetwork,
+            Self::RawWithNetwork { .. } => PayloadCode::RawWithNetwork,
+            Self::RawSigningNotAllowed => PayloadCode::RawNotAllowed,
+            Self::RawIsSolanaMessage => PayloadCode::RawIsSolanaMessage,
+            Self::RawIsHalfSighash => PayloadCode::RawIsHalfSighash,
+            Self::MessageNotSupported { .. } => PayloadCode::MessageNotSupported,
+            Self::SchemeNotOnCurve { .. } => PayloadCode::KeySchemeNotOnCurve,
+            Self::KeyNotForNetwork { .. } => PayloadCode::KeyNotForNetwork,
+            Self::NotAPoint { .. } => PayloadCode::KeyNotAPoint,
+            Self::TrailingBytes { .. } => PayloadCode::PayloadTrailingBytes,
+            Self::NotCanonical { .. } => PayloadCode::PayloadNotCanonical,
             Self::Member { reason, .. } => reason.code(),
-            Self::TooManyItems { .. } => "payload.too_many_items",
+            Self::TooManyItems { .. } => PayloadCode::PayloadTooManyItems,
             Self::Evm(e) => e.code(),
             Self::TypedData(e) => e.code(),
             Self::Psbt(e) => e.code(),
             Self::Solana(e) => e.code(),
-            Self::SignatureCount { .. } => "signature.count",
-            Self::BadSignature { .. } => "signature.invalid",
+            Self::SignatureCount { .. } => PayloadCode::SignatureCount,
+            Self::BadSignature { .. } => PayloadCode::SignatureInvalid,
         }
     }
 }

@@ -15,11 +15,6 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 #[error("the identity key cannot be used: {0}")]
 pub struct IdentityUnavailable(pub String);
 
-impl IdentityUnavailable {
-    /// A stable name.
-    pub const CODE: &'static str = "identity-unavailable";
-}
-
 /// An Ed25519 key that this program can use and does not have.
 pub trait IdentitySigner: fmt::Debug + Send + Sync {
     /// Its public key, 32 bytes.

@@ -14,7 +14,10 @@ use axum::{Json, Router};
 use axum_server::tls_rustls::RustlsConfig;
 use quorate_api::{IntentView, Problem, routes};
 use quorate_types::canonical::Canonical as _;
-use quorate_types::{Intent, IntentHash, SignedApproval, SignedBundle, SignedFreeze, SignedIntent};
+use quorate_types::{
+    Intent, IntentHash, ProblemCode, RefusalCode, SignedApproval, SignedBundle, SignedFreeze,
+    SignedIntent,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -73,7 +76,7 @@ pub fn router(coordinator: Arc<Coordinator>) -> Router {
 async fn not_found() -> Failed {
     Failed(Problem::new(
         404,
-        "not-found",
+        ProblemCode::NotFound,
         "Not found",
         "no such resource",
     ))
@@ -82,7 +85,7 @@ async fn not_found() -> Failed {
 async fn method_not_allowed() -> Failed {
     Failed(Problem::new(
         405,
-        "method-not-allowed",
+        ProblemCode::MethodNotAllowed,
         "Method not allowed",
         "this resource does not take this method",
     ))
@@ -92,7 +95,7 @@ async fn method_not_allowed() -> Failed {
 fn unreadable(status: StatusCode, detail: String) -> Failed {
     Failed(Problem::new(
         status.as_u16(),
-        "unreadable",
+        RefusalCode::Unreadable,
         "The request cannot be read",
         detail,
     ))
@@ -113,8 +116,14 @@ async fn submit(
 ) -> Result<Json<IntentView>, Failed> {
     let wait = wait_of(wait)?;
     let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
-    let intent = SignedIntent::from_canonical_bytes(&body, Intent::MAX_LEN)
-        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a signed intent", e)))?;
+    let intent = SignedIntent::from_canonical_bytes(&body, Intent::MAX_LEN).map_err(|e| {
+        Failed(Problem::new(
+            400,
+            RefusalCode::Unreadable,
+            "Not a signed intent",
+            e,
+        ))
+    })?;
     let view = coordinator.submit(intent).map_err(Failed)?;
     if wait.is_zero() {
         return Ok(Json(view));
@@ -128,8 +137,14 @@ async fn intents(State(coordinator): State<Arc<Coordinator>>) -> Response {
 }
 
 fn hash_of(text: &str) -> Result<IntentHash, Failed> {
-    text.parse()
-        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not an intent hash", e)))
+    text.parse().map_err(|e| {
+        Failed(Problem::new(
+            400,
+            RefusalCode::Unreadable,
+            "Not an intent hash",
+            e,
+        ))
+    })
 }
 
 async fn request(
@@ -148,13 +163,20 @@ async fn say(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<IntentView>, Failed> {
     let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
-    let said = SignedApproval::from_canonical_bytes(&body, SignedApproval::MAX_LEN)
-        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a signed approval", e)))?;
+    let said =
+        SignedApproval::from_canonical_bytes(&body, SignedApproval::MAX_LEN).map_err(|e| {
+            Failed(Problem::new(
+                400,
+                RefusalCode::Unreadable,
+                "Not a signed approval",
+                e,
+            ))
+        })?;
     if said.approval.intent != hash_of(&hash)? {
         let detail = "the approval is for another intent than the one in the address";
         return Err(Failed(Problem::new(
             400,
-            "unreadable",
+            RefusalCode::Unreadable,
             "Not for this intent",
             detail,
         )));
@@ -167,13 +189,19 @@ async fn publish(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failed> {
     let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
-    let bundle: SignedBundle = serde_json::from_slice(&body)
-        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a signed bundle", e)))?;
+    let bundle: SignedBundle = serde_json::from_slice(&body).map_err(|e| {
+        Failed(Problem::new(
+            400,
+            RefusalCode::Unreadable,
+            "Not a signed bundle",
+            e,
+        ))
+    })?;
     if bundle.canonical_bytes().len() > SignedBundle::MAX_LEN {
         let detail = format!("a bundle has at most {} bytes", SignedBundle::MAX_LEN);
         return Err(Failed(Problem::new(
             413,
-            "too-long",
+            ProblemCode::TooLong,
             "The bundle is too long",
             detail,
         )));
@@ -185,9 +213,14 @@ async fn policy(
     State(coordinator): State<Arc<Coordinator>>,
     Path(version): Path<String>,
 ) -> Result<Response, Failed> {
-    let version = version
-        .parse()
-        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a version", e)))?;
+    let version = version.parse().map_err(|e| {
+        Failed(Problem::new(
+            400,
+            RefusalCode::Unreadable,
+            "Not a version",
+            e,
+        ))
+    })?;
     let bundle = coordinator.policy(version).await.map_err(Failed)?;
     Ok(Json(bundle).into_response())
 }
@@ -197,8 +230,15 @@ async fn freeze(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failed> {
     let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
-    let order = SignedFreeze::from_canonical_bytes(&body, SignedApproval::MAX_LEN)
-        .map_err(|e| Failed(Problem::new(400, "unreadable", "Not a freeze order", e)))?;
+    let order =
+        SignedFreeze::from_canonical_bytes(&body, SignedApproval::MAX_LEN).map_err(|e| {
+            Failed(Problem::new(
+                400,
+                RefusalCode::Unreadable,
+                "Not a freeze order",
+                e,
+            ))
+        })?;
     Ok(Json(coordinator.freeze(order).await).into_response())
 }
 

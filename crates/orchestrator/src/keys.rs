@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use quorate_api::Problem;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record};
-use quorate_types::{Attestation, Hash32, KeyId, PartyId, ValidRoster};
+use quorate_types::{Attestation, Hash32, KeyId, PartyId, RefusalCode, ValidRoster};
 use tokio::time::timeout;
 
 use crate::nodes::{NodeError, Nodes};
@@ -47,7 +47,12 @@ impl KeyCache {
         }
         let Some(found) = one(nodes, roster, id).await else {
             let detail = format!("no custodian that answers knows key {id}");
-            return Err(Problem::new(404, "key-unknown", "Unknown key", detail));
+            return Err(Problem::new(
+                404,
+                RefusalCode::KeyUnknown,
+                "Unknown key",
+                detail,
+            ));
         };
         let key = Arc::new(found);
         let mut cache = self.lock();

@@ -13,12 +13,14 @@ use quorate_types::node::{
 };
 use quorate_types::presence::Heartbeat;
 use quorate_types::{
-    Attestation, Ban, IntentHash, KeyRecord, PartyId, SessionDescriptor, SignedBundle, ValidRoster,
+    Attestation, Ban, Dialect, FailureCode, IntentHash, KeyRecord, PartyId, RefusalCode,
+    SessionDescriptor, SignedBundle, ValidRoster,
 };
 use rand_core::{OsRng, RngCore as _};
 
 use tokio::sync::{Notify, watch};
 
+use crate::dialects::Dialects;
 use crate::judge::{Plan, RefusalReason};
 use crate::keybook::{KeyBook, KeyBookError};
 use crate::log;
@@ -87,6 +89,8 @@ pub struct Parts {
     pub policy: Option<SignedBundle>,
     /// Presignatures.
     pub presign: PresignConfig,
+    /// The version of the protocol that it speaks, and what it can do.
+    pub dialect: Dialect,
 }
 
 /// A custodian's agent.
@@ -110,6 +114,7 @@ pub struct Agent {
     pub(crate) online: Arc<OnlineWork>,
     pub(crate) refusals: Refusals,
     pub(crate) runs: Runs,
+    pub(crate) dialects: Dialects,
 }
 
 /// Whether the keys are those the roster has for the party.
@@ -150,6 +155,7 @@ impl Agent {
             standing,
             policy: genesis,
             presign,
+            dialect,
         } = parts;
         check_identity(&roster, &party, &keys)?;
         let keybook = KeyBook::open(
@@ -189,6 +195,7 @@ impl Agent {
             online: Arc::default(),
             refusals: Refusals::default(),
             runs: Runs::default(),
+            dialects: Dialects::new(dialect),
         }))
     }
 
@@ -383,6 +390,7 @@ impl Agent {
         NodeStatus {
             party: self.party.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            dialect: self.dialects.own().clone(),
             roster: self.roster.hash(),
             primes: self.primes.len(),
             primes_needed: NEEDED,
@@ -394,6 +402,7 @@ impl Agent {
             policy: self.policy.hash(),
             frozen: self.policy.frozen().into_keys().collect(),
             pools: self.presignatures.status(),
+            strangers: self.dialects.strangers(),
             bans: self
                 .protocols
                 .bans()
@@ -480,7 +489,7 @@ impl Agent {
             Err(failure) => {
                 // A ban may have been recorded: peers are to hear of it.
                 self.worked.notify_one();
-                tracing::warn!(party = %self.party, %intent, code = failure.code, reason = %failure.reason, "run failed");
+                tracing::warn!(party = %self.party, %intent, code = %failure.code, reason = %failure.reason, "run failed");
                 Ended::Failed(failure)
             }
         }
@@ -578,10 +587,8 @@ impl Agent {
             return Err(local_failure(&"not a key creation"));
         };
         let descriptor = only(descriptors)?;
-        let reservation = self.keybook.reserve(&name).map_err(|e| Failure {
-            code: "key-name-taken".to_owned(),
-            ..local_failure(&e)
-        })?;
+        let taken = |error| Failure::new(RefusalCode::KeyNameTaken, error);
+        let reservation = self.keybook.reserve(&name).map_err(taken)?;
         // Another attempt of this intent may have ended between the ledger's check and the reservation.
         if self.keybook.knows(id) {
             return Err(local_failure(&KeyBookError::AlreadyMade(id)));
@@ -657,16 +664,11 @@ const fn is_online(request: &NodeRequest) -> bool {
 }
 
 pub(crate) fn local_failure(error: &dyn std::fmt::Display) -> Failure {
-    Failure {
-        code: "local-fault".to_owned(),
-        reason: error.to_string(),
-        culprits: Vec::new(),
-        missing: Vec::new(),
-    }
+    Failure::new(RefusalCode::LocalFault, error)
 }
 
 pub(crate) fn local_refusal(error: &dyn std::fmt::Display) -> RefusalReason {
-    RefusalReason::Unreadable(format!("local fault: {error}"))
+    RefusalReason::Local(error.to_string())
 }
 
 fn count(n: usize) -> u32 {
@@ -674,10 +676,7 @@ fn count(n: usize) -> u32 {
 }
 
 pub(crate) fn cannot_sign(error: &IdentityUnavailable) -> Failure {
-    Failure {
-        code: IdentityUnavailable::CODE.to_owned(),
-        ..local_failure(error)
-    }
+    Failure::new(FailureCode::IdentityUnavailable, error)
 }
 
 pub(crate) fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescriptor, Failure> {
@@ -689,7 +688,7 @@ pub(crate) fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescript
 pub(crate) fn finished(result: &[u8]) -> Result<NodeReply, RefusalReason> {
     borsh::from_slice(result)
         .map(NodeReply::Finished)
-        .map_err(|_| RefusalReason::Unreadable("the stored result is damaged".to_owned()))
+        .map_err(|_| RefusalReason::Local("the stored result is damaged".to_owned()))
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(

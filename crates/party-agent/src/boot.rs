@@ -204,6 +204,7 @@ pub async fn start(
         standing,
         policy: genesis(config)?,
         presign: config.presign.clone(),
+        dialect: config.dialect(),
     })?;
     agent.start_background_work();
     let accept = Arc::new(Accept::default());

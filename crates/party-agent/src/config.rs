@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use quorate_service::Configuration;
 use quorate_storage::backup::Lock;
-use quorate_types::{CeremonyKind, KeyName, PartyId};
+use quorate_types::{Capability, CeremonyKind, Dialect, KeyName, PartyId};
 use serde::{Deserialize, Serialize};
 
 use crate::hardware::{self, HsmConfig, KmsConfig, TpmConfig};
 
-/// `agent.toml`. Relative paths are relative to the file's own directory. Unknown fields are refused.
+/// `agent.toml`. Relative paths are relative to the file's own directory. Unknown fields are
+/// refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
@@ -18,7 +19,8 @@ pub struct AgentConfig {
     pub party: PartyId,
     /// The roster file.
     pub roster: PathBuf,
-    /// The first policy bundle, JSON; later ones are published. Without it, and without one in the ledger, the agent signs nothing.
+    /// The first policy bundle, JSON; later ones are published. Without it, and without one in the
+    /// ledger, the agent signs nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PathBuf>,
     /// Directory of the sealed store and the ledger.
@@ -40,7 +42,8 @@ pub struct AgentConfig {
     /// Scheduled backups; none are made without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupConfig>,
-    /// What is made before a message is known: presignatures for ECDSA keys, nonces for those of FROST.
+    /// What is made before a message is known: presignatures for ECDSA keys, nonces for those of
+    /// FROST.
     #[serde(default, skip_serializing_if = "PresignConfig::is_default")]
     pub presign: PresignConfig,
     /// Time-outs.
@@ -48,7 +51,8 @@ pub struct AgentConfig {
     pub timeouts: Timeouts,
 }
 
-/// What is made ahead, so that signing is one round: presignatures in the background for the keys, children and signers that are used, and nonces for FROST.
+/// What is made ahead, so that signing is one round: presignatures in the background for the keys,
+/// children and signers that are used, and nonces for FROST.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PresignConfig {
@@ -99,9 +103,11 @@ impl PresignConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupConfig {
-    /// Where they go, all of them: `file:///...`, `s3://bucket/prefix?endpoint=...&region=...`, `az://...`, `gs://...`.
+    /// Where they go, all of them: `file:///...`, `s3://bucket/prefix?endpoint=...&region=...`,
+    /// `az://...`, `gs://...`.
     pub stores: Vec<String>,
-    /// age recipients, `age1...`; any one's identity opens a backup. An escrow package's recipient is one.
+    /// age recipients, `age1...`; any one's identity opens a backup. An escrow package's recipient
+    /// is one.
     pub recipients: Vec<String>,
     /// How often, for example `24h`, or a number of hours.
     #[serde(default = "BackupConfig::daily", with = "every")]
@@ -217,6 +223,21 @@ impl Timeouts {
             CeremonyKind::Spend => self.spend,
         };
         Duration::from_secs(u64::from(seconds))
+    }
+}
+
+impl AgentConfig {
+    /// The dialect that an agent with this configuration speaks: one that makes nothing ahead does
+    /// not offer to.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        let made_ahead = [Capability::Presignatures, Capability::NoncesAhead];
+        let can =
+            |capability: &Capability| self.presign.enabled || !made_ahead.contains(capability);
+        Dialect {
+            capabilities: Capability::ALL.into_iter().filter(can).collect(),
+            ..Dialect::current()
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use quorate_messaging::Transport;
 use quorate_service::now_ms;
 use quorate_storage::create_private_dir;
 use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, Standing};
-use quorate_types::{KeyName, PartyId, ValidRoster};
+use quorate_types::{Dialect, KeyName, PartyId, ValidRoster};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backup::{AgentBackupError, Schedule, Source};
@@ -65,7 +65,7 @@ impl Daemon {
         let lock = lock(&config.data)?;
         let party = config.party.clone();
         let answer = sealed_answer(&config, &roster);
-        let door = FrontDoor::open(party, Arc::clone(&transport), answer);
+        let door = FrontDoor::open(party, Arc::clone(&transport), config.dialect(), answer);
         Ok(Self {
             config_file,
             config,
@@ -315,7 +315,12 @@ fn sealed_answer(
     roster: &ValidRoster,
 ) -> impl Fn(NodeRequest) -> NodeReply + Send + Sync + 'static {
     let standing = sealed_standing(config);
-    let status = sealed_status(config.party.clone(), roster, standing.clone());
+    let status = sealed_status(
+        config.party.clone(),
+        roster,
+        standing.clone(),
+        config.dialect(),
+    );
     let refused = NodeReply::Refused(RefusalReason::NotServing(standing).to_refusal());
     move |request| match request {
         NodeRequest::Status => NodeReply::Status(status.clone()),
@@ -323,10 +328,16 @@ fn sealed_answer(
     }
 }
 
-fn sealed_status(party: PartyId, roster: &ValidRoster, standing: Standing) -> NodeStatus {
+fn sealed_status(
+    party: PartyId,
+    roster: &ValidRoster,
+    standing: Standing,
+    dialect: Dialect,
+) -> NodeStatus {
     NodeStatus {
         party,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        dialect,
         roster: roster.hash(),
         primes: 0,
         primes_needed: NEEDED,
@@ -338,6 +349,7 @@ fn sealed_status(party: PartyId, roster: &ValidRoster, standing: Standing) -> No
         policy: None,
         frozen: Vec::new(),
         pools: Vec::new(),
+        strangers: Vec::new(),
         bans: Vec::new(),
     }
 }

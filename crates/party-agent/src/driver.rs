@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use quorate_messaging::{
-    Event, IdentityUnavailable, MessagingError, Misbehaviour, Received, Session,
-};
+use quorate_messaging::{Event, MessagingError, Misbehaviour, Received, Session};
 use quorate_mpc_protocol::{Abort, AbortReason, Ceremony, Effect, Incoming, Outcome, Outgoing, To};
 use quorate_types::node::Failure;
-use quorate_types::{Equivocation, PartyId, Recipient, SignedStatement, ValidRoster};
+use quorate_types::{
+    Equivocation, FailureCode, PartyId, Recipient, RefusalCode, SignedStatement, ValidRoster,
+};
 use tokio::time::Instant;
 
 use crate::online::OnlineWork;
@@ -86,8 +86,8 @@ pub enum SessionFailure {
     /// This party must not go on, for a reason outside the session.
     #[error("{reason}")]
     Stopped {
-        /// A stable name.
-        code: &'static str,
+        /// Why, for programs.
+        code: RefusalCode,
         /// Why.
         reason: String,
     },
@@ -112,23 +112,23 @@ fn blame(culprits: &[PartyId]) -> String {
 impl SessionFailure {
     /// A stable name.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> FailureCode {
         match self {
-            Self::Missing { .. } => "party-missing",
+            Self::Missing { .. } => FailureCode::PartyMissing,
             Self::Aborted { reason, .. } => match reason {
-                AbortReason::InvalidMessage { .. } => "invalid-message",
-                AbortReason::FailedCheck { .. } => "failed-check",
-                AbortReason::ConsistencyCheck { .. } => "consistency-check",
-                AbortReason::UnreliableBroadcast { .. } => "unreliable-broadcast",
-                AbortReason::Unattributable { .. } => "unattributable",
-                AbortReason::Local { .. } => "local-fault",
+                AbortReason::InvalidMessage { .. } => FailureCode::InvalidMessage,
+                AbortReason::FailedCheck { .. } => FailureCode::FailedCheck,
+                AbortReason::ConsistencyCheck { .. } => FailureCode::ConsistencyCheck,
+                AbortReason::UnreliableBroadcast { .. } => FailureCode::UnreliableBroadcast,
+                AbortReason::Unattributable { .. } => FailureCode::Unattributable,
+                AbortReason::Local { .. } => FailureCode::Refused(RefusalCode::LocalFault),
             },
-            Self::Equivocated(_) => "equivocation",
-            Self::PeerAborted { .. } => "peer-aborted",
-            Self::Messaging(MessagingError::Identity(_)) => IdentityUnavailable::CODE,
-            Self::Messaging(_) => "messaging",
-            Self::Local(_) => "local-fault",
-            Self::Stopped { code, .. } => code,
+            Self::Equivocated(_) => FailureCode::Equivocation,
+            Self::PeerAborted { .. } => FailureCode::PeerAborted,
+            Self::Messaging(MessagingError::Identity(_)) => FailureCode::IdentityUnavailable,
+            Self::Messaging(_) => FailureCode::Messaging,
+            Self::Local(_) => FailureCode::Refused(RefusalCode::LocalFault),
+            Self::Stopped { code, .. } => FailureCode::Refused(*code),
         }
     }
 
@@ -149,7 +149,7 @@ impl SessionFailure {
             _ => Vec::new(),
         };
         Failure {
-            code: self.code().to_owned(),
+            code: self.code().into(),
             reason: self.to_string(),
             culprits,
             missing,

@@ -7,7 +7,7 @@ use quorate_chain::{Analysis, ChainError, analyse_for};
 use quorate_types::node::{NodeRequest, Refusal, Standing};
 use quorate_types::{
     Action, Curve, DerivationPath, Intent, IntentError, KeyId, KeyName, KeyRecord, PartyId,
-    Protocol, Scheme, SignedIntent, ValidRoster, VerifiedIntent,
+    Protocol, RefusalCode, Scheme, SignedIntent, ValidRoster, VerifiedIntent, WireVersion,
 };
 
 use crate::keybook::{KeyBook, KeyBookError};
@@ -118,56 +118,73 @@ pub enum RefusalReason {
     /// The ledger cannot be written: nothing is done unrecorded.
     #[error(transparent)]
     Ledger(#[from] quorate_storage::LedgerError),
+    /// A participant that speaks a version which does not work with this agent's.
+    #[error(
+        "{party} speaks version {theirs} of the protocol and this custodian version {ours}; upgrade the older one"
+    )]
+    Version {
+        /// The participant.
+        party: PartyId,
+        /// The participant's version.
+        theirs: WireVersion,
+        /// The agent's own version.
+        ours: WireVersion,
+    },
     /// Not a request of this protocol.
     #[error("the request cannot be read: {0}")]
     Unreadable(String),
+    /// Failure inside this program: a thread ended, or what it had stored is damaged.
+    #[error("local fault: {0}")]
+    Local(String),
 }
 
 impl RefusalReason {
     /// A stable name.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> RefusalCode {
         match self {
-            Self::Intent(IntentError::Expired { .. }) => "intent-expired",
-            Self::Intent(IntentError::BadSignature(_)) => "operator-signature",
-            Self::Intent(IntentError::UnknownOperator(_)) => "operator-unknown",
-            Self::Intent(IntentError::OtherRoster { .. }) => "other-roster",
-            Self::Intent(_) => "intent-invalid",
-            Self::Chain(error) => error.code(),
+            Self::Intent(error) => error.code(),
+            Self::Chain(error) => error.code().into(),
             Self::KeyBook(KeyBookError::UnknownKey(_) | KeyBookError::UnknownName(_)) => {
-                "key-unknown"
+                RefusalCode::KeyUnknown
             }
-            Self::KeyBook(KeyBookError::NotActive(_)) => "key-not-active",
-            Self::KeyBook(KeyBookError::NameTaken(_)) => "key-name-taken",
-            Self::KeyBook(KeyBookError::NoCommittee) => "committee-not-set-up",
+            Self::KeyBook(KeyBookError::NotActive(_)) => RefusalCode::KeyNotActive,
+            Self::KeyBook(KeyBookError::NameTaken(_)) => RefusalCode::KeyNameTaken,
+            Self::KeyBook(KeyBookError::NoCommittee) => RefusalCode::CommitteeNotSetUp,
             Self::KeyBook(KeyBookError::Attestations(_) | KeyBookError::OtherRecord) => {
-                "not-attested"
+                RefusalCode::NotAttested
             }
-            Self::KeyBook(KeyBookError::AlreadyMade(_)) => "repeated",
-            Self::KeyBook(_) | Self::Ledger(_) => "storage",
-            Self::Participants(_) => "participants",
-            Self::Attempt { .. } => "attempts-exhausted",
-            Self::PrimesNotReady { .. } => "primes-not-ready",
-            Self::AlreadySetUp => "committee-set-up",
-            Self::NotPrepared(_) => "not-prepared",
-            Self::Nonces => "nonces",
-            Self::Repeated => "repeated",
-            Self::NotServing(Standing::Sealed { .. }) => "sealed",
-            Self::NotServing(Standing::Quarantined { .. }) => "quarantined",
-            Self::NotServing(_) => "confirming",
-            Self::BeforeRestore => "before-restore",
-            Self::ClockBack(_) => "clock-back",
+            Self::KeyBook(KeyBookError::AlreadyMade(_)) => RefusalCode::Repeated,
+            Self::KeyBook(
+                KeyBookError::Damaged(_) | KeyBookError::Share(_) | KeyBookError::Aux(_),
+            ) => RefusalCode::LocalFault,
+            Self::KeyBook(error) => storage_code(error.is_disk_full()),
+            Self::Ledger(error) => storage_code(error.is_disk_full()),
+            Self::Participants(_) => RefusalCode::Participants,
+            Self::Attempt { .. } => RefusalCode::AttemptsExhausted,
+            Self::PrimesNotReady { .. } => RefusalCode::PrimesNotReady,
+            Self::AlreadySetUp => RefusalCode::CommitteeSetUp,
+            Self::NotPrepared(_) => RefusalCode::NotPrepared,
+            Self::Nonces => RefusalCode::Nonces,
+            Self::Repeated => RefusalCode::Repeated,
+            Self::NotServing(Standing::Sealed { .. }) => RefusalCode::Sealed,
+            Self::NotServing(Standing::Quarantined { .. }) => RefusalCode::Quarantined,
+            Self::NotServing(_) => RefusalCode::Confirming,
+            Self::BeforeRestore => RefusalCode::BeforeRestore,
+            Self::ClockBack(_) => RefusalCode::ClockBack,
             Self::Policy(refusal) => refusal.code(),
             Self::Spending(error) => error.code(),
             Self::Protocol(error) => error.code(),
-            Self::NothingIssued(_) => "nothing-issued",
-            Self::NoPresignatureWanted => "presignatures-full",
-            Self::PresignatureUnavailable(_) => "presignature-unavailable",
-            Self::PresignatureCount { .. } => "presignature-count",
-            Self::MustBePrepared => "must-be-prepared",
-            Self::Epoch { .. } => "epoch",
-            Self::Busy(_) => "busy",
-            Self::Unreadable(_) => "unreadable",
+            Self::NothingIssued(_) => RefusalCode::NothingIssued,
+            Self::NoPresignatureWanted => RefusalCode::PresignaturesFull,
+            Self::PresignatureUnavailable(_) => RefusalCode::PresignatureUnavailable,
+            Self::PresignatureCount { .. } => RefusalCode::PresignatureCount,
+            Self::MustBePrepared => RefusalCode::MustBePrepared,
+            Self::Epoch { .. } => RefusalCode::Epoch,
+            Self::Busy(_) => RefusalCode::Busy,
+            Self::Unreadable(_) => RefusalCode::Unreadable,
+            Self::Local(_) => RefusalCode::LocalFault,
+            Self::Version { .. } => RefusalCode::PeerVersion,
         }
     }
 
@@ -183,6 +200,14 @@ impl RefusalReason {
             missing,
             ..Refusal::new(self.code(), self.to_string())
         }
+    }
+}
+
+/// The code of a store or ledger that cannot be read or written.
+pub(crate) const fn storage_code(disk_full: bool) -> RefusalCode {
+    match disk_full {
+        true => RefusalCode::DiskFull,
+        false => RefusalCode::Storage,
     }
 }
 

@@ -57,6 +57,18 @@ pub enum KeyBookError {
     NameTaken(KeyName),
 }
 
+impl KeyBookError {
+    /// Whether the disk has no room.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_disk_full(),
+            Self::Ledger(error) => error.is_disk_full(),
+            _ => false,
+        }
+    }
+}
+
 /// A record with its attestations, as the ledger keeps it.
 #[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Stored {

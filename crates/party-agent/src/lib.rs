@@ -11,6 +11,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod daemon;
+mod dialects;
 pub mod drill;
 pub mod driver;
 pub mod hardware;

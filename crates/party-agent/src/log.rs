@@ -5,7 +5,8 @@ use quorate_policy::SpendConflict;
 use quorate_storage::Start;
 use quorate_types::canonical::{Canonical, tagged_hash};
 use quorate_types::{
-    Ban, Hash32, IntentHash, KeyId, PartyId, PersonId, Protocol, ProtocolRecord, SessionId,
+    Ban, Code, Hash32, IntentHash, KeyId, PartyId, PersonId, Protocol, ProtocolRecord, RefusalCode,
+    SessionId,
 };
 
 use crate::judge::RefusalReason;
@@ -52,7 +53,7 @@ pub enum LogEntry {
         /// The intent.
         intent: IntentHash,
         /// The refusal's stable code.
-        code: String,
+        code: Code<RefusalCode>,
         /// The policy's version; 0 without one.
         policy_version: u64,
         /// The rules that spoke against it, with what they said.
@@ -109,7 +110,7 @@ pub(crate) fn begun(
 pub(crate) fn refused(intent: IntentHash, policy_version: u64, reason: &RefusalReason) -> Vec<u8> {
     LogEntry::Refused {
         intent,
-        code: reason.code().to_owned(),
+        code: reason.code().into(),
         policy_version,
         reasons: vec![reason.to_string()],
     }

@@ -13,7 +13,7 @@ use quorate_types::node::Standing;
 use quorate_types::presence::{
     Heartbeat, Presence, Recollection, SignedHeartbeat, SignedRecollection,
 };
-use quorate_types::{Intent, PartyId, ValidRoster};
+use quorate_types::{FrameError, Intent, PartyId, ValidRoster};
 use rand_core::{OsRng, RngCore as _};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -208,13 +208,28 @@ pub enum PresenceError {
 
 impl Task {
     async fn hear(&mut self, delivery: &Delivery) {
-        let Ok(presence) = Presence::from_canonical_bytes(&delivery.payload, Presence::MAX_LEN)
-        else {
-            return;
-        };
         // Only a party may publish on its own subject: nobody asks in another's name, or says its own old heartbeats to it.
         let is_from =
             |party: &PartyId| delivery.subject == Subject::Presence(party.clone()).to_string();
+        let read = self
+            .agent
+            .dialects
+            .own()
+            .read::<Presence>(&delivery.payload, Presence::MAX_LEN);
+        let version = match &read {
+            Ok((theirs, _)) => Some(theirs.version),
+            Err(FrameError::Version { theirs, .. }) => Some(*theirs),
+            Err(FrameError::Unversioned | FrameError::Head(_) | FrameError::Message(_)) => None,
+        };
+        let mut peers = self.agent.roster().party_ids();
+        peers.retain(|peer| peer != self.agent.party());
+        let peer = peers.into_iter().find(is_from);
+        if let (Some(peer), Some(version)) = (peer, version) {
+            self.agent.dialects.heard(peer, version);
+        }
+        let Ok((_, presence)) = read else {
+            return;
+        };
         match presence {
             Presence::Heartbeat(signed) if is_from(&signed.heartbeat.party) => {
                 self.hear_heartbeat(signed);
@@ -485,7 +500,7 @@ impl Task {
 
     async fn publish(&self, presence: &Presence) {
         let subject = Subject::Presence(self.agent.party().clone()).to_string();
-        let bytes = Bytes::from(presence.canonical_bytes());
+        let bytes = Bytes::from(self.agent.dialects.own().frame(presence));
         if let Err(error) = self.transport.publish(subject, bytes).await {
             tracing::debug!(%error, "cannot send a heartbeat");
         }

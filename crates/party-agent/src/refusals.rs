@@ -64,7 +64,7 @@ impl Agent {
         about: Option<IntentHash>,
         reason: &RefusalReason,
     ) -> Refusal {
-        tracing::warn!(party = %self.party, code = reason.code(), %reason, "refused");
+        tracing::warn!(party = %self.party, code = %reason.code(), %reason, "refused");
         if let (Some(intent), true) = (about, is_judgement(reason)) {
             self.log_refusal(intent, reason).await;
         }

@@ -10,6 +10,7 @@ use quorate_types::{
 };
 use tokio::sync::watch;
 
+use crate::agent::local_failure;
 use crate::judge::{Plan, RefusalReason};
 
 /// How long a prepared run waits to be begun.
@@ -233,12 +234,9 @@ impl Runs {
         Some(match ended {
             Ok(Ok(state)) => state.clone(),
             // The run's task is gone without a word: only a panic does that.
-            Ok(Err(_)) => Some(Ended::Failed(quorate_types::node::Failure {
-                code: "local-fault".to_owned(),
-                reason: "the run ended without a result; see the agent's log".to_owned(),
-                culprits: Vec::new(),
-                missing: Vec::new(),
-            })),
+            Ok(Err(_)) => Some(Ended::Failed(local_failure(
+                &"the run ended without a result; see the agent's log",
+            ))),
             Err(_) => None,
         })
     }

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate_messaging::{Subject, Transport, TransportError};
-use quorate_types::PartyId;
-use quorate_types::canonical::{Canonical as _, CanonicalError};
-use quorate_types::node::{NodeReply, NodeRequest};
+use quorate_types::node::{NodeReply, NodeRequest, Refusal};
+use quorate_types::{Dialect, FrameError, PartyId, RefusalCode};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::Agent;
-use crate::judge::RefusalReason;
 
 /// Requests answered at once; more wait.
 const MAX_CONCURRENT: usize = 256;
@@ -33,6 +31,7 @@ impl FrontDoor {
     pub fn open(
         party: PartyId,
         transport: Arc<dyn Transport>,
+        dialect: Dialect,
         instead: impl Fn(NodeRequest) -> NodeReply + Send + Sync + 'static,
     ) -> Self {
         let (agent, current) = watch::channel(None::<Arc<Agent>>);
@@ -48,7 +47,7 @@ impl FrontDoor {
         };
         Self {
             agent,
-            task: tokio::spawn(serve(party, transport, answer)),
+            task: tokio::spawn(serve(party, transport, dialect, answer)),
         }
     }
 
@@ -56,8 +55,9 @@ impl FrontDoor {
     #[must_use]
     pub fn of(agent: Arc<Agent>, transport: Arc<dyn Transport>) -> Self {
         let party = agent.party().clone();
+        let dialect = agent.dialects.own().clone();
         // Let in before anything can be heard, so that the other answer is never given.
-        let door = Self::open(party, transport, |_| NodeReply::Running);
+        let door = Self::open(party, transport, dialect, |_| NodeReply::Running);
         door.let_in(agent);
         door
     }
@@ -83,6 +83,7 @@ impl FrontDoor {
 async fn serve<A, R>(
     party: PartyId,
     transport: Arc<dyn Transport>,
+    dialect: Dialect,
     answer: A,
 ) -> Result<(), TransportError>
 where
@@ -100,12 +101,13 @@ where
             break;
         };
         let (party, transport, answer) = (party.clone(), Arc::clone(&transport), answer.clone());
+        let dialect = dialect.clone();
         tokio::spawn(async move {
-            let reply = match NodeRequest::from_canonical_bytes(&delivery.payload, MAX_LEN) {
-                Ok(request) => answer(request).await,
-                Err(error) => unreadable(&error),
+            let (dialect, reply) = match dialect.read(&delivery.payload, NodeRequest::MAX_LEN) {
+                Ok((theirs, request)) => (dialect.towards(theirs.version), answer(request).await),
+                Err(error) => (dialect, unreadable(&error)),
             };
-            let bytes = Bytes::from(reply.canonical_bytes());
+            let bytes = Bytes::from(dialect.frame(&reply));
             if let Err(error) = transport.publish(reply_to, bytes).await {
                 tracing::warn!(%party, %error, "cannot send a reply");
             }
@@ -115,9 +117,15 @@ where
     Ok(())
 }
 
-const MAX_LEN: usize = NodeRequest::MAX_LEN;
-
-fn unreadable(error: &CanonicalError) -> NodeReply {
-    let reason = RefusalReason::Unreadable(error.to_string());
-    NodeReply::Refused(reason.to_refusal())
+fn unreadable(error: &FrameError) -> NodeReply {
+    let code = match error {
+        FrameError::Version { .. } => RefusalCode::VersionUnsupported,
+        FrameError::Unversioned | FrameError::Head(_) | FrameError::Message(_) => {
+            RefusalCode::Unreadable
+        }
+    };
+    NodeReply::Refused(Refusal::new(
+        code,
+        format!("the request cannot be read: {error}"),
+    ))
 }

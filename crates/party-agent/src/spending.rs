@@ -12,7 +12,7 @@ use quorate_messaging::{Event, Session};
 use quorate_policy::{Place, ReportError, SignedSpendRecord, Spend, SpendEntry, SpendRecord};
 use quorate_service::now_ms;
 use quorate_types::canonical::Canonical as _;
-use quorate_types::{CeremonyKind, PartyId, Recipient};
+use quorate_types::{CeremonyKind, PartyId, Recipient, RefusalCode};
 
 use crate::Agent;
 use crate::agent::blocking;
@@ -77,14 +77,14 @@ fn names(parties: &[PartyId]) -> String {
 impl SpendingError {
     /// A stable name.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> RefusalCode {
         match self {
-            Self::Missing(_) => "spending-missing",
-            Self::Report(ReportError::Conflict(_)) => "spending-conflict",
-            Self::Report(_) => "spending-unusable",
-            Self::Peer(..) => "spending-peer",
-            Self::Local(_) => "spending-local",
-            Self::Forgotten { .. } => "spending-forgotten",
+            Self::Missing(_) => RefusalCode::SpendingMissing,
+            Self::Report(ReportError::Conflict(_)) => RefusalCode::SpendingConflict,
+            Self::Report(_) => RefusalCode::SpendingUnusable,
+            Self::Peer(..) => RefusalCode::SpendingPeer,
+            Self::Local(_) => RefusalCode::SpendingLocal,
+            Self::Forgotten { .. } => RefusalCode::SpendingForgotten,
         }
     }
 }

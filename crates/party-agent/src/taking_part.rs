@@ -78,6 +78,9 @@ impl Agent {
             if let Some(result) = this.ledger.result(intent.hash())? {
                 return Ok(Err(result));
             }
+            if let Some(seats) = &seats {
+                this.dialects.check(seats.everyone())?;
+            }
             let evidence = Evidence { intent, approvals };
             let ruling = this.ruling(&evidence, &plan)?;
             if let Some(seats) = seats {
@@ -593,5 +596,5 @@ enum Recorded {
 fn ended(result: &[u8]) -> Result<Ended, RefusalReason> {
     borsh::from_slice::<RunResult>(result)
         .map(Ended::Finished)
-        .map_err(|_| RefusalReason::Unreadable("the stored result is damaged".to_owned()))
+        .map_err(|_| RefusalReason::Local("the stored result is damaged".to_owned()))
 }

@@ -14,19 +14,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use quorate_messaging::{Event, IdentitySigner, IdentityUnavailable, PartyKeys, Session};
 use quorate_mpc_protocol::{Effect, Incoming, Seat, keygen};
+use quorate_party_agent::judge::RefusalReason;
+use quorate_storage::LedgerError;
 use quorate_testkit::sim::ceremony_rng;
 use quorate_types::node::{NodeReply, NodeRequest, Record, RunResult};
 use quorate_types::{
-    Action, CeremonyKind, Curve, DerivationPath, KeyId, Payload, Recipient, SessionDescriptor,
-    SessionId, Threshold,
+    Action, CeremonyKind, Curve, DerivationPath, KeyId, Payload, Recipient, RefusalCode,
+    SessionDescriptor, SessionId, Threshold,
 };
 use rand_core::OsRng;
-use support::{Committee, begin, party, prepare};
+use support::{Committee, begin, party, prepare, refused};
 use zeroize::Zeroizing;
 
 fn refusal_code(reply: &NodeReply) -> &str {
     match reply {
-        NodeReply::Refused(refusal) => &refusal.code,
+        NodeReply::Refused(refusal) => refusal.code.as_str(),
         other => panic!("not a refusal: {other:?}"),
     }
 }
@@ -68,6 +70,25 @@ async fn i05_one_intent_has_one_result_and_a_run_is_begun_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_or_full_here_is_not_the_requests_fault() {
+    let committee = Committee::new(2, 3, 3).await;
+    let key = committee.active_key("k", Curve::Ed25519).await;
+    let intent = sign_raw(&committee, key.id, b"stored");
+    let ledger = &committee.homes[0].ledger;
+    let stored = ledger.finish(intent.intent.hash(), b"no result", Vec::new());
+    stored.unwrap();
+    let quorum = [party(1), party(2)];
+    let reply = committee.ask(1, prepare(&intent, 0, &quorum)).await;
+    let said = refused(&reply, "local-fault");
+    assert!(said.contains("the stored result is damaged"), "{said}");
+
+    let full = LedgerError::DiskFull { action: "written" };
+    assert_eq!(RefusalReason::from(full).code(), RefusalCode::DiskFull);
+    let other = LedgerError::InUse;
+    assert_eq!(RefusalReason::from(other).code(), RefusalCode::Storage);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn i05_of_two_orchestrators_that_begin_at_once_one_wins() {
     let committee = Committee::new(2, 3, 3).await;
     let key = committee.active_key("k", Curve::Ed25519).await;
@@ -86,7 +107,7 @@ async fn i05_of_two_orchestrators_that_begin_at_once_one_wins() {
             .count();
         let refused = replies
             .iter()
-            .filter(|r| matches!(r, NodeReply::Refused(x) if x.code == "repeated"))
+            .filter(|r| matches!(r, NodeReply::Refused(x) if x.code.as_str() == "repeated"))
             .count();
         assert_eq!((signed, refused), (1, 1), "{replies:?}");
     }
@@ -179,7 +200,7 @@ async fn t06_an_agent_that_equivocates_is_convicted_by_both_others() {
         let NodeReply::Failed(failure) = reply else {
             panic!("not failed: {reply:?}")
         };
-        assert_eq!(failure.code, "equivocation", "{failure}");
+        assert_eq!(failure.code.as_str(), "equivocation", "{failure}");
         assert_eq!(failure.culprits, [party(3)]);
     }
 }
@@ -303,7 +324,7 @@ async fn t30_a_party_that_repeats_itself_and_falls_silent_is_named_within_the_ti
         let NodeReply::Failed(failure) = reply else {
             panic!("not failed: {reply:?}")
         };
-        let named = failure.missing == [party(3)] || failure.code == "peer-aborted";
+        let named = failure.missing == [party(3)] || failure.code.as_str() == "peer-aborted";
         assert!(named, "{failure}");
     }
 }
@@ -375,7 +396,7 @@ async fn an_agent_whose_identity_is_gone_says_so_and_blames_nobody() {
     let NodeReply::Failed(failure) = &replies[0] else {
         panic!("it did something: {replies:?}");
     };
-    assert_eq!(failure.code, "identity-unavailable");
+    assert_eq!(failure.code.as_str(), "identity-unavailable");
     assert!(failure.reason.contains("no such token"), "{failure:?}");
     assert!(failure.culprits.is_empty() && failure.missing.is_empty());
 

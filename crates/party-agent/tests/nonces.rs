@@ -258,7 +258,7 @@ async fn a_batch_is_one_request_with_a_list_for_each_of_its_items() {
     let solana = [&[1, 0, 0, 1][..], &[7; 32], &[8; 32], &[0]].concat();
     let bad = signing.batch(&[b"one", b"two", &solana]);
     let reply = signing.committee.ask(1, issue_items(&bad, 0, &lists)).await;
-    refused(&reply, "raw.is_solana_message");
+    refused(&reply, "raw-is-solana-message");
     assert!(signing.begun(1).is_empty());
 
     // Nothing of that used any up.

@@ -55,6 +55,10 @@ pub struct ClientArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show version, commit, features, protocol and formats
+    #[command(after_help = "Example:
+  quorate version --json")]
+    Version,
     /// Write everything a new cluster needs into a directory
     Init(InitArgs),
     /// Run a whole cluster on this machine until Ctrl-C

@@ -4,6 +4,7 @@ mod args;
 mod cluster;
 mod commands;
 mod demo;
+mod exit;
 mod operator;
 mod output;
 mod provision;
@@ -17,7 +18,10 @@ use quorate_types::Verdict;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error).into(),
+    };
     // One provider for all TLS in the process; fails only if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     log_to_stderr(cli.command.default_log());
@@ -27,10 +31,7 @@ async fn main() -> ExitCode {
     let json = cli.json;
     match dispatch(cli).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::error(&error, json);
-            ExitCode::FAILURE
-        }
+        Err(error) => output::error(&error, json).into(),
     }
 }
 
@@ -41,6 +42,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         command,
     } = cli;
     match command {
+        Command::Version => commands::version::run(json),
         Command::Init(args) => commands::init::run(&args, json),
         Command::Up(args) => commands::up::run(args).await,
         Command::Demo(args) => demo::run(args).await,

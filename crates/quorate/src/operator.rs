@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use quorate_api::{Client, Tls};
 use quorate_party_agent::passphrase;
 use quorate_service::{Configuration, now_ms};
 use quorate_storage::{SealedBox, read_private};
+use quorate_types::RefusalCode;
 use quorate_types::canonical::Canonical;
 use quorate_types::node::KeyListing;
 use quorate_types::{
@@ -18,6 +19,8 @@ use rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::exit::{said, untrue};
 
 /// `client.toml`. Relative paths are relative to the file's own directory. Unknown fields are refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -164,13 +167,19 @@ impl Viewer {
             .filter(|k| k.record.name == *name)
             .peekable();
         if named.peek().is_none() {
-            bail!("no key named {name}; `quorate key list` shows the keys there are");
+            said!(
+                RefusalCode::KeyUnknown,
+                "no key named {name}; `quorate key list` shows the keys there are"
+            );
         }
         let attested: Vec<KeyRecord> = named.filter(|k| k.active).map(|k| k.record).collect();
         match attested.as_slice() {
             [record] => Ok(record.clone()),
-            [] => bail!("key {name} is not attested by every custodian; do not use its address"),
-            _ => bail!("there is more than one key named {name}; this should not be possible"),
+            [] => said!(
+                RefusalCode::KeyNotActive,
+                "key {name} is not attested by every custodian; do not use its address"
+            ),
+            _ => untrue!("there is more than one key named {name}; this should not be possible"),
         }
     }
 
@@ -212,7 +221,7 @@ impl Viewer {
         let looked_at = now_ms().min(signed.intent.expires_at.saturating_sub(1));
         let verified = signed.verify(&self.roster, looked_at)?;
         if verified.hash() != intent {
-            bail!("the orchestrator hands out another request than the one asked for");
+            untrue!("the orchestrator hands out another request than the one asked for");
         }
         Ok(verified)
     }
@@ -222,7 +231,7 @@ impl Viewer {
         if self.fully_attested(key) {
             return Ok(());
         }
-        bail!(
+        untrue!(
             "the orchestrator reports a key that not every custodian has signed for; do not use it"
         )
     }

@@ -4,12 +4,13 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use quorate_api::{ClientError, Delivery, Problem};
+use quorate_api::Delivery;
 use quorate_storage::write_private;
-use quorate_types::Protocol;
+use quorate_types::{CodeSet as _, ProblemCode, Protocol};
 use serde::Serialize;
+
+use crate::exit::{self, Exit, misuse};
 
 /// Prints a value as JSON.
 pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
@@ -27,7 +28,7 @@ pub fn warn_of(protocol: Protocol) {
 /// Asks on the terminal; where there is none, says that --yes is needed to `act`.
 pub fn confirmed(question: &str, act: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        bail!("nobody can be asked here; pass --yes to {act} without asking");
+        misuse!("nobody can be asked here; pass --yes to {act} without asking");
     }
     eprint!("{question} [y/N] ");
     std::io::stderr().flush()?;
@@ -39,7 +40,7 @@ pub fn confirmed(question: &str, act: &str) -> anyhow::Result<bool> {
 /// Writes a new file that only its owner may read; one that is there is not replaced.
 pub fn new_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     if path.exists() {
-        bail!("{} exists already and is not overwritten", path.display());
+        misuse!("{} exists already and is not overwritten", path.display());
     }
     Ok(write_private(path, content)?)
 }
@@ -69,59 +70,53 @@ pub fn spinner(what: &'static str, quiet: bool) -> ProgressBar {
     spinner
 }
 
-/// Prints an error on standard error; with `--json` as a problem document.
-pub fn error(error: &anyhow::Error, as_json: bool) {
-    let problem = error
-        .chain()
-        .find_map(|cause| match cause.downcast_ref::<ClientError>() {
-            Some(ClientError::Problem(problem)) => Some((**problem).clone()),
-            _ => None,
-        });
+/// Prints what the argument parser says: a text that was asked for, or an error, with `--json` as a
+/// problem document.
+pub fn usage(error: &clap::Error) -> Exit {
+    let as_json = std::env::args().any(|argument| argument == "--json");
+    if !error.use_stderr() || !as_json {
+        // Nothing more can be said if the terminal is gone.
+        let _ = error.print();
+        return match error.use_stderr() {
+            true => Exit::Misuse,
+            false => Exit::Done,
+        };
+    }
+    let said = exit::Said {
+        code: ProblemCode::Misuse,
+        detail: error.to_string(),
+    };
+    self::error(&said.into(), true)
+}
+
+/// Prints an error on standard error, with `--json` as a problem document, and says how the command
+/// ends.
+pub fn error(error: &anyhow::Error, as_json: bool) -> Exit {
+    let mut problem = exit::problem_of(error);
+    let end = Exit::of(problem.code.class());
     if as_json {
-        let mut problem =
-            problem.unwrap_or_else(|| Problem::new(0, "client", "The command failed", ""));
         // With what this program has to add.
         problem.detail = format!("{error:#}");
         if let Ok(text) = serde_json::to_string_pretty(&problem) {
             eprintln!("{text}");
         }
-        return;
+        return end;
     }
     eprintln!("error: {error:#}");
-    if let Some(hint) = problem.and_then(|p| hint(&p.code)) {
+    if let Some(hint) = problem.code.known().and_then(hint) {
         eprintln!("hint:  {hint}");
     }
+    end
 }
 
-/// What to try next.
-fn hint(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "committee-not-set-up" => "run `quorate committee setup` once; it takes about a minute",
-        "primes-not-ready" => {
-            "`quorate status` shows how many safe primes each custodian has; `quorate committee setup` waits for them"
-        }
-        "party-offline" => "`quorate status` shows who answers",
-        "key-unknown" => "`quorate key list` shows the keys there are",
-        "policy-pending" => {
-            "`quorate request list` shows what waits for whom; approvers: quorate approve <request>"
-        }
-        "policy-denied" => {
-            "`quorate policy explain` shows the rules; `quorate policy simulate` tries a transaction"
-        }
-        "policy-none" => "an admin publishes one: quorate policy init, sign, publish",
-        "before-restore" => "sign it again a minute after the custodian came back",
-        "counterparty-banned" => {
-            "`quorate status` shows who has banned whom; other custodians sign without them"
-        }
-        "protocol-differs" => "`quorate key list` brings custodians to agree; then try again",
-        "setup-lost" => "quorate key set-protocol <key> dkls23 --renew",
-        "key-name-taken" => "choose another --name; `quorate key list` shows those in use",
-        "intent-expired" | "intent-invalid" => "check this machine's clock, then try again",
-        "other-roster" => {
-            "the custodians have another roster than this client; get the current one from your administrator"
-        }
-        _ => return None,
-    })
+/// Next thing to try, where the message itself does not say it.
+fn hint(code: ProblemCode) -> Option<&'static str> {
+    match code {
+        // The message is all there is to know.
+        ProblemCode::Misuse | ProblemCode::Declined | ProblemCode::Client => None,
+        ProblemCode::Unreachable => None,
+        other => Some(other.about().remedy),
+    }
 }
 
 /// How an order went at each custodian.

@@ -40,10 +40,17 @@ pub enum FileError {
     },
 }
 
+/// Whether the operating system refused because there is no room, on the disk or in the user's
+/// quota.
+pub(crate) fn is_full(cause: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(cause.kind(), StorageFull | QuotaExceeded)
+}
+
 /// What to do about the operating system's commoner refusals.
 fn advice(cause: &io::Error) -> &'static str {
     match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space",
+        _ if is_full(cause) => "; free some space",
         io::ErrorKind::ReadOnlyFilesystem => "; mount it writable",
         io::ErrorKind::PermissionDenied => "; it must belong to the user that the agent runs as",
         _ => "",
@@ -58,6 +65,12 @@ impl FileError {
             path,
             cause,
         }
+    }
+
+    /// Whether the disk has no room.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if is_full(cause))
     }
 
     /// Whether the file does not exist.
@@ -93,11 +106,12 @@ pub(crate) fn refuse_too_open(path: &Path, wanted: u32) -> Result<(), FileError>
     })
 }
 
-/// Writes a file 0600 so that a crash leaves the old content or the new: temporary name, fsync, rename, fsync of the directory.
+/// Writes a file 0600 so that a crash leaves the old content or the new: temporary name, fsync,
+/// rename, fsync of the directory.
 ///
 /// # Errors
-/// The operating system's. The old file is then untouched; if only the directory could not be fsynced, the new one is there, whole, and may
-/// be the old one again after a crash.
+/// The operating system's. The old file is then untouched; if only the directory could not be
+/// fsynced, the new one is there, whole, and may be the old one again after a crash.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     replace(&SystemDisk, path, content)
 }
@@ -111,7 +125,8 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<()
             .map_err(FileError::at("rename into", path))
     });
     if written.is_err() {
-        // The error that matters is the one being returned; a left-over temporary file is swept at the next opening.
+        // The error that matters is the one being returned; a left-over temporary file is swept at
+        // the next opening.
         let _ = disk.remove(&temporary);
     }
     written?;
@@ -151,7 +166,8 @@ pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
     sync_dir(disk, parent(path))
 }
 
-/// Removes what a crash in [`replace`] left behind. Only for a directory that no other process writes to.
+/// Removes what a crash in [`replace`] left behind. Only for a directory that no other process
+/// writes to.
 pub(crate) fn sweep_temporaries(disk: &dyn Disk, directory: &Path) -> Result<(), FileError> {
     let names = disk
         .list(directory)
@@ -172,8 +188,8 @@ pub fn read_private(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
     SystemDisk.read(path, max)
 }
 
-/// The calls to the operating system that keep secrets, one method each, so that a test can stand in a disk that fails, tears or
-/// forgets at any of them.
+/// The calls to the operating system that keep secrets, one method each, so that a test can stand
+/// in a disk that fails, tears or forgets at any of them.
 pub(crate) trait Disk: Send + Sync {
     /// Creates a file 0600 that must not exist.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod blobs;
 pub mod escrow;
 mod files;
+mod format;
 #[cfg(feature = "pkcs11")]
 mod hsm_store;
 mod ledger;
@@ -28,6 +29,7 @@ mod token;
 pub mod vault;
 
 pub use files::{FileError, create_private_dir, read_private, write_private};
+pub use format::{FORMATS, UnknownNeed};
 #[cfg(feature = "pkcs11")]
 pub use hsm_store::HsmStore;
 pub use ledger::{

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::files::{self, Disk, FileError, SystemDisk, create_private_dir};
 use crate::protector::{Entry, Protector, StoreKey};
-use crate::{KdfParams, SealedBox, Sealer};
+use crate::{KdfParams, SealedBox, Sealer, UnknownNeed, format};
 
 /// Why the store does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,14 @@ pub enum StoreError {
     /// Made by a newer program, or no such file at all.
     #[error("unknown format version {0}; this program reads versions 1 and 2")]
     Version(u32),
+    /// Something in it that only a newer program knows.
+    #[error("{} cannot be used: {need}", path.display())]
+    Need {
+        /// The file.
+        path: PathBuf,
+        /// The need.
+        need: UnknownNeed,
+    },
     /// Someone lowered the key derivation's cost.
     #[error("the file asks for Argon2id costs {0:?}, outside what is accepted")]
     WeakKdf(KdfParams),
@@ -128,6 +136,14 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the disk has no room.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_disk_full())
+    }
+}
+
 /// What an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize)]
 pub enum ItemKind {
@@ -218,6 +234,9 @@ struct Header {
     version: u32,
     party: PartyId,
     protectors: Vec<Named>,
+    /// See [`crate::format`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    needs: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -225,6 +244,12 @@ struct Named {
     name: String,
     #[serde(flatten)]
     entry: Entry,
+}
+
+/// The one field that every later header has too.
+#[derive(Deserialize)]
+struct Newer {
+    version: u32,
 }
 
 /// Either version of the header. Version 1 was one passphrase's box.
@@ -255,7 +280,7 @@ impl std::fmt::Debug for EncryptedFileStore {
 
 const HEADER: &str = "store.json";
 /// Of the header this program writes.
-const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 const SUFFIX: &str = ".sealed";
 const MAX_ITEM: u64 = 16 << 20;
 
@@ -460,6 +485,7 @@ impl EncryptedFileStore {
             version: VERSION,
             party: self.sealer.party().clone(),
             protectors,
+            needs: Vec::new(),
         };
         let json = serde_json::to_vec_pretty(&header).map_err(|_| StoreError::Seal)?;
         Ok(files::replace(
@@ -535,11 +561,21 @@ fn read_header(
         path: path.clone(),
         reason,
     };
+    if let Ok(Newer { version }) = serde_json::from_slice(&json)
+        && version > VERSION
+    {
+        return Err(StoreError::Version(version));
+    }
     let header = serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?;
     if let AnyHeader::Current(header) = &header {
         if header.version != VERSION {
             return Err(StoreError::Version(header.version));
         }
+        let needs = header.needs.iter().map(String::as_str);
+        format::check(needs).map_err(|need| StoreError::Need {
+            path: path.clone(),
+            need,
+        })?;
         if header.party != *party {
             return Err(bad(format!(
                 "it is {}'s store, not {party}'s",

@@ -6,7 +6,7 @@ use crate::canonical::{Canonical, CanonicalError};
 use crate::roster::verify_ed25519;
 use crate::{
     Curve, DerivationPath, Hash32, IntentHash, KeyId, KeyName, Network, OperatorId, Payload,
-    Protocol, Scheme, ValidRoster,
+    Protocol, RefusalCode, Scheme, ValidRoster,
 };
 
 /// What is to be done.
@@ -171,6 +171,20 @@ pub enum IntentError {
         /// Scheme.
         scheme: Scheme,
     },
+}
+
+impl IntentError {
+    /// Code of the refusal that it leads to.
+    #[must_use]
+    pub const fn code(&self) -> RefusalCode {
+        match self {
+            Self::Expired { .. } => RefusalCode::IntentExpired,
+            Self::BadSignature(_) => RefusalCode::OperatorSignature,
+            Self::UnknownOperator(_) => RefusalCode::OperatorUnknown,
+            Self::OtherRoster { .. } => RefusalCode::OtherRoster,
+            _ => RefusalCode::IntentInvalid,
+        }
+    }
 }
 
 /// An intent whose signature, roster, times and bounds have been checked. Only [`SignedIntent::verify`] makes one.

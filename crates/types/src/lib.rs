@@ -9,7 +9,9 @@ pub mod approval;
 pub mod batch;
 pub mod bundle;
 pub mod canonical;
+pub mod code;
 pub mod derivation;
+pub mod dialect;
 pub mod ids;
 pub mod intent;
 pub mod key;
@@ -31,7 +33,9 @@ pub use bundle::{
     Admin, AdminSignature, Admins, Asset, BookEntry, Bundle, BundleError, Counter, Credential,
     KeyGroup, Measure, Person, Rule, SignedBundle, ValidBundle,
 };
+pub use code::{Class, Code, CodeSet, FailureCode, PayloadCode, ProblemCode, RefusalCode};
 pub use derivation::{DerivationPath, DerivationPathError};
+pub use dialect::{Capabilities, Capability, Dialect, FrameError, WireVersion};
 pub use ids::{
     GroupName, Hash32, IdError, IntentHash, KeyId, KeyName, OperatorId, PartyId, PersonId,
     RoleName, RuleId, SessionId,

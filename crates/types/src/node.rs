@@ -1,7 +1,7 @@
 //! What an orchestrator and a party agent say to each other over `mpc.node.<party>`.
 //!
-//! The orchestrator is not trusted: requests carry the operator's signed intent, replies carry signatures or attestations
-//! that a client checks itself.
+//! The orchestrator is not trusted: requests carry the operator's signed intent, replies carry
+//! signatures or attestations that a client checks itself.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::Canonical;
 use crate::roster::ValidRoster;
 use crate::{
-    Attestation, Ban, Hash32, IntentHash, KeyId, KeyRecord, NonceCommitments, PartyId, PoolLevel,
-    Preprocessed, PresignaturePool, Protocol, ProtocolListing, ProtocolRecord, SessionId,
-    Signature, SignedApproval, SignedBundle, SignedFreeze, SignedIntent, SignedPartials,
+    Attestation, Ban, Capability, Code, Dialect, FailureCode, Hash32, IntentHash, KeyId, KeyRecord,
+    NonceCommitments, PartyId, PoolLevel, Preprocessed, PresignaturePool, Protocol,
+    ProtocolListing, ProtocolRecord, RefusalCode, SessionId, Signature, SignedApproval,
+    SignedBundle, SignedFreeze, SignedIntent, SignedPartials,
 };
 
 /// A request to one agent.
@@ -29,14 +30,16 @@ pub enum NodeRequest {
         /// Which.
         id: KeyId,
     },
-    /// Judge an intent without preparing anything. Time locks begin to count when a custodian first sees a request.
+    /// Judge an intent without preparing anything. Time locks begin to count when a custodian first
+    /// sees a request.
     Propose {
         /// The intent.
         intent: SignedIntent,
         /// What people have said about it.
         approvals: Vec<SignedApproval>,
     },
-    /// Remember what a person says of a request: a rejection or withdrawal holds although others do not pass it on.
+    /// Remember what a person says of a request: a rejection or withdrawal holds although others do
+    /// not pass it on.
     Say(SignedApproval),
     /// Bring the next version of the policy into force.
     Publish(Box<SignedBundle>),
@@ -53,7 +56,8 @@ pub enum NodeRequest {
         intent: SignedIntent,
         /// What people have said about it.
         approvals: Vec<SignedApproval>,
-        /// Who only acknowledges what is spent, after those who take part; see [`NodeReply::Judged`].
+        /// Who only acknowledges what is spent, after those who take part; see
+        /// [`NodeReply::Judged`].
         witnesses: Vec<PartyId>,
         /// From 0, below [`NodeRequest::MAX_ATTEMPTS`].
         attempt: u32,
@@ -61,10 +65,12 @@ pub enum NodeRequest {
         participants: Vec<PartyId>,
         /// What to sign with at once; nothing for the interactive protocol.
         preprocessed: Preprocessed,
-        /// For signing, the hash of the [`ProtocolRecord`] that is believed to be in force; an agent that has another one refuses.
+        /// For signing, the hash of the [`ProtocolRecord`] that is believed to be in force; an
+        /// agent that has another one refuses.
         protocol: Option<Hash32>,
     },
-    /// Judge an intent; if it is good, sign with this at once and answer with the partial signatures.
+    /// Judge an intent; if it is good, sign with this at once and answer with the partial
+    /// signatures.
     Issue {
         /// The intent.
         intent: SignedIntent,
@@ -160,6 +166,19 @@ impl NodeRequest {
     pub const MAX_COMMIT: u32 = 64;
     /// The longest request or reply, in bytes.
     pub const MAX_LEN: usize = crate::Intent::MAX_LEN + 256 * 1024;
+
+    /// Capability that an agent needs to answer, where not every agent of this version has it.
+    #[must_use]
+    pub const fn needs(&self) -> Option<Capability> {
+        match self {
+            // Asking for pools is harmless, and its answer says what has been turned on since.
+            Self::PreparePresign { .. } | Self::BeginPresign { .. } => {
+                Some(Capability::Presignatures)
+            }
+            Self::Commit { .. } => Some(Capability::NoncesAhead),
+            _ => None,
+        }
+    }
 }
 
 impl Canonical for NodeRequest {
@@ -226,7 +245,8 @@ pub struct KeyListing {
     pub attestations: Vec<Attestation>,
     /// Whether it may sign.
     pub active: bool,
-    /// What signs for it, where another protocol than its scheme's default was ever chosen. `dkls23` is a library that nobody has audited.
+    /// What signs for it, where another protocol than its scheme's default was ever chosen.
+    /// `dkls23` is a library that nobody has audited.
     pub protocol: Option<ProtocolListing>,
 }
 
@@ -254,6 +274,8 @@ pub struct NodeStatus {
     pub party: PartyId,
     /// Program version.
     pub version: String,
+    /// The version of the protocol that it speaks, and what it can do.
+    pub dialect: Dialect,
     /// Hash of its roster.
     pub roster: Hash32,
     /// Safe primes in stock.
@@ -276,6 +298,9 @@ pub struct NodeStatus {
     pub frozen: Vec<Hash32>,
     /// Its pools of presignatures, the most recently used first.
     pub pools: Vec<PoolStatus>,
+    /// Peers that it does not take part with, because their versions of the protocol are not
+    /// adjacent to its own.
+    pub strangers: Vec<PartyId>,
     /// With whom it signs no more by DKLs23, at most [`Ban::MAX_LISTED`].
     pub bans: Vec<Ban>,
 }
@@ -300,8 +325,8 @@ pub struct PoolStatus {
 pub enum Standing {
     /// It does.
     Serving {
-        /// Intents issued before this time (Unix milliseconds) are refused: this agent may have forgotten what it did about them. 0
-        /// where it was never restored.
+        /// Intents issued before this time (Unix milliseconds) are refused: this agent may have
+        /// forgotten what it did about them. 0 where it was never restored.
         not_before: u64,
     },
     /// It has just started and asks its peers what they last heard from it.
@@ -360,13 +385,14 @@ impl std::fmt::Display for Standing {
 #[error("{reason} [{code}]")]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
-    /// Stable code, `kebab-case`.
-    pub code: String,
+    /// Stable code.
+    pub code: Code<RefusalCode>,
     /// For people.
     pub reason: String,
     /// The policy's rules that speak against it.
     pub rules: Vec<String>,
-    /// What would lift them, as the rules say it: `approve:<group>:<n>`, `role:<role>`, `wait:<time>`.
+    /// What would lift them, as the rules say it: `approve:<group>:<n>`, `role:<role>`,
+    /// `wait:<time>`.
     pub missing: Vec<String>,
     /// Who refuses what, signed; agents that cannot sign, for they are sealed, answer without.
     pub signed: Option<RefusalSignature>,
@@ -392,7 +418,7 @@ pub struct RefusalSignature {
 /// What a refusal's signature covers.
 #[derive(BorshSerialize, BorshDeserialize)]
 struct RefusalStatement {
-    code: String,
+    code: Code<RefusalCode>,
     reason: String,
     rules: Vec<String>,
     missing: Vec<String>,
@@ -409,9 +435,9 @@ impl Canonical for RefusalStatement {
 impl Refusal {
     /// A refusal without rules, not signed yet.
     #[must_use]
-    pub fn new(code: &str, reason: String) -> Self {
+    pub fn new(code: impl Into<RefusalCode>, reason: String) -> Self {
         Self {
-            code: code.to_owned(),
+            code: Code::Known(code.into()),
             reason,
             rules: Vec::new(),
             missing: Vec::new(),
@@ -463,14 +489,36 @@ impl Refusal {
 #[error("{reason} [{code}]")]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// Stable code, `kebab-case`.
-    pub code: String,
+    /// Stable code.
+    pub code: Code<FailureCode>,
     /// For people; names parties.
     pub reason: String,
     /// Parties this agent holds at fault.
     pub culprits: Vec<PartyId>,
     /// Parties it waited for in vain.
     pub missing: Vec<PartyId>,
+}
+
+impl Failure {
+    /// A failure that names no party.
+    #[must_use]
+    pub fn new(code: impl Into<FailureCode>, reason: impl ToString) -> Self {
+        Self {
+            code: Code::Known(code.into()),
+            reason: reason.to_string(),
+            culprits: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// A failure for which one party is at fault.
+    #[must_use]
+    pub fn by(culprit: PartyId, code: impl Into<FailureCode>, reason: impl ToString) -> Self {
+        Self {
+            culprits: vec![culprit],
+            ..Self::new(code, reason)
+        }
+    }
 }
 
 /// What a run yielded.
@@ -500,7 +548,8 @@ pub enum NodeReply {
     Keys(Vec<KeyListing>),
     /// To `Propose`: the policy allows it.
     Judged {
-        /// How many agents must take part or acknowledge it; the key's threshold where no limit counts it.
+        /// How many agents must take part or acknowledge it; the key's threshold where no limit
+        /// counts it.
         acknowledgements: u16,
     },
     /// To `Commit`.

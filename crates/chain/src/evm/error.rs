@@ -1,5 +1,7 @@
 //! Why an EVM transaction is refused.
 
+use quorate_types::PayloadCode;
+
 /// Why an EVM transaction is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvmError {
@@ -84,21 +86,21 @@ pub enum EvmError {
 }
 
 impl EvmError {
-    pub(crate) const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> PayloadCode {
         match self {
-            Self::Empty => "evm.empty",
-            Self::Malformed { .. } => "evm.malformed",
-            Self::NonCanonicalRlp { .. } => "evm.non_canonical_rlp",
-            Self::PreEip155 => "evm.pre_eip155",
-            Self::AlreadySigned { .. } => "evm.already_signed",
-            Self::FieldCount { .. } => "evm.field_count",
-            Self::NoBlobs => "evm.no_blobs",
-            Self::BlobHashVersion { .. } => "evm.blob_hash_version",
-            Self::NoAuthorizations => "evm.no_authorizations",
-            Self::UnknownType(_) => "evm.unknown_type",
-            Self::WrongChainId { .. } => "evm.wrong_chain_id",
-            Self::TipAboveCap { .. } => "evm.tip_above_cap",
-            Self::Json(_) => "evm.json",
+            Self::Empty => PayloadCode::EvmEmpty,
+            Self::Malformed { .. } => PayloadCode::EvmMalformed,
+            Self::NonCanonicalRlp { .. } => PayloadCode::EvmNonCanonicalRlp,
+            Self::PreEip155 => PayloadCode::EvmPreEip155,
+            Self::AlreadySigned { .. } => PayloadCode::EvmAlreadySigned,
+            Self::FieldCount { .. } => PayloadCode::EvmFieldCount,
+            Self::NoBlobs => PayloadCode::EvmNoBlobs,
+            Self::BlobHashVersion { .. } => PayloadCode::EvmBlobHashVersion,
+            Self::NoAuthorizations => PayloadCode::EvmNoAuthorizations,
+            Self::UnknownType(_) => PayloadCode::EvmUnknownType,
+            Self::WrongChainId { .. } => PayloadCode::EvmWrongChainId,
+            Self::TipAboveCap { .. } => PayloadCode::EvmTipAboveCap,
+            Self::Json(_) => PayloadCode::EvmJson,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Why a PSBT is refused.
 
+use quorate_types::PayloadCode;
+
 /// Why a PSBT is refused. Inputs and outputs are counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PsbtError {
@@ -138,28 +140,28 @@ pub enum PsbtError {
 }
 
 impl PsbtError {
-    pub(crate) const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> PayloadCode {
         match self {
-            Self::Malformed(_) => "psbt.malformed",
-            Self::UnsupportedVersion(_) => "psbt.unsupported_version",
-            Self::Modifiable => "psbt.modifiable",
-            Self::RequiredLockTime { .. } => "psbt.required_lock_time",
-            Self::LockTimeConflict => "psbt.lock_time_conflict",
-            Self::Empty(_) => "psbt.empty",
-            Self::UnknownField { .. } => "psbt.unknown_field",
-            Self::UnexpectedField { .. } => "psbt.unexpected_field",
-            Self::AlreadySigned { .. } => "psbt.already_signed",
-            Self::MissingWitnessUtxo { .. } => "psbt.missing_witness_utxo",
-            Self::MissingPreviousTransaction { .. } => "psbt.missing_previous_transaction",
-            Self::WrongPreviousTransaction { .. } => "psbt.wrong_previous_transaction",
-            Self::UtxoMismatch { .. } => "psbt.utxo_mismatch",
-            Self::NotOurInput { .. } => "psbt.not_our_input",
-            Self::WrongInternalKey { .. } => "psbt.wrong_internal_key",
-            Self::SighashType { .. } => "psbt.sighash_type",
-            Self::DuplicateInput { .. } => "psbt.duplicate_input",
-            Self::AmountOutOfRange(_) => "psbt.amount_out_of_range",
-            Self::OutputsExceedInputs { .. } => "psbt.outputs_exceed_inputs",
-            Self::Sighash { .. } => "psbt.sighash",
+            Self::Malformed(_) => PayloadCode::PsbtMalformed,
+            Self::UnsupportedVersion(_) => PayloadCode::PsbtUnsupportedVersion,
+            Self::Modifiable => PayloadCode::PsbtModifiable,
+            Self::RequiredLockTime { .. } => PayloadCode::PsbtRequiredLockTime,
+            Self::LockTimeConflict => PayloadCode::PsbtLockTimeConflict,
+            Self::Empty(_) => PayloadCode::PsbtEmpty,
+            Self::UnknownField { .. } => PayloadCode::PsbtUnknownField,
+            Self::UnexpectedField { .. } => PayloadCode::PsbtUnexpectedField,
+            Self::AlreadySigned { .. } => PayloadCode::PsbtAlreadySigned,
+            Self::MissingWitnessUtxo { .. } => PayloadCode::PsbtMissingWitnessUtxo,
+            Self::MissingPreviousTransaction { .. } => PayloadCode::PsbtMissingPreviousTransaction,
+            Self::WrongPreviousTransaction { .. } => PayloadCode::PsbtWrongPreviousTransaction,
+            Self::UtxoMismatch { .. } => PayloadCode::PsbtUtxoMismatch,
+            Self::NotOurInput { .. } => PayloadCode::PsbtNotOurInput,
+            Self::WrongInternalKey { .. } => PayloadCode::PsbtWrongInternalKey,
+            Self::SighashType { .. } => PayloadCode::PsbtSighashType,
+            Self::DuplicateInput { .. } => PayloadCode::PsbtDuplicateInput,
+            Self::AmountOutOfRange(_) => PayloadCode::PsbtAmountOutOfRange,
+            Self::OutputsExceedInputs { .. } => PayloadCode::PsbtOutputsExceedInputs,
+            Self::Sighash { .. } => PayloadCode::PsbtSighash,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Why a Solana message is refused.
 
+use quorate_types::PayloadCode;
+
 /// Why a Solana message is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SolanaError {
@@ -48,17 +50,17 @@ pub enum SolanaError {
 }
 
 impl SolanaError {
-    pub(crate) const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> PayloadCode {
         match self {
-            Self::TooLong { .. } => "solana.too_long",
-            Self::Malformed(_) => "solana.malformed",
-            Self::UnsupportedVersion(_) => "solana.unsupported_version",
-            Self::OffchainMessage => "solana.offchain_message",
-            Self::Unsound(_) => "solana.unsound",
-            Self::DuplicateAccount => "solana.duplicate_account",
-            Self::NoInstructions => "solana.no_instructions",
-            Self::NotASigner { .. } => "solana.not_a_signer",
-            Self::OtherSigners { .. } => "solana.other_signers",
+            Self::TooLong { .. } => PayloadCode::SolanaTooLong,
+            Self::Malformed(_) => PayloadCode::SolanaMalformed,
+            Self::UnsupportedVersion(_) => PayloadCode::SolanaUnsupportedVersion,
+            Self::OffchainMessage => PayloadCode::SolanaOffchainMessage,
+            Self::Unsound(_) => PayloadCode::SolanaUnsound,
+            Self::DuplicateAccount => PayloadCode::SolanaDuplicateAccount,
+            Self::NoInstructions => PayloadCode::SolanaNoInstructions,
+            Self::NotASigner { .. } => PayloadCode::SolanaNotASigner,
+            Self::OtherSigners { .. } => PayloadCode::SolanaOtherSigners,
         }
     }
 }

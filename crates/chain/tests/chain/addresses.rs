@@ -113,10 +113,10 @@ fn wrong_schemes_and_curves_are_refused() {
     ];
     for (network, scheme, key) in for_network {
         let refused = address(network, scheme, &key);
-        assert_eq!(code(refused), "key.not_for_network", "{network} {scheme}");
+        assert_eq!(code(refused), "key-not-for-network", "{network} {scheme}");
     }
     let refused = address(ETHEREUM, Scheme::Eddsa, &key.secp256k1());
-    assert_eq!(code(refused), "key.scheme_not_on_curve");
+    assert_eq!(code(refused), "key-scheme-not-on-curve");
     let refused = script_pubkey(BitcoinNetwork::Mainnet, Scheme::Eddsa, &key.ed25519());
-    assert_eq!(code(refused), "key.not_for_network");
+    assert_eq!(code(refused), "key-not-for-network");
 }

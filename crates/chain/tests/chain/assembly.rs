@@ -111,12 +111,12 @@ fn signatures_of_another_message_key_or_scheme_are_refused() {
     };
     let other = Payload::Message(b"x".to_vec());
     let other_message = sign(&other, Some(ETHEREUM), Scheme::Ecdsa, &child)[0];
-    assert_eq!(code(attempt(other_message)), "signature.invalid");
+    assert_eq!(code(attempt(other_message)), "signature-invalid");
     let items = analyse(&payload, Some(ETHEREUM), Scheme::Ecdsa, &child, false)
         .unwrap()
         .items;
     let other_key = LocalKey::new(2).sign_all(&items)[0];
-    assert_eq!(code(attempt(other_key)), "signature.invalid");
+    assert_eq!(code(attempt(other_key)), "signature-invalid");
     let error = attempt(Signature::Ed25519([0; 64])).unwrap_err();
     assert!(matches!(error, ChainError::BadSignature { item: 0, .. }));
 }
@@ -132,5 +132,5 @@ fn assembling_refuses_what_analysis_refuses() {
         &KEY.secp256k1(),
         &[],
     );
-    assert_eq!(code(refused), "payload.trailing_bytes");
+    assert_eq!(code(refused), "payload-trailing-bytes");
 }

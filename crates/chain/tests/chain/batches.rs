@@ -153,7 +153,7 @@ fn one_bad_member_refuses_all_and_is_named() {
             ..
         })
     ));
-    assert_eq!(code(refused), "payload.trailing_bytes");
+    assert_eq!(code(refused), "payload-trailing-bytes");
 
     let other = unsigned(&TxEip1559 {
         chain_id: 5,
@@ -162,20 +162,20 @@ fn one_bad_member_refuses_all_and_is_named() {
     let refused = evm(&batch(vec![numbered(0), Payload::EvmTransaction(other)]));
     let text = refused.as_ref().unwrap_err().to_string();
     assert!(text.starts_with("2 of 2 in the batch: "), "{text}");
-    assert_eq!(code(refused), "evm.wrong_chain_id");
+    assert_eq!(code(refused), "evm-wrong-chain-id");
 
     let transactions = batch(vec![numbered(0), numbered(1)]);
     let refused = read(&transactions, BITCOIN, Scheme::Ecdsa);
-    assert_eq!(code(refused), "payload.not_for_network");
+    assert_eq!(code(refused), "payload-not-for-network");
     let refused = analyse(&transactions, None, Scheme::Ecdsa, &KEY.secp256k1(), true);
-    assert_eq!(code(refused), "payload.network_missing");
+    assert_eq!(code(refused), "payload-network-missing");
     let raw = batch(
         [b"one", b"two"]
             .map(|text| Payload::Raw(text.to_vec()))
             .to_vec(),
     );
     let refused = analyse(&raw, None, Scheme::Eddsa, &KEY.ed25519(), false);
-    assert_eq!(code(refused), "raw.not_allowed");
+    assert_eq!(code(refused), "raw-not-allowed");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_batch_signs_no_more_items_than_a_request_may() {
         read(&batch(members.to_vec()), BITCOIN, Scheme::Ecdsa)
     };
     assert_eq!(spends(24).unwrap().items.len(), 64);
-    assert_eq!(code(spends(25)), "payload.too_many_items");
+    assert_eq!(code(spends(25)), "payload-too-many-items");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn signatures_belong_to_their_members() {
             ..
         })
     ));
-    assert_eq!(code(refused), "signature.invalid");
+    assert_eq!(code(refused), "signature-invalid");
     for wrong in [&good[..2], &[&good[..], &good[..1]].concat()[..]] {
         assert!(matches!(
             attempt(wrong),

@@ -147,7 +147,7 @@ pub fn only_message(analysis: &Analysis) -> SigningMessage {
 pub fn code<T: std::fmt::Debug>(result: Result<T, ChainError>) -> &'static str {
     let error = result.unwrap_err();
     assert!(!error.to_string().is_empty());
-    error.code()
+    quorate_types::CodeSet::as_str(error.code())
 }
 
 pub fn script(scheme: Scheme, key: &LocalKey) -> ScriptBuf {

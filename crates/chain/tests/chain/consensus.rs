@@ -127,7 +127,7 @@ fn a_bad_signature_is_refused_by_its_item() {
         signatures[1] = signatures[0];
         let error = finish(scheme, &psbt, &signatures).unwrap_err();
         assert!(matches!(error, ChainError::BadSignature { item: 1, .. }));
-        assert_eq!(error.code(), "signature.invalid");
+        assert_eq!(error.code().to_string(), "signature-invalid");
     }
 }
 
@@ -137,6 +137,6 @@ fn a_wrong_number_of_signatures_is_refused() {
     let signatures = sign(Scheme::Bip340, &psbt);
     for wrong in [&signatures[..1], &[], &[signatures[0]; 3]] {
         let refused = finish(Scheme::Bip340, &psbt, wrong);
-        assert_eq!(code(refused), "signature.count");
+        assert_eq!(code(refused), "signature-count");
     }
 }

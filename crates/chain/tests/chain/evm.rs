@@ -129,7 +129,7 @@ fn every_supported_type_is_its_own_digest() {
 fn t20_trailing_bytes_are_refused() {
     for mut bytes in [eip155(), unsigned(&eip1559())] {
         bytes.push(0);
-        assert_eq!(code(evm(&bytes)), "payload.trailing_bytes");
+        assert_eq!(code(evm(&bytes)), "payload-trailing-bytes");
     }
 }
 
@@ -157,11 +157,11 @@ fn t20_non_canonical_rlp_is_refused() {
         list(&["09", "01", "02", TO, "03", "80", "b80101", "80", "80"]),
     ];
     for bytes in bad {
-        assert_eq!(code(evm(&bytes)), "evm.non_canonical_rlp", "{bytes:02x?}");
+        assert_eq!(code(evm(&bytes)), "evm-non-canonical-rlp", "{bytes:02x?}");
     }
     let short = list(&["09", "01", "02", TO, "03", "80", "01", "80", "80"]);
     let long_form = [&[0xf8, short[0] - 0xc0], &short[1..]].concat();
-    assert_eq!(code(evm(&long_form)), "evm.non_canonical_rlp");
+    assert_eq!(code(evm(&long_form)), "evm-non-canonical-rlp");
 }
 
 #[test]
@@ -169,20 +169,20 @@ fn t20_zero_bytes_in_place_of_empty_eip155_fields_are_refused() {
     let bytes = list(&["09", "01", "02", TO, "03", "80", "01", "00", "00"]);
     assert!(evm(&bytes).is_err());
     let bytes = list(&["09", "01", "02", TO, "03", "80", "01", "c0", "c0"]);
-    assert_eq!(code(evm(&bytes)), "payload.not_canonical");
+    assert_eq!(code(evm(&bytes)), "payload-not-canonical");
 }
 
 #[test]
 fn i02_what_does_not_encode_to_the_same_bytes_is_refused() {
     // Two empty lists decode as well as two empty strings to whoever looks at lengths alone.
     let bytes = list(&["09", "01", "02", TO, "03", "80", "01", "c0", "c0"]);
-    assert_eq!(code(evm(&bytes)), "payload.not_canonical");
+    assert_eq!(code(evm(&bytes)), "payload-not-canonical");
 }
 
 #[test]
 fn t20_pre_eip155_is_refused() {
     let bytes = list(&["09", "01", "02", TO, "03", "80"]);
-    assert_eq!(code(evm(&bytes)), "evm.pre_eip155");
+    assert_eq!(code(evm(&bytes)), "evm-pre-eip155");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn t20_signed_transactions_are_refused() {
     let signed = "f86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a76400008025a028ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276a067cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83";
     assert_eq!(
         code(evm(&hex::decode(signed).unwrap())),
-        "evm.already_signed"
+        "evm-already-signed"
     );
     let key = LocalKey::new(0x46);
     let bytes = unsigned(&eip1559());
@@ -202,7 +202,7 @@ fn t20_signed_transactions_are_refused() {
         &key.secp256k1(),
         &key.sign_all(&analysis.items),
     );
-    assert_eq!(code(evm(&signed.unwrap().bytes)), "evm.already_signed");
+    assert_eq!(code(evm(&signed.unwrap().bytes)), "evm-already-signed");
 }
 
 #[test]
@@ -211,37 +211,37 @@ fn t20_wrong_chain_ids_are_refused() {
     let other = Some(Network::Evm { chain_id: 31337 });
     let key = LocalKey::new(1).secp256k1();
     let refused = analyse(&payload, other, Scheme::Ecdsa, &key, false);
-    assert_eq!(code(refused), "evm.wrong_chain_id");
+    assert_eq!(code(refused), "evm-wrong-chain-id");
 }
 
 #[test]
 fn t20_unsupported_transaction_types_are_refused() {
     let expected = [
-        (3u8, "evm.field_count"),
-        (4, "evm.field_count"),
-        (0, "evm.unknown_type"),
-        (5, "evm.unknown_type"),
-        (0x7f, "evm.unknown_type"),
-        (0x80, "evm.unknown_type"),
+        (3u8, "evm-field-count"),
+        (4, "evm-field-count"),
+        (0, "evm-unknown-type"),
+        (5, "evm-unknown-type"),
+        (0x7f, "evm-unknown-type"),
+        (0x80, "evm-unknown-type"),
     ];
     for (kind, expected) in expected {
         let mut bytes = unsigned(&eip1559());
         bytes[0] = kind;
         assert_eq!(code(evm(&bytes)), expected);
     }
-    assert_eq!(code(evm(&[])), "evm.empty");
+    assert_eq!(code(evm(&[])), "evm-empty");
 }
 
 #[test]
 fn t20_wrong_field_counts_and_types_are_refused() {
     let eight = list(&["09", "01", "02", TO, "03", "80", "01", "80"]);
-    assert_eq!(code(evm(&eight)), "evm.field_count");
+    assert_eq!(code(evm(&eight)), "evm-field-count");
     let typed = [&[2u8][..], &list(&["01", "01"])].concat();
-    assert_eq!(code(evm(&typed)), "evm.field_count");
+    assert_eq!(code(evm(&typed)), "evm-field-count");
     let short_address = list(&["09", "01", "02", "8401020304", "03", "80", "01", "80", "80"]);
-    assert_eq!(code(evm(&short_address)), "evm.malformed");
-    assert_eq!(code(evm(&eip155()[..40])), "evm.malformed");
-    assert_eq!(code(evm(&[2, 0x80])), "evm.malformed");
+    assert_eq!(code(evm(&short_address)), "evm-malformed");
+    assert_eq!(code(evm(&eip155()[..40])), "evm-malformed");
+    assert_eq!(code(evm(&[2, 0x80])), "evm-malformed");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn t20_tips_above_the_cap_are_refused() {
         max_priority_fee_per_gas: 30_000_000_001,
         ..eip1559()
     };
-    assert_eq!(code(evm(&unsigned(&tx))), "evm.tip_above_cap");
+    assert_eq!(code(evm(&unsigned(&tx))), "evm-tip-above-cap");
 }
 
 #[test]

@@ -61,11 +61,11 @@ fn what_json_does_not_say_plainly_is_refused() {
         "[]".to_owned(),
     ];
     for text in bad {
-        assert_eq!(code(from_json(&text)), "evm.json", "{text}");
+        assert_eq!(code(from_json(&text)), "evm-json", "{text}");
     }
     for kind in [3, 4] {
         let priced = with(&format!(r#""nonce": 0, "type": {kind}"#));
-        assert_eq!(code(from_json(&priced)), "evm.json", "{priced}");
+        assert_eq!(code(from_json(&priced)), "evm-json", "{priced}");
     }
 }
 
@@ -104,6 +104,6 @@ fn blob_and_set_code_transactions_from_json() {
         ),
     ];
     for text in refused {
-        assert_eq!(code(from_json(&text)), "evm.json", "{text}");
+        assert_eq!(code(from_json(&text)), "evm-json", "{text}");
     }
 }

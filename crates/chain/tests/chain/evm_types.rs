@@ -111,18 +111,18 @@ fn t20_blob_transactions_that_no_node_takes_are_refused() {
         blob_versioned_hashes: vec![],
         ..eip4844()
     };
-    assert_eq!(code(evm(&unsigned_blob(&none))), "evm.no_blobs");
+    assert_eq!(code(evm(&unsigned_blob(&none))), "evm-no-blobs");
     let other_version = TxEip4844 {
         blob_versioned_hashes: vec![blob_hash(7), B256::repeat_byte(2)],
         ..eip4844()
     };
     let refused = evm(&unsigned_blob(&other_version));
-    assert_eq!(code(refused), "evm.blob_hash_version");
+    assert_eq!(code(refused), "evm-blob-hash-version");
     let tip = TxEip4844 {
         max_priority_fee_per_gas: 30_000_000_001,
         ..eip4844()
     };
-    assert_eq!(code(evm(&unsigned_blob(&tip))), "evm.tip_above_cap");
+    assert_eq!(code(evm(&unsigned_blob(&tip))), "evm-tip-above-cap");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn t20_authorizations_for_every_chain_or_without_effect_are_told_apart() {
     }
     tx.authorization_list = vec![];
     let refused = evm(&unsigned_set_code(&tx));
-    assert_eq!(code(refused), "evm.no_authorizations");
+    assert_eq!(code(refused), "evm-no-authorizations");
 }
 
 #[test]
@@ -183,8 +183,8 @@ fn both_types_assemble_to_what_recovers_to_the_sender() {
             owner(&KEY)
         );
         assert_eq!(done.id, format!("{:#x}", envelope.tx_hash()));
-        assert_eq!(code(evm(&done.bytes)), "evm.already_signed");
+        assert_eq!(code(evm(&done.bytes)), "evm-already-signed");
         let trailing = [&bytes[..], &[0]].concat();
-        assert_eq!(code(evm(&trailing)), "payload.trailing_bytes");
+        assert_eq!(code(evm(&trailing)), "payload-trailing-bytes");
     }
 }

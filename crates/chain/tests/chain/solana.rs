@@ -213,7 +213,7 @@ fn t20_durable_nonces_are_a_fact() {
 fn t20_trailing_bytes_after_a_solana_message_are_refused() {
     let mut bytes = transfer(&KEY.ed25519()).serialize();
     bytes.push(0);
-    assert_eq!(code(analyse_bytes(&bytes)), "payload.trailing_bytes");
+    assert_eq!(code(analyse_bytes(&bytes)), "payload-trailing-bytes");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn t20_non_canonical_lengths_are_refused() {
     let bytes = transfer(&KEY.ed25519()).serialize();
     assert_eq!(bytes[3], 3);
     let padded = [&bytes[..3], &[0x83, 0x00], &bytes[4..]].concat();
-    assert_eq!(code(analyse_bytes(&padded)), "solana.malformed");
+    assert_eq!(code(analyse_bytes(&padded)), "solana-malformed");
 }
 
 #[test]
@@ -236,16 +236,16 @@ fn i02_a_serialised_transaction_is_not_a_message() {
 fn t20_unsupported_solana_forms_are_refused() {
     let message = transfer(&KEY.ed25519()).serialize();
     let later = [&[0x81], &message[..]].concat();
-    assert_eq!(code(analyse_bytes(&later)), "solana.unsupported_version");
+    assert_eq!(code(analyse_bytes(&later)), "solana-unsupported-version");
     let offchain = b"\xffsolana offchain\x00";
-    assert_eq!(code(analyse_bytes(offchain)), "solana.offchain_message");
-    assert_eq!(code(analyse_bytes(&[])), "solana.malformed");
-    assert_eq!(code(analyse_bytes(&vec![0; 1168])), "solana.too_long");
+    assert_eq!(code(analyse_bytes(offchain)), "solana-offchain-message");
+    assert_eq!(code(analyse_bytes(&[])), "solana-malformed");
+    assert_eq!(code(analyse_bytes(&vec![0; 1168])), "solana-too-long");
 }
 
 #[test]
 fn t20_unsound_messages_are_refused() {
-    let unsound = "solana.unsound";
+    let unsound = "solana-unsound";
     assert_eq!(refusal(|m| m.instructions[0].accounts[1] = 9), unsound);
     assert_eq!(refusal(|m| m.instructions[0].program_id_index = 0), unsound);
     assert_eq!(refusal(|m| m.header.num_required_signatures = 9), unsound);
@@ -254,10 +254,10 @@ fn t20_unsound_messages_are_refused() {
         unsound
     );
     let repeat = |m: &mut legacy::Message| m.account_keys[2] = m.account_keys[1];
-    assert_eq!(refusal(repeat), "solana.duplicate_account");
+    assert_eq!(refusal(repeat), "solana-duplicate-account");
     assert_eq!(
         refusal(|m| m.instructions.clear()),
-        "solana.no_instructions"
+        "solana-no-instructions"
     );
 }
 
@@ -265,9 +265,9 @@ fn t20_unsound_messages_are_refused() {
 fn t20_messages_that_do_not_ask_for_our_signature_are_refused() {
     let message = transfer(&LocalKey::new(9).ed25519());
     let refused = analyse_bytes(&message.serialize());
-    assert_eq!(code(refused), "solana.not_a_signer");
+    assert_eq!(code(refused), "solana-not-a-signer");
     let not_signing = refusal(|m| m.account_keys.swap(0, 1));
-    assert_eq!(not_signing, "solana.not_a_signer");
+    assert_eq!(not_signing, "solana-not-a-signer");
 }
 
 fn finish(message: &VersionedMessage) -> Result<quorate_chain::Assembled, ChainError> {
@@ -290,7 +290,7 @@ fn other_signers_are_a_fact_and_stop_assembly() {
     let other = bs58::encode([0x55; 32]).into_string();
     assert_eq!(facts(&message).other_signers, [other]);
     assert_eq!(facts(&message).max_fee, 10_000);
-    assert_eq!(code(finish(&message)), "solana.other_signers");
+    assert_eq!(code(finish(&message)), "solana-other-signers");
 }
 
 #[test]

@@ -148,22 +148,22 @@ fn nested_arrays_and_elementary_types_are_shown() {
 #[test]
 fn t20_typed_data_of_another_chain_is_refused() {
     let refused = refusal(|d| d["domain"]["chainId"] = json!(137));
-    assert_eq!(refused, "typed_data.wrong_chain_id");
+    assert_eq!(refused, "typed-data-wrong-chain-id");
     let refused = refusal(|d| d["domain"]["chainId"] = json!("0x10000000000000001"));
-    assert_eq!(refused, "typed_data.wrong_chain_id");
+    assert_eq!(refused, "typed-data-wrong-chain-id");
 }
 
 #[test]
 fn t20_fields_that_are_not_signed_are_refused() {
-    let expected = "typed_data.unknown_field";
+    let expected = "typed-data-unknown-field";
     assert_eq!(refusal(|d| d["message"]["cc"] = json!("Eve")), expected);
     assert_eq!(refusal(|d| d["message"]["to"]["x"] = json!(1)), expected);
     assert_eq!(refusal(|d| d["domain"]["salt"] = json!(null)), expected);
     assert_eq!(refusal(|d| d["note"] = json!("hello")), expected);
     let unused = refusal(|d| d["types"]["Unused"] = json!([]));
-    assert_eq!(unused, "typed_data.unused_type");
+    assert_eq!(unused, "typed-data-unused-type");
     let extra = refusal(|d| d["types"]["Mail"][0]["indexed"] = json!(true));
-    assert_eq!(extra, "typed_data.json");
+    assert_eq!(extra, "typed-data-json");
 }
 
 #[test]
@@ -174,12 +174,12 @@ fn t20_duplicate_keys_in_typed_data_are_refused() {
         r#""contents":"Hello, Bob!","contents":"Pay Eve""#,
     );
     assert_ne!(twice, text);
-    assert_eq!(code(analyse_text(&twice)), "typed_data.json");
+    assert_eq!(code(analyse_text(&twice)), "typed-data-json");
 }
 
 #[test]
 fn t20_missing_fields_in_typed_data_are_refused() {
-    let expected = "typed_data.missing_field";
+    let expected = "typed-data-missing-field";
     let without = |part: &'static str, name: &'static str| {
         refusal(move |d| {
             d[part].as_object_mut().unwrap().remove(name);
@@ -202,9 +202,9 @@ fn t20_domain_types_that_differ_from_the_domain_are_refused() {
             .unwrap()
             .swap(0, 1);
     });
-    assert_eq!(swapped, "typed_data.domain_type");
+    assert_eq!(swapped, "typed-data-domain-type");
     let other_type = refusal(|d| d["types"]["EIP712Domain"][2]["type"] = json!("uint64"));
-    assert_eq!(other_type, "typed_data.domain_type");
+    assert_eq!(other_type, "typed-data-domain-type");
     let foreign = refusal(|d| {
         d["types"]["EIP712Domain"]
             .as_array_mut()
@@ -212,14 +212,14 @@ fn t20_domain_types_that_differ_from_the_domain_are_refused() {
             .push(json!({"name": "extra", "type": "string"}));
         d["domain"]["extra"] = json!("x");
     });
-    assert_eq!(foreign, "typed_data.domain_type");
+    assert_eq!(foreign, "typed-data-domain-type");
     let primary = refusal(|d| d["primaryType"] = json!("EIP712Domain"));
-    assert_eq!(primary, "typed_data.primary_is_domain");
+    assert_eq!(primary, "typed-data-primary-is-domain");
 }
 
 #[test]
 fn t20_unusable_types_are_refused() {
-    let expected = "typed_data.type";
+    let expected = "typed-data-type";
     assert_eq!(refusal(|d| d["primaryType"] = json!("Letter")), expected);
     assert_eq!(refusal(|d| d["primaryType"] = json!("uint256")), expected);
     let type_of_contents = |name: &str| {
@@ -263,7 +263,7 @@ fn t20_values_that_do_not_fit_their_types_are_refused() {
         ("uint8[]", json!({})),
     ] {
         let refused = code(analyse_text(&single(type_name, value.clone())));
-        assert_eq!(refused, "typed_data.value", "{type_name} {value}");
+        assert_eq!(refused, "typed-data-value", "{type_name} {value}");
     }
 }
 
@@ -277,7 +277,7 @@ fn t20_types_that_explode_are_refused_quickly() {
     }
     let document = json!({"types": types, "primaryType": "T0", "domain": {},
         "message": {"a": [], "b": []}});
-    assert_eq!(code(analyse_text(&document.to_string())), "typed_data.type");
+    assert_eq!(code(analyse_text(&document.to_string())), "typed-data-type");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn oversized_typed_data_is_refused() {
         "string",
         json!("x".repeat(quorate_chain::evm::typed_data::MAX_LEN)),
     );
-    assert_eq!(code(analyse_text(&text)), "typed_data.too_long");
-    assert_eq!(code(analyse_text("\"{}\"")), "typed_data.json");
-    assert_eq!(code(analyse_text("{} x")), "typed_data.json");
+    assert_eq!(code(analyse_text(&text)), "typed-data-too-long");
+    assert_eq!(code(analyse_text("\"{}\"")), "typed-data-json");
+    assert_eq!(code(analyse_text("{} x")), "typed-data-json");
 }

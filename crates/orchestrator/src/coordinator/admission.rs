@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quorate_api::Problem;
-use quorate_types::{Action, Intent, KeyId};
+use quorate_types::{Action, Intent, KeyId, RefusalCode};
 use tokio::sync::oneshot;
 
 /// Requests of one line that wait.
@@ -177,7 +177,7 @@ const fn line_of(intent: &Intent) -> Line {
 fn busy(waiting: usize, per_second: u64) -> Problem {
     let seconds = 1 + u64::try_from(waiting).unwrap_or(u64::MAX) / per_second;
     let detail = format!("{waiting} requests are waiting; send it again in {seconds} s");
-    let mut problem = Problem::new(503, "busy", "Busy", detail);
+    let mut problem = Problem::new(503, RefusalCode::Busy, "Busy", detail);
     problem.retry_after = Some(seconds);
     problem
 }

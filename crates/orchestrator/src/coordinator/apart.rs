@@ -1,25 +1,23 @@
-//! Custodians that do not sign together by DKLs23: one has banned the other. Each says so of itself; who makes it up is chosen less.
+//! Custodians that do not sign together: by DKLs23 because one has banned the other, or because
+//! their versions of the protocol are not adjacent. Each says so of itself; who makes it up is
+//! chosen less.
 
 use std::collections::BTreeSet;
 
 use quorate_types::node::{KeyListing, NodeStatus};
 use quorate_types::{PartyId, Protocol};
 
-/// Pairs that do not sign for a key together, as whoever banned says.
+/// Pairs that do not sign for a key together, as one of them says.
 #[derive(Default)]
 pub(super) struct Apart(BTreeSet<(PartyId, PartyId)>);
 
 impl Apart {
     pub(super) fn of(statuses: &[NodeStatus], key: &KeyListing) -> Self {
-        if key.signs_by() != Protocol::Dkls23 {
-            return Self::default();
+        let mut pairs = by_version(statuses);
+        if key.signs_by() == Protocol::Dkls23 {
+            pairs.extend(by_ban(statuses, key));
         }
-        let of_key = |status: &NodeStatus| {
-            let bans = status.bans.iter().filter(|ban| ban.key == key.record.id);
-            let pairs = bans.map(|ban| (status.party.clone(), ban.party.clone()));
-            pairs.collect::<Vec<_>>()
-        };
-        Self(statuses.iter().flat_map(of_key).collect())
+        Self(pairs)
     }
 
     fn go_together(&self, a: &PartyId, b: &PartyId) -> bool {
@@ -29,7 +27,8 @@ impl Apart {
             .any(|(by, whom)| (by, whom) == (a, b) || (by, whom) == (b, a))
     }
 
-    /// Moves the first t that go together to the front. Where no t do, all stay: the custodians then say why.
+    /// Moves the first t that go together to the front. Where no t do, all stay: the custodians
+    /// then say why.
     pub(super) fn put_first(&self, parties: &mut [PartyId], t: usize) {
         let mut chosen = Vec::new();
         if !self.0.is_empty() && self.choose(parties, t, &mut chosen) {
@@ -56,8 +55,34 @@ impl Apart {
     }
 }
 
+fn by_ban(statuses: &[NodeStatus], key: &KeyListing) -> BTreeSet<(PartyId, PartyId)> {
+    let of_key = |status: &NodeStatus| {
+        let bans = status.bans.iter().filter(|ban| ban.key == key.record.id);
+        let pairs = bans.map(|ban| (status.party.clone(), ban.party.clone()));
+        pairs.collect::<Vec<_>>()
+    };
+    statuses.iter().flat_map(of_key).collect()
+}
+
+fn by_version(statuses: &[NodeStatus]) -> BTreeSet<(PartyId, PartyId)> {
+    let mut pairs = BTreeSet::new();
+    for one in statuses {
+        let strangers = one.strangers.iter();
+        pairs.extend(strangers.map(|other| (one.party.clone(), other.clone())));
+        let version = one.dialect.version;
+        let strangers = statuses
+            .iter()
+            .filter(|s| !version.works_with(s.dialect.version));
+        pairs.extend(strangers.map(|other| (one.party.clone(), other.party.clone())));
+    }
+    pairs
+}
+
 #[cfg(test)]
 mod tests {
+    use quorate_types::node::Standing;
+    use quorate_types::{Dialect, Hash32, WireVersion};
+
     use super::*;
 
     fn party(number: usize) -> PartyId {
@@ -70,6 +95,46 @@ mod tests {
         Apart(pairs.collect()).put_first(&mut parties, t);
         parties.truncate(t);
         parties
+    }
+
+    fn status(number: usize, version: u16, strangers: &[usize]) -> NodeStatus {
+        NodeStatus {
+            party: party(number),
+            version: String::new(),
+            dialect: Dialect {
+                version: WireVersion(version),
+                ..Dialect::current()
+            },
+            roster: Hash32::from_bytes([0; 32]),
+            primes: 0,
+            primes_needed: 0,
+            committee: None,
+            keys: 0,
+            running: 0,
+            standing: Standing::Serving { not_before: 0 },
+            policy_version: 0,
+            policy: None,
+            frozen: Vec::new(),
+            pools: Vec::new(),
+            strangers: strangers.iter().copied().map(party).collect(),
+            bans: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn custodians_whose_versions_are_not_adjacent_are_not_asked_together() {
+        let chosen = |statuses: &[NodeStatus]| {
+            let mut parties: Vec<PartyId> = statuses.iter().map(|s| s.party.clone()).collect();
+            Apart(by_version(statuses)).put_first(&mut parties, 2);
+            parties.truncate(2);
+            parties
+        };
+        let upgraded = [status(1, 1, &[]), status(2, 3, &[]), status(3, 2, &[])];
+        assert_eq!(chosen(&upgraded), [party(1), party(3)]);
+        // One that tells the others another version than the orchestrator keeps itself apart, and
+        // nobody else.
+        let liar = [status(1, 1, &[]), status(2, 1, &[1]), status(3, 1, &[1])];
+        assert_eq!(chosen(&liar), [party(2), party(3)]);
     }
 
     #[test]

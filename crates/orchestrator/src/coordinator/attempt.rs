@@ -7,7 +7,9 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use quorate_api::Problem;
 use quorate_messaging::TransportError;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, Refusal, RunResult};
-use quorate_types::{Hash32, PartyId, Preprocessed};
+use quorate_types::{
+    Class, Code, FailureCode, Hash32, PartyId, Preprocessed, ProblemCode, RefusalCode,
+};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::case::Case;
@@ -24,8 +26,8 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 const GRACE: Duration = Duration::from_secs(5);
 /// Answers missed in a row before an agent counts as gone.
 const MAX_SILENCE: u32 = 3;
-/// How long until an agent that does not listen is asked again, and how long it may not listen before it counts as gone: one that lost its
-/// connection tries again every two seconds.
+/// How long until an agent that does not listen is asked again, and how long it may not listen
+/// before it counts as gone: one that lost its connection tries again every two seconds.
 const PAUSE: Duration = Duration::from_millis(500);
 const GONE_AFTER: Duration = Duration::from_secs(10);
 
@@ -60,8 +62,9 @@ pub struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    /// One try. Answers in the order of participants and witnesses. `decides` says of a party and its end whether the others' still matter: when
-    /// they do not, they are waited for a moment only.
+    /// One try. Answers in the order of participants and witnesses. `decides` says of a party and
+    /// its end whether the others' still matter: when they do not, they are waited for a moment
+    /// only.
     pub async fn run(
         &self,
         participants: &[PartyId],
@@ -105,7 +108,8 @@ impl Attempts<'_> {
         attempt
     }
 
-    /// One try with what was made ahead, in one round. Answers in the order of the signers, and the try's number.
+    /// One try with what was made ahead, in one round. Answers in the order of the signers, and the
+    /// try's number.
     pub async fn issue(
         &self,
         signers: &[PartyId],
@@ -216,7 +220,7 @@ impl Attempts<'_> {
                     silence = 0;
                     heard = Instant::now();
                 }
-                Ok(NodeReply::Refused(refusal)) if refusal.code == "not-prepared" => {
+                Ok(NodeReply::Refused(refusal)) if refusal.code == RefusalCode::NotPrepared => {
                     return restarted(party);
                 }
                 other => return end_or_waiting(other),
@@ -251,7 +255,7 @@ pub(super) fn end_or_waiting(reply: Result<NodeReply, NodeError>) -> PartyEnd {
 
 /// The number of the try was used before, when this orchestrator was another process.
 fn is_repeated(end: &PartyEnd) -> bool {
-    matches!(end, PartyEnd::Refused(refusal) if refusal.code == "repeated")
+    matches!(end, PartyEnd::Refused(refusal) if refusal.code == RefusalCode::Repeated)
 }
 
 /// Whether the party may have recorded the try: a refusal comes before that.
@@ -262,55 +266,55 @@ fn has_begun(end: &PartyEnd) -> bool {
 /// It had begun, and now knows nothing of it.
 fn restarted(party: &PartyId) -> PartyEnd {
     PartyEnd::Failed(Failure {
-        code: "party-restarted".to_owned(),
-        reason: "was restarted and lost the session".to_owned(),
-        culprits: Vec::new(),
         missing: vec![party.clone()],
+        ..Failure::new(
+            FailureCode::PartyRestarted,
+            "was restarted and lost the session",
+        )
     })
 }
 
 /// It still says that it is running.
 fn unfinished() -> PartyEnd {
-    PartyEnd::Failed(Failure {
-        code: "not-finished".to_owned(),
-        reason: "was still running when the others had ended".to_owned(),
-        culprits: Vec::new(),
-        missing: Vec::new(),
-    })
+    PartyEnd::Failed(Failure::new(
+        FailureCode::NotFinished,
+        "was still running when the others had ended",
+    ))
 }
 
 fn waiting() -> PartyEnd {
-    PartyEnd::Failed(Failure {
-        code: "not-begun".to_owned(),
-        reason: "was ready, but others were not".to_owned(),
-        culprits: Vec::new(),
-        missing: Vec::new(),
-    })
+    PartyEnd::Failed(Failure::new(
+        FailureCode::NotBegun,
+        "was ready, but others were not",
+    ))
 }
 
-/// What to tell the client when a try yielded nothing: refusals first, then who is missing or at fault.
+/// What to tell the client when a try yielded nothing: refusals first, then who is missing or at
+/// fault.
 pub fn problem_of(ends: &[(PartyId, PartyEnd)]) -> Problem {
-    let mut problem = Problem::new(502, "ceremony-failed", "The custodians did not finish", "");
+    let nothing_said = ProblemCode::CeremonyFailed;
+    let mut problem = Problem::new(502, nothing_said, "The custodians did not do it", "");
     let mut details: Vec<(Vec<&str>, String)> = Vec::new();
-    let mut codes: Vec<(u8, u16, String)> = Vec::new();
+    let mut codes: Vec<(u8, u16, Code<ProblemCode>)> = Vec::new();
     for (party, end) in ends {
         match end {
             PartyEnd::Finished(_) => {}
             PartyEnd::Refused(refusal) => {
-                codes.push((rank(&refusal.code), 422, refusal.code.clone()));
+                codes.push((rank(&refusal.code), 422, refusal.code.widen()));
                 say(&mut details, party, format!("refused: {}", refusal.reason));
                 problem.refusals.push(refusal.clone());
             }
             PartyEnd::Silent(error) => {
-                codes.push((2, 503, "party-offline".to_owned()));
+                codes.push((3, 503, error.code().into()));
                 say(&mut details, party, format!("no answer ({error})"));
                 problem.missing.push(party.clone());
             }
-            PartyEnd::Failed(failure) if failure.code == "not-begun" => {}
+            PartyEnd::Failed(failure) if failure.code == FailureCode::NotBegun => {}
             // Whom an agent blames is what that agent says, no more; the detail names who says it.
             PartyEnd::Failed(failure) => {
-                let rank = if failure.code == "peer-aborted" { 4 } else { 3 };
-                codes.push((rank, 502, failure.code.clone()));
+                let is_echo = failure.code == FailureCode::PeerAborted;
+                let rank = if is_echo { 5 } else { 4 };
+                codes.push((rank, 502, failure.code.widen()));
                 say(&mut details, party, failure.reason.clone());
                 problem.culprits.extend(failure.culprits.iter().cloned());
                 problem.missing.extend(failure.missing.iter().cloned());
@@ -333,10 +337,12 @@ pub fn problem_of(ends: &[(PartyId, PartyEnd)]) -> Problem {
     problem
 }
 
-/// What a policy forbids says more than what it waits for or what passes.
-fn rank(code: &str) -> u8 {
-    match code {
-        "policy-pending" | "busy" => 1,
+/// Order in which refusals are named: one that stays says more than one that people or time can
+/// lift, and that more than one that passes by itself.
+fn rank(code: &Code<RefusalCode>) -> u8 {
+    match code.class() {
+        Class::Waiting => 1,
+        _ if code.is_transient() => 2,
         _ => 0,
     }
 }
@@ -346,5 +352,56 @@ fn say<'a>(details: &mut Vec<(Vec<&'a str>, String)>, party: &'a PartyId, what: 
     match details.iter_mut().find(|(_, said)| *said == what) {
         Some((parties, _)) => parties.push(party.as_str()),
         None => details.push((vec![party.as_str()], what)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_types::WireVersion;
+
+    use super::*;
+
+    fn party(number: usize) -> PartyId {
+        PartyId::new(&format!("party-{number}")).unwrap()
+    }
+
+    fn refused(code: RefusalCode) -> PartyEnd {
+        PartyEnd::Refused(Refusal::new(code, String::new()))
+    }
+
+    fn code(ends: Vec<PartyEnd>) -> Code<ProblemCode> {
+        let ends: Vec<_> = (1..).map(party).zip(ends).collect();
+        problem_of(&ends).code
+    }
+
+    #[test]
+    fn what_stays_is_named_before_what_waits_and_that_before_what_passes() {
+        use RefusalCode::{Busy, Confirming, KeyNotActive, PolicyDenied, PolicyPending, Repeated};
+        let passing = [Busy, Confirming, Repeated, RefusalCode::SpendingMissing];
+        for passes in passing {
+            for (one, other) in [(PolicyPending, passes), (passes, PolicyPending)] {
+                assert_eq!(code(vec![refused(one), refused(other)]), PolicyPending);
+            }
+            for stays in [PolicyDenied, KeyNotActive] {
+                for others in [passes, PolicyPending] {
+                    assert_eq!(code(vec![refused(others), refused(stays)]), stays);
+                }
+            }
+            let failed = PartyEnd::Failed(Failure::new(FailureCode::PeerAborted, ""));
+            assert_eq!(code(vec![failed, refused(passes)]), passes);
+        }
+    }
+
+    #[test]
+    fn a_custodian_of_another_version_is_missing_and_said_to_be_one() {
+        let error = NodeError::Version {
+            party: party(1),
+            theirs: WireVersion(3),
+            ours: WireVersion(1),
+        };
+        let problem = problem_of(&[(party(1), PartyEnd::Silent(error))]);
+        assert_eq!(problem.code, RefusalCode::VersionUnsupported);
+        assert_eq!(problem.missing, [party(1)]);
+        assert!(problem.detail.contains("version 3"), "{problem}");
     }
 }

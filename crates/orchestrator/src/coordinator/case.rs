@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate_api::{IntentState, IntentView, Problem, Said};
 use quorate_types::node::Refusal;
-use quorate_types::{SignedApproval, VerifiedIntent};
+use quorate_types::{ProblemCode, SignedApproval, VerifiedIntent};
 use tokio::sync::{Notify, watch};
 
 /// An intent being worked on, or worked on before.
@@ -78,7 +78,7 @@ impl Case {
                 let detail = format!("{} approvals are the limit", SignedApproval::MAX_COUNT);
                 return Err(Problem::new(
                     422,
-                    "too-many-approvals",
+                    ProblemCode::TooManyApprovals,
                     "Too many approvals",
                     detail,
                 ));

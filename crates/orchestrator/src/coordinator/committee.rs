@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_api::{PartyStatus, Problem, ResultView};
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record, RunResult};
-use quorate_types::{Action, Attestation, PartyId, ProtocolListing, ValidRoster};
+use quorate_types::{Action, Attestation, PartyId, ProtocolListing, RefusalCode, ValidRoster};
 
 use super::attempt::{Attempts, Inputs, PartyEnd, problem_of};
 use crate::keys::KeyCache;
@@ -67,8 +67,14 @@ fn agreed(
         })
         .collect();
     let attested = attested.ok_or_else(|| problem_of(ends))?;
-    let disagree =
-        |detail: &str| Problem::new(502, "not-attested", "The custodians do not agree", detail);
+    let disagree = |detail: &str| {
+        Problem::new(
+            502,
+            RefusalCode::NotAttested,
+            "The custodians do not agree",
+            detail,
+        )
+    };
     let (record, _) = attested
         .first()
         .ok_or_else(|| disagree("nobody attested anything"))?;
@@ -111,7 +117,7 @@ async fn activate(
             Ok(NodeReply::Active) => continue,
             Ok(NodeReply::Refused(refusal)) => {
                 let note = format!("{party} did not activate: {refusal}");
-                if refusal.code == "protocol-outdated" {
+                if refusal.code == RefusalCode::ProtocolOutdated {
                     outdated.push((party.clone(), PartyEnd::Refused(refusal)));
                 }
                 note

@@ -10,8 +10,8 @@ use quorate_messaging::Transport;
 use quorate_service::now_ms;
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest};
 use quorate_types::{
-    Action, IntentHash, PartyId, SignedApproval, SignedBundle, SignedFreeze, SignedIntent,
-    ValidRoster,
+    Action, IntentHash, PartyId, ProblemCode, RefusalCode, SignedApproval, SignedBundle,
+    SignedFreeze, SignedIntent, ValidRoster,
 };
 
 use crate::keys::{self, KeyCache};
@@ -95,6 +95,11 @@ impl Coordinator {
                 status: Some(status),
                 error: None,
             },
+            Ok(NodeReply::Refused(refusal)) => PartyStatus {
+                party,
+                status: None,
+                error: Some(refusal.to_string()),
+            },
             Ok(_) => PartyStatus {
                 party,
                 status: None,
@@ -134,7 +139,7 @@ impl Coordinator {
     pub fn submit(self: &Arc<Self>, signed: SignedIntent) -> Result<IntentView, Problem> {
         let intent = signed
             .verify(&self.roster, now_ms())
-            .map_err(|e| Problem::new(422, "intent-invalid", "The intent is not valid", e))?;
+            .map_err(|e| Problem::new(422, e.code(), "The intent is not valid", e))?;
         let hash = intent.hash();
         let mut intents = self.lock();
         if let Some(known) = intents.get(&hash) {
@@ -188,7 +193,7 @@ impl Coordinator {
             let problem = told.into_iter().find_map(|d| d.problem).unwrap_or_default();
             return Err(Problem::new(
                 422,
-                "approval-refused",
+                RefusalCode::ApprovalRefused,
                 "No custodian accepts it",
                 problem,
             ));
@@ -265,7 +270,7 @@ impl Coordinator {
             };
             // Whoever waits for people has no turn any more, and holds nobody up.
             match result {
-                Err(problem) if problem.code == "policy-pending" => {}
+                Err(problem) if problem.code == RefusalCode::PolicyPending => {}
                 ended => break ended,
             }
             if let Err(problem) = waiting::until_allowed(&self.nodes, &self.roster, case).await {
@@ -279,7 +284,7 @@ impl Coordinator {
                 view.result = Some(result);
             }
             Err(problem) => {
-                tracing::warn!(intent = %case.intent.hash(), code = problem.code, detail = %problem.detail, "failed");
+                tracing::warn!(intent = %case.intent.hash(), code = %problem.code, detail = %problem.detail, "failed");
                 view.state = IntentState::Failed;
                 view.problem = Some(problem);
             }
@@ -291,7 +296,7 @@ impl Coordinator {
 pub(crate) fn unknown_intent() -> Problem {
     Problem::new(
         404,
-        "intent-unknown",
+        ProblemCode::IntentUnknown,
         "Unknown intent",
         "this orchestrator does not know the intent; it forgets them when it restarts, send it again",
     )
@@ -328,7 +333,7 @@ fn make_room(intents: &mut HashMap<IntentHash, Arc<Case>>) -> Result<(), Problem
     }
     let mut problem = Problem::new(
         503,
-        "busy",
+        RefusalCode::Busy,
         "Busy",
         format!(
             "{MAX_INTENTS} requests are running or waiting for approval; send it again in a minute"

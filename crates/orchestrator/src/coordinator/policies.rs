@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_api::{Delivery, Problem};
 use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, Standing};
-use quorate_types::{PartyId, SignedBundle};
+use quorate_types::{PartyId, ProblemCode, SignedBundle};
 
 use crate::nodes::Nodes;
 
@@ -48,7 +48,7 @@ pub(super) async fn find(
         .ok_or_else(|| {
             Problem::new(
                 404,
-                "policy-unknown",
+                ProblemCode::PolicyUnknown,
                 "Unknown policy version",
                 "no custodian that answers has it",
             )

@@ -10,8 +10,9 @@ use quorate_types::node::{
     Failure, KeyListing, NodeReply, NodeRequest, NodeStatus, RunResult, Standing,
 };
 use quorate_types::{
-    Action, DerivationPath, Intent, PartialSignature, PartyId, Preprocessed, PresignaturePool,
-    Protocol, PublicKey, Scheme, Signature, SignedPartials, ValidRoster, VerifiedIntent,
+    Action, DerivationPath, FailureCode, Intent, PartialSignature, PartyId, Preprocessed,
+    PresignaturePool, ProblemCode, Protocol, PublicKey, RefusalCode, Scheme, Signature,
+    SignedPartials, ValidRoster, VerifiedIntent,
 };
 
 use super::admission::{Admission, Turn};
@@ -27,10 +28,9 @@ use crate::nodes::Nodes;
 const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Different quorums tried before giving up.
 const MAX_TRIES: u32 = 8;
-/// The end of a custodian whose nonce commitments are no points.
-const WRONG_COMMITMENTS: &str = "wrong-commitments";
 
-/// What the signatures must verify against; advice only, the agents and the client check themselves.
+/// What the signatures must verify against; advice only, the agents and the client check
+/// themselves.
 struct Expected {
     child: PublicKey,
     items: Vec<SigningItem>,
@@ -71,7 +71,8 @@ struct Signing<'a> {
     doubts: Doubts,
     /// How many must take part or acknowledge.
     needed: u16,
-    /// A rolling limit counts the request: custodians show each other what was spent before they sign.
+    /// A rolling limit counts the request: custodians show each other what was spent before they
+    /// sign.
     prepared: bool,
 }
 
@@ -101,7 +102,7 @@ pub(super) async fn run(
     Err(last.unwrap_or_else(|| {
         Problem::new(
             502,
-            "ceremony-failed",
+            ProblemCode::CeremonyFailed,
             "No quorum signed",
             "every try failed",
         )
@@ -174,8 +175,9 @@ impl<'a> Signing<'a> {
         Ok((attempt, ends))
     }
 
-    /// Who takes part and with what. Where that means computing for long it waits for its turn, and chooses anew when it has it: who was
-    /// well may have gone meanwhile, and presignatures may have come.
+    /// Who takes part and with what. Where that means computing for long it waits for its turn, and
+    /// chooses anew when it has it: who was well may have gone meanwhile, and presignatures may
+    /// have come.
     async fn choose(&mut self) -> Result<Try, Problem> {
         let mut alone = None;
         loop {
@@ -208,7 +210,8 @@ impl<'a> Signing<'a> {
         }
     }
 
-    /// Where a try failed, whoever handed out nonce commitments that are no points is at fault, whatever it or the others say.
+    /// Where a try failed, whoever handed out nonce commitments that are no points is at fault,
+    /// whatever it or the others say.
     async fn name_spoilers(
         &self,
         signers: &[PartyId],
@@ -218,7 +221,7 @@ impl<'a> Signing<'a> {
         let Preprocessed::Nonces(items) = given else {
             return ends;
         };
-        let failed = |(_, end): &(PartyId, PartyEnd)| matches!(end, PartyEnd::Failed(failure) if failure.code != "not-begun");
+        let failed = |(_, end): &(PartyId, PartyEnd)| matches!(end, PartyEnd::Failed(failure) if failure.code != FailureCode::NotBegun);
         let good = |(_, end): &(PartyId, PartyEnd)| self.expected.good(end).is_some();
         if !ends.iter().any(failed) || ends.iter().any(good) {
             return ends;
@@ -231,12 +234,8 @@ impl<'a> Signing<'a> {
         for spoiler in looked.await.unwrap_or_default() {
             tracing::warn!(party = %spoiler, key = %record.name, "handed out nonce commitments that are no points");
             self.means.commitments.mistrust(record, &spoiler);
-            let failure = Failure {
-                code: WRONG_COMMITMENTS.to_owned(),
-                reason: format!("the nonce commitments of {spoiler} are no points"),
-                culprits: vec![spoiler.clone()],
-                missing: Vec::new(),
-            };
+            let reason = format!("the nonce commitments of {spoiler} are no points");
+            let failure = Failure::by(spoiler.clone(), FailureCode::WrongCommitments, reason);
             let own = ends.iter_mut().filter(|(party, _)| *party == spoiler);
             own.for_each(|(_, end)| *end = PartyEnd::Failed(failure.clone()));
         }
@@ -313,7 +312,8 @@ impl<'a> Signing<'a> {
             .take(&self.key.record, &self.path, items, &avoid)
     }
 
-    /// The signatures, if the try yielded any; else how it ended, with whoever sent a wrong part named.
+    /// The signatures, if the try yielded any; else how it ended, with whoever sent a wrong part
+    /// named.
     async fn conclude(&self, attempt: u32, ends: Ends) -> (Option<Vec<Signature>>, Ends) {
         if let Some(signatures) = ends.iter().find_map(|(_, end)| self.expected.good(end)) {
             return (Some(signatures), ends);
@@ -332,7 +332,8 @@ impl<'a> Signing<'a> {
         }
     }
 
-    /// Every signer's partial signatures, in the order of the signers; nothing where one is missing.
+    /// Every signer's partial signatures, in the order of the signers; nothing where one is
+    /// missing.
     fn partials_of(&self, ends: &Ends) -> Vec<SignedPartials> {
         let signers = usize::from(self.key.record.threshold.t());
         let partials = ends.iter().take(signers).map(|(party, end)| match end {
@@ -344,7 +345,8 @@ impl<'a> Signing<'a> {
         partials.collect::<Option<_>>().unwrap_or_default()
     }
 
-    /// Partial signatures that their sender did not sign, or not for this try, are its fault at once: nobody could hold them against it later.
+    /// Partial signatures that their sender did not sign, or not for this try, are its fault at
+    /// once: nobody could hold them against it later.
     fn own_words(&self, attempt: u32, ends: Ends) -> Ends {
         let intent = self.attempts.case.intent.hash();
         let items = self.expected.items.len();
@@ -360,14 +362,9 @@ impl<'a> Signing<'a> {
             if fits {
                 return (party, end);
             }
-            let failure = Failure {
-                code: "wrong-partial".to_owned(),
-                reason: format!(
-                    "{party} did not sign its partial signatures, or others were asked for"
-                ),
-                culprits: vec![party.clone()],
-                missing: Vec::new(),
-            };
+            let reason =
+                format!("{party} did not sign its partial signatures, or others were asked for");
+            let failure = Failure::by(party.clone(), FailureCode::WrongPartial, reason);
             (party, PartyEnd::Failed(failure))
         };
         ends.into_iter().map(own).collect()
@@ -415,13 +412,13 @@ impl<'a> Signing<'a> {
             self.needed = self.needed.max(opinion.acknowledgements);
         }
         for (party, end) in ends {
-            if is_refused(end, "presignature-unavailable") {
+            if is_refused(end, RefusalCode::PresignatureUnavailable) {
                 self.means.commitments.forget(&self.key.record, party);
             }
         }
         if ends
             .iter()
-            .any(|(_, end)| is_refused(end, "protocol-differs"))
+            .any(|(_, end)| is_refused(end, RefusalCode::ProtocolDiffers))
         {
             let keys = self.means.keys;
             let id = self.key.record.id;
@@ -436,32 +433,33 @@ impl<'a> Signing<'a> {
     }
 }
 
-fn is_refused(end: &PartyEnd, code: &str) -> bool {
+fn is_refused(end: &PartyEnd, code: RefusalCode) -> bool {
     matches!(end, PartyEnd::Refused(refusal) if refusal.code == code)
 }
 
 /// Whether a try failed because a custodian had ceased to take part since it was last asked.
 fn is_unavailable(problem: &Problem) -> bool {
-    matches!(problem.code.as_str(), "sealed" | "quarantined")
+    problem.code == RefusalCode::Sealed || problem.code == RefusalCode::Quarantined
 }
 
 fn not_a_signing() -> Problem {
     Problem::new(
         400,
-        "unreadable",
+        RefusalCode::Unreadable,
         "Not a signing intent",
         "this is no signing intent",
     )
 }
 
-/// Whether nobody took part, and so no presignature was used. Agents see to it that none is used twice whatever is thought here.
+/// Whether nobody took part, and so no presignature was used. Agents see to it that none is used
+/// twice whatever is thought here.
 fn nobody_used(ends: &Ends) -> bool {
     ends.iter().all(|(_, end)| match end {
         PartyEnd::Refused(refusal) => !matches!(
-            refusal.code.as_str(),
-            "presignature-unavailable" | "repeated"
+            refusal.code.known(),
+            Some(RefusalCode::PresignatureUnavailable | RefusalCode::Repeated)
         ),
-        PartyEnd::Failed(failure) => failure.code == "not-begun",
+        PartyEnd::Failed(failure) => failure.code == FailureCode::NotBegun,
         PartyEnd::Silent(_) | PartyEnd::Finished(_) => false,
     })
 }
@@ -469,39 +467,26 @@ fn nobody_used(ends: &Ends) -> bool {
 /// Whether everybody wants to hear from the others first, and so nobody used anything up.
 fn must_be_prepared(ends: &Ends) -> bool {
     ends.iter().all(|(_, end)| {
-        matches!(end, PartyEnd::Refused(r) if matches!(r.code.as_str(), "must-be-prepared" | "limit-acknowledgements"))
+        is_refused(end, RefusalCode::MustBePrepared)
+            || is_refused(end, RefusalCode::LimitAcknowledgements)
     })
 }
 
 /// Whether somebody wants more custodians to acknowledge what is spent.
 fn wants_witnesses(ends: &[(PartyId, PartyEnd)]) -> bool {
     ends.iter().any(|(_, end)| {
-        matches!(end, PartyEnd::Refused(r) if matches!(r.code.as_str(), "limit-acknowledgements" | "spending-forgotten"))
+        is_refused(end, RefusalCode::LimitAcknowledgements)
+            || is_refused(end, RefusalCode::SpendingForgotten)
     })
 }
 
-/// A refusal that may be another one in a moment.
-fn passes(code: &str) -> bool {
-    code.starts_with("spending-")
-        || matches!(
-            code,
-            "limit-acknowledgements"
-                | "busy"
-                | "policy-changed"
-                | "confirming"
-                | "presignature-unavailable"
-                | "repeated"
-                | "protocol-differs"
-                | "counterparty-banned"
-        )
-}
-
-/// What failed tries say about custodians. An accusation is only what its maker says, so nobody is shut out for one: the next quorum is
-/// made of those with the least against them.
+/// What failed tries say about custodians. An accusation is only what its maker says, so nobody is
+/// shut out for one: the next quorum is made of those with the least against them.
 #[derive(Default)]
 struct Doubts {
     against: BTreeMap<PartyId, u32>,
-    /// Silent once: it may be back in a moment, and until it answers it is not chosen. Those that were not are chosen first.
+    /// Silent once: it may be back in a moment, and until it answers it is not chosen. Those that
+    /// were not are chosen first.
     silent: BTreeSet<PartyId>,
     /// Silent for the second time, or unwilling: no use asking again.
     out: BTreeSet<PartyId>,
@@ -510,23 +495,28 @@ struct Doubts {
 impl Doubts {
     fn learn(&mut self, ends: &[(PartyId, PartyEnd)]) {
         for (party, end) in ends {
-            if matches!(end, PartyEnd::Refused(r) if r.code == "must-be-prepared") {
+            // Who only waited for others has done nothing: counted against, it would take turns
+            // with those who refuse.
+            let was_willing =
+                matches!(end, PartyEnd::Failed(failure) if failure.code == FailureCode::NotBegun);
+            if was_willing || is_refused(end, RefusalCode::MustBePrepared) {
                 continue;
             }
             *self.against.entry(party.clone()).or_default() += 1;
             match end {
                 // Once it has said whom it banned, nobody is left whom it would sign with.
                 PartyEnd::Refused(refusal)
-                    if refusal.code == "counterparty-banned" && self.against(party) > 1 =>
+                    if refusal.code == RefusalCode::CounterpartyBanned
+                        && self.against(party) > 1 =>
                 {
                     self.out.insert(party.clone());
                 }
-                PartyEnd::Refused(refusal) if passes(&refusal.code) => {}
+                PartyEnd::Refused(refusal) if refusal.code.is_transient() => {}
                 PartyEnd::Silent(_) if self.silent.insert(party.clone()) => {}
                 PartyEnd::Silent(_) | PartyEnd::Refused(_) => {
                     self.out.insert(party.clone());
                 }
-                PartyEnd::Failed(failure) if failure.code == WRONG_COMMITMENTS => {
+                PartyEnd::Failed(failure) if failure.code == FailureCode::WrongCommitments => {
                     self.out.insert(party.clone());
                 }
                 PartyEnd::Failed(failure) => {
@@ -604,7 +594,8 @@ impl Expected {
     }
 }
 
-/// Of those that can take part: an agent that is still confirming settles within a moment; a sealed or quarantined one waits for people.
+/// Of those that can take part: an agent that is still confirming settles within a moment; a sealed
+/// or quarantined one waits for people.
 async fn able(nodes: &Nodes, known: &Statuses, candidates: &[PartyId]) -> Vec<NodeStatus> {
     let may_take_part = |status: &NodeStatus| {
         !matches!(
@@ -616,8 +607,9 @@ async fn able(nodes: &Nodes, known: &Statuses, candidates: &[PartyId]) -> Vec<No
     statuses.filter(may_take_part).collect()
 }
 
-/// The t of the committee that answer and have least against them, in committee order, and so many more that `needed` acknowledge. All of them
-/// under the same policy: who missed a version gets it first.
+/// The t of the committee that answer and have least against them, in committee order, and so many
+/// more that `needed` acknowledge. All of them under the same policy: who missed a version gets it
+/// first.
 async fn pick(
     attempts: &Attempts<'_>,
     known: &Statuses,
@@ -674,7 +666,7 @@ async fn pick(
             );
             let mut problem = Problem::new(
                 503,
-                "party-offline",
+                ProblemCode::PartyOffline,
                 "Too few custodians are online",
                 detail,
             );
@@ -686,6 +678,8 @@ async fn pick(
 
 #[cfg(test)]
 mod tests {
+    use quorate_types::node::Refusal;
+
     use super::*;
 
     fn party(number: usize) -> PartyId {
@@ -701,10 +695,8 @@ mod tests {
 
     fn failed(missing: &[usize]) -> PartyEnd {
         PartyEnd::Failed(Failure {
-            code: "party-missing".to_owned(),
-            reason: String::new(),
-            culprits: Vec::new(),
             missing: missing.iter().map(|number| party(*number)).collect(),
+            ..Failure::new(FailureCode::PartyMissing, "")
         })
     }
 
@@ -739,8 +731,9 @@ mod tests {
         }
     }
 
-    /// Tries until t honest ones are chosen, if in each try one hostile custodian is silent and the others fail.
-    fn tries(t: usize, n: usize, hostile: &[usize]) -> usize {
+    /// Tries until a quorum is without hostile custodians. `end` says how a try ends for a
+    /// custodian: whether it is the first of the hostile ones in it, whether it is hostile.
+    fn tries(t: usize, n: usize, hostile: &[usize], end: fn(bool, bool) -> PartyEnd) -> usize {
         let mut doubts = Doubts::default();
         let mut tries = 1;
         loop {
@@ -749,29 +742,24 @@ mod tests {
                 .collect();
             chosen.sort_by_key(|number| doubts.weight(&party(*number)));
             chosen.truncate(t);
-            let Some(mute) = chosen.iter().copied().find(|p| hostile.contains(p)) else {
+            let Some(first) = chosen.iter().copied().find(|p| hostile.contains(p)) else {
                 return tries;
             };
-            let end = |number: usize| {
-                if number == mute {
-                    silent()
-                } else {
-                    failed(&[])
-                }
-            };
-            let ends = chosen.into_iter().map(|number| (number, end(number)));
+            let ends = chosen
+                .into_iter()
+                .map(|number| (number, end(number == first, hostile.contains(&number))));
             learned(&mut doubts, ends.collect());
             tries += 1;
         }
     }
 
-    #[test]
-    fn t30_custodians_that_are_silent_on_purpose_cost_a_try_each() {
+    /// Whichever custodians are hostile, each costs a try at most.
+    fn each_costs_a_try(end: fn(bool, bool) -> PartyEnd) {
         for (t, n) in [(2, 3), (3, 5), (5, 9), (8, 15)] {
             for set in 0u32..1 << n {
                 let hostile: Vec<usize> = (1..=n).filter(|p| set >> (p - 1) & 1 == 1).collect();
                 if hostile.len() == n - t {
-                    let tries = tries(t, n, &hostile);
+                    let tries = tries(t, n, &hostile, end);
                     let most = usize::try_from(MAX_TRIES).unwrap();
                     assert!(
                         tries <= most.min(hostile.len() + 1),
@@ -780,5 +768,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn t30_custodians_that_are_silent_on_purpose_cost_a_try_each() {
+        each_costs_a_try(|first, _| match first {
+            true => silent(),
+            false => failed(&[]),
+        });
+    }
+
+    #[test]
+    fn t30_custodians_that_refuse_for_a_moment_for_ever_cost_a_try_each() {
+        each_costs_a_try(|_, hostile| match hostile {
+            true => PartyEnd::Refused(Refusal::new(RefusalCode::Busy, String::new())),
+            false => PartyEnd::Failed(Failure::new(FailureCode::NotBegun, "")),
+        });
+    }
+
+    #[test]
+    fn who_refuses_to_work_with_another_version_is_asked_again_with_others() {
+        let refused = || {
+            let code = RefusalCode::PeerVersion;
+            PartyEnd::Refused(Refusal::new(code, "party-1 speaks version 9".to_owned()))
+        };
+        let mut doubts = Doubts::default();
+        let willing = PartyEnd::Failed(Failure::new(FailureCode::NotBegun, ""));
+        learned(&mut doubts, vec![(1, willing), (2, refused())]);
+        assert!(doubts.out.is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate_api::Problem;
 use quorate_service::now_ms;
 use quorate_types::node::{NodeReply, NodeRequest, Refusal};
-use quorate_types::{Action, ValidRoster};
+use quorate_types::{Action, Class, RefusalCode, ValidRoster};
 
 use super::attempt::{PartyEnd, problem_of};
 use super::case::Case;
@@ -49,10 +49,10 @@ pub(super) async fn ask(nodes: &Nodes, roster: &ValidRoster, case: &Case) -> Opi
             }
             Ok(NodeReply::Finished(_)) => opinion.allowing += 1,
             Ok(NodeReply::Refused(refusal)) => {
-                if refusal.code == "policy-pending" {
-                    opinion.pending.push(refusal.clone());
-                } else if refusal.code.starts_with("policy-") {
-                    opinion.against += 1;
+                match refusal.code.class() {
+                    Class::Waiting => opinion.pending.push(refusal.clone()),
+                    Class::Denied if !refusal.code.is_transient() => opinion.against += 1,
+                    _ => {}
                 }
                 ends.push((party, PartyEnd::Refused(refusal)));
             }
@@ -94,7 +94,7 @@ pub(super) async fn until_allowed(
             let detail = "nobody approved it in time; make it again";
             return Err(Problem::new(
                 422,
-                "intent-expired",
+                RefusalCode::IntentExpired,
                 "The request expired",
                 detail,
             ));

@@ -5,9 +5,12 @@ use quorate_policy::{
     Act, Allowed, Decision, Evidence, Missing, Reason, Request, Shown, Spend, Tally, Understood,
     sighashes,
 };
-use quorate_types::{Intent, KeyRecord, PersonId, PublicKey, SignedApproval, VerifiedIntent};
+use quorate_types::{
+    Intent, KeyRecord, PersonId, PublicKey, RefusalCode, SignedApproval, VerifiedIntent,
+};
 
 use super::{PolicyDesk, PolicyError};
+use crate::judge::storage_code;
 
 /// Why the policy does not let this agent take part.
 #[derive(Debug, thiserror::Error)]
@@ -60,17 +63,19 @@ fn reasons_text(reasons: &[Reason]) -> String {
 impl PolicyRefusal {
     /// A stable name.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> RefusalCode {
         match self {
-            Self::None | Self::Desk(PolicyError::NoPolicy) => "policy-none",
-            Self::Pending(_) => "policy-pending",
-            Self::Denied(_) => "policy-denied",
-            Self::Changed => "policy-changed",
-            Self::Acknowledgements { .. } => "limit-acknowledgements",
-            Self::Desk(PolicyError::Bundle(_)) => "bundle-refused",
-            Self::Desk(PolicyError::Engine(_)) => "bundle-rules",
-            Self::Desk(PolicyError::Approval(_)) => "approval-refused",
-            Self::Desk(_) => "storage",
+            Self::None | Self::Desk(PolicyError::NoPolicy) => RefusalCode::PolicyNone,
+            Self::Pending(_) => RefusalCode::PolicyPending,
+            Self::Denied(_) => RefusalCode::PolicyDenied,
+            Self::Changed => RefusalCode::PolicyChanged,
+            Self::Acknowledgements { .. } => RefusalCode::LimitAcknowledgements,
+            Self::Desk(PolicyError::Bundle(_)) => RefusalCode::BundleRefused,
+            Self::Desk(PolicyError::Engine(_)) => RefusalCode::BundleRules,
+            Self::Desk(PolicyError::Approval(_)) => RefusalCode::ApprovalRefused,
+            Self::Desk(PolicyError::Ledger(error)) => storage_code(error.is_disk_full()),
+            Self::Desk(PolicyError::Damaged(_)) => RefusalCode::LocalFault,
+            Self::Desk(PolicyError::Full { .. }) => RefusalCode::Busy,
         }
     }
 

@@ -9,8 +9,8 @@ use quorate_storage::SealedOneTime;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, RunResult};
 use quorate_types::{
-    IntentHash, KeyRecord, PartialSignature, PartyId, Preprocessed, PresignaturePool, Protocol,
-    PublicKey, Signature, SignedPartials,
+    FailureCode, IntentHash, KeyRecord, PartialSignature, PartyId, Preprocessed, PresignaturePool,
+    Protocol, PublicKey, Signature, SignedPartials,
 };
 
 use super::PresignDesk;
@@ -288,10 +288,8 @@ impl Agent {
                 names => format!("wrong partial signatures from {}", names.join(", ")),
             };
             Ok(NodeReply::Failed(Failure {
-                code: "wrong-partial".to_owned(),
-                reason,
                 culprits,
-                missing: Vec::new(),
+                ..Failure::new(FailureCode::WrongPartial, reason)
             }))
         })
         .await

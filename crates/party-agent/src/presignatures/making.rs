@@ -138,6 +138,7 @@ impl Agent {
             participants: &pool.signers,
             witnesses: &[],
         };
+        self.dialects.check(&pool.signers)?;
         let signers = judge::quorum(&self.party, &record, &seats)?;
         self.keybook.aux()?;
         Ok(Promised {
@@ -199,7 +200,7 @@ impl Agent {
 
     async fn make_one(self: Arc<Self>, promised: &Promised, descriptor: &SessionDescriptor) {
         if let Err(failure) = self.try_to_make_one(promised, descriptor).await {
-            tracing::warn!(party = %self.party, key = %promised.record.name, code = failure.code, reason = %failure.reason, "no presignature");
+            tracing::warn!(party = %self.party, key = %promised.record.name, code = %failure.code, reason = %failure.reason, "no presignature");
         }
     }
 

@@ -16,10 +16,11 @@ use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{KeyListing, Record};
 use quorate_types::{
     Attestation, Hash32, KeyId, KeyName, KeyRecord, PartyId, Protocol, ProtocolListing,
-    ProtocolRecord, Scheme,
+    ProtocolRecord, RefusalCode, Scheme,
 };
 use tokio::sync::watch;
 
+use crate::judge::storage_code;
 use crate::keybook::Stored;
 use crate::log;
 pub(crate) use bans::BanWatch;
@@ -127,17 +128,19 @@ fn change_text(sequence: &u32) -> String {
 impl ProtocolError {
     /// A stable name.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> RefusalCode {
         match self {
-            Self::Store(_) | Self::Ledger(_) | Self::Setup(_) | Self::Damaged(_) => "storage",
-            Self::Unfit { .. } | Self::NothingToRenew(_) => "protocol-unfit",
-            Self::InForce { .. } => "protocol-in-force",
-            Self::Differs { .. } => "protocol-differs",
-            Self::Outdated { .. } => "protocol-outdated",
-            Self::OtherKey(_) => "not-attested",
-            Self::Banned { .. } => "counterparty-banned",
-            Self::NotBanned { .. } => "not-banned",
-            Self::SetupLost(_) => "setup-lost",
+            Self::Store(error) => storage_code(error.is_disk_full()),
+            Self::Ledger(error) => storage_code(error.is_disk_full()),
+            Self::Setup(_) | Self::Damaged(_) => RefusalCode::LocalFault,
+            Self::Unfit { .. } | Self::NothingToRenew(_) => RefusalCode::ProtocolUnfit,
+            Self::InForce { .. } => RefusalCode::ProtocolInForce,
+            Self::Differs { .. } => RefusalCode::ProtocolDiffers,
+            Self::Outdated { .. } => RefusalCode::ProtocolOutdated,
+            Self::OtherKey(_) => RefusalCode::NotAttested,
+            Self::Banned { .. } => RefusalCode::CounterpartyBanned,
+            Self::NotBanned { .. } => RefusalCode::NotBanned,
+            Self::SetupLost(_) => RefusalCode::SetupLost,
         }
     }
 }

@@ -76,7 +76,11 @@ impl Target {
             NodeReply::Refused(refusal) => refusal,
             done => return Err(Broken(format!("party-{number} does it: {done:?}"))),
         };
-        assert_eq!(refusal.code, expected.code, "party-{number}: {refusal}");
+        assert_eq!(
+            refusal.code.as_str(),
+            expected.code,
+            "party-{number}: {refusal}"
+        );
         assert_eq!(refusal.rules, expected.rules, "party-{number}: {refusal}");
         assert_eq!(refusal.missing, expected.missing, "{refusal}");
         let signer = refusal.signer(&self.committee.roster);

@@ -225,8 +225,8 @@ async fn t16_a_transaction_is_not_signed_as_raw_bytes() {
         *network = Some(quorate_types::Network::Solana);
     }
     for (action, code) in [
-        (target.signing(disguised), "raw.is_solana_message"),
-        (named, "raw.with_network"),
+        (target.signing(disguised), "raw-is-solana-message"),
+        (named, "raw-with-network"),
     ] {
         let ask: Ask = target.ask(target.intent("operator", action));
         for number in [1, 2] {

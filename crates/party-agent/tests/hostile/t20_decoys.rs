@@ -148,7 +148,7 @@ fn second_message(target: &Target) -> Vec<u8> {
 async fn t20_bytes_after_the_transaction_are_refused() {
     let target = Target::honest("").await;
     let weak = Target::weak("", reads_half).await;
-    let expected = judged("payload.trailing_bytes");
+    let expected = judged("payload-trailing-bytes");
     for decoy in [trailing_byte as Decoy, second_message] {
         attack_with_a_decoy(&target, decoy, &expected)
             .await
@@ -190,11 +190,11 @@ fn does_nothing(target: &Target) -> Vec<u8> {
 async fn t20_what_is_not_one_canonical_transaction_of_the_key_is_refused() {
     let target = Target::honest(PERMISSIVE).await;
     let decoys: [(Decoy, &'static str); 5] = [
-        (long_length, "solana.malformed"),
-        (somebody_elses, "solana.not_a_signer"),
-        (listed_twice, "solana.duplicate_account"),
-        (does_nothing, "solana.no_instructions"),
-        (|_| vec![0; 2_000], "solana.too_long"),
+        (long_length, "solana-malformed"),
+        (somebody_elses, "solana-not-a-signer"),
+        (listed_twice, "solana-duplicate-account"),
+        (does_nothing, "solana-no-instructions"),
+        (|_| vec![0; 2_000], "solana-too-long"),
     ];
     for (decoy, code) in decoys {
         let expected = judged(code);
@@ -221,10 +221,10 @@ async fn t20_evm_decoys_are_refused_before_anything_else() {
     let padded = [&[0x02, 0xe2, 0x01, 0x80, 0x81, 0x01], &good[5..]].concat();
     for (bytes, expected) in [
         (good, unproven("committee-not-set-up")),
-        (other_chain, judged("evm.wrong_chain_id")),
-        (trailing, judged("payload.trailing_bytes")),
-        (padded, judged("evm.non_canonical_rlp")),
-        (vec![0x05, 0xc0], judged("evm.unknown_type")),
+        (other_chain, judged("evm-wrong-chain-id")),
+        (trailing, judged("payload-trailing-bytes")),
+        (padded, judged("evm-non-canonical-rlp")),
+        (vec![0x05, 0xc0], judged("evm-unknown-type")),
     ] {
         let mut action = target.signing(Payload::EvmTransaction(bytes));
         if let Action::Sign { key, network, .. } = &mut action {

@@ -162,7 +162,7 @@ impl Target {
     pub async fn say(&self, number: usize, request: NodeRequest) -> NodeReply {
         match (self.undo)(self, number, request) {
             Passed::Request(request) => self.committee.agents[number - 1].answer(*request).await,
-            Passed::Reply(reply) => reply,
+            Passed::Reply(reply) => *reply,
         }
     }
 

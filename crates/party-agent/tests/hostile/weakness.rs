@@ -13,7 +13,7 @@ use crate::target::{
 pub enum Passed {
     Request(Box<NodeRequest>),
     /// The agent never hears it.
-    Reply(NodeReply),
+    Reply(Box<NodeReply>),
 }
 
 pub type Undo = fn(&Target, usize, NodeRequest) -> Passed;
@@ -80,7 +80,7 @@ pub fn no_approvals(target: &Target, _: usize, request: NodeRequest) -> Passed {
 /// Remembers no rejections and withdrawals.
 pub fn deaf_to_people(_: &Target, _: usize, request: NodeRequest) -> Passed {
     match request {
-        NodeRequest::Say(_) => Passed::Reply(NodeReply::Noted),
+        NodeRequest::Say(_) => Passed::Reply(Box::new(NodeReply::Noted)),
         other => on(other),
     }
 }
@@ -112,7 +112,7 @@ pub fn any_word(_: &Target, _: usize, request: NodeRequest) -> Passed {
 /// Freezes for nobody.
 pub fn deaf_to_guardians(_: &Target, _: usize, request: NodeRequest) -> Passed {
     match request {
-        NodeRequest::Freeze(_) => Passed::Reply(NodeReply::Noted),
+        NodeRequest::Freeze(_) => Passed::Reply(Box::new(NodeReply::Noted)),
         other => on(other),
     }
 }
@@ -148,7 +148,7 @@ pub fn any_bundle(target: &Target, _: usize, request: NodeRequest) -> Passed {
 /// Stays with its version.
 pub fn deaf_to_admins(_: &Target, _: usize, request: NodeRequest) -> Passed {
     match request {
-        NodeRequest::Publish(_) => Passed::Reply(NodeReply::Bundle(None)),
+        NodeRequest::Publish(_) => Passed::Reply(Box::new(NodeReply::Bundle(None))),
         other => on(other),
     }
 }

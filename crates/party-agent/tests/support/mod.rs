@@ -1,5 +1,6 @@
 //! Real agents over the in-process hub, driven without an orchestrator.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use quorate_messaging::{
     InProcessHub, Messenger, MessengerOptions, PartyKeys, Permissions, Session, SessionSpec,
     Subscription, Transport, TransportError,
 };
-use quorate_mpc_protocol::Production;
 use quorate_party_agent::agent::Parts;
 use quorate_party_agent::{Agent, PresignConfig, Timeouts};
 use quorate_service::now_ms;
@@ -20,10 +20,10 @@ use quorate_testkit::primes;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{CommitteeRecord, NodeReply, NodeRequest, Record, RunResult, Standing};
 use quorate_types::{
-    Action, Admins, Attestation, CeremonyKind, Curve, DerivationPath, Hash32, Intent, KeyName,
-    KeyRecord, OperatorEntry, OperatorId, PartyEntry, PartyId, Payload, PersonId, Preprocessed,
-    Roster, SessionId, SignedBundle, SignedIntent, SignedPartials, Threshold, ValidBundle,
-    ValidRoster,
+    Action, Admins, Attestation, CeremonyKind, Curve, DerivationPath, Dialect, Hash32, Intent,
+    KeyName, KeyRecord, OperatorEntry, OperatorId, PartyEntry, PartyId, Payload, PersonId,
+    Preprocessed, Roster, SessionId, SignedBundle, SignedIntent, SignedPartials, Threshold,
+    ValidBundle, ValidRoster,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -41,6 +41,8 @@ pub struct Committee {
     pub homes: Vec<Home>,
     /// How agents that are built from now on keep presignatures.
     pub presign: PresignConfig,
+    /// The dialects of agents that are built from now on; the current one for those not named.
+    pub dialects: BTreeMap<usize, Dialect>,
     founders: Founders,
     dir: TempDir,
 }
@@ -166,6 +168,7 @@ impl Committee {
             operator,
             homes: Vec::new(),
             presign: PresignConfig::default(),
+            dialects: BTreeMap::new(),
             founders,
             dir: tempfile::tempdir().unwrap(),
         };
@@ -277,6 +280,11 @@ impl Committee {
             },
             policy: Some(self.genesis()),
             presign: self.presign.clone(),
+            dialect: self
+                .dialects
+                .get(&number)
+                .cloned()
+                .unwrap_or_else(Dialect::current),
             // No peer is asked: nothing here was ever restored.
             standing: watch::channel(Standing::Serving { not_before: 0 }).1,
         })
@@ -317,10 +325,12 @@ impl Committee {
         }
     }
 
-    /// Gives a committee of three the auxiliary information that ECDSA needs, as a setup would, and restarts its agents.
+    /// Gives a committee of three or five the auxiliary information that ECDSA needs, as a setup
+    /// would, and restarts its agents.
     pub async fn set_up(&mut self) {
         let session = SessionId::from_bytes([9; 32]);
-        let digest = primes::full_aux(0).public_digest::<Production>().unwrap();
+        let made = primes::full_aux(self.keys.len());
+        let digest = primes::full_aux_digest(self.keys.len());
         let record = CommitteeRecord {
             session,
             committee: self.everyone(),
@@ -340,8 +350,7 @@ impl Committee {
                 id: Hash32::from_bytes(*session.as_bytes()),
                 epoch: 0,
             };
-            let aux = primes::full_aux(u16::try_from(number - 1).unwrap());
-            store.put(name, aux.as_secret_bytes()).unwrap();
+            store.put(name, made[number - 1].as_secret_bytes()).unwrap();
             ledger.put_record("committee", &stored).unwrap();
             self.restart(number).await;
         }
@@ -562,7 +571,7 @@ pub fn begin(intent: &SignedIntent, attempt: u32, nonces: &[[u8; 32]]) -> NodeRe
 pub fn refused(reply: &NodeReply, code: &str) -> String {
     match reply {
         NodeReply::Refused(refusal) => {
-            assert_eq!(refusal.code, code, "{refusal}");
+            assert_eq!(refusal.code.as_str(), code, "{refusal}");
             refusal.reason.clone()
         }
         other => panic!("not refused: {other:?}"),

@@ -22,7 +22,8 @@ pub fn seed() -> u64 {
 
 /// How many cases, where `usual` is the default.
 pub fn runs(usual: u64) -> u64 {
-    number("QUORATE_TEST_RUNS").unwrap_or(usual)
+    let times = number("QUORATE_TEST_TIMES").unwrap_or(1);
+    number("QUORATE_TEST_RUNS").unwrap_or(usual * times)
 }
 
 /// Runs `test` on so many generated values; the panic names the seed and the smallest value that fails.

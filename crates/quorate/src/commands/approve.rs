@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use quorate::passkey::{self, Display};
 use quorate_policy::{sighashes, webauthn};
 use quorate_service::now_ms;
@@ -15,6 +15,7 @@ use rand_core::{OsRng, RngCore as _};
 
 use crate::args::{ApproveArgs, ClientArgs, FreezeArgs};
 use crate::commands::request::{self, Decoded};
+use crate::exit::{declined, misuse};
 use crate::operator::{Operator, Viewer};
 use crate::output;
 
@@ -42,7 +43,7 @@ pub async fn run(
     };
     // A passkey asks by itself.
     if !args.yes && !args.passkey && !output::confirmed(question, act)? {
-        bail!("nothing was said");
+        declined!("nothing was said");
     }
     let approval = approval(&viewer, &decoded, &policy, verdict, args.valid_for.into())?;
     let person = approval.person.clone();
@@ -127,7 +128,7 @@ async fn by_passkey<T: Canonical>(
         })
         .collect();
     if passkeys.is_empty() {
-        bail!(
+        misuse!(
             "{person} has no passkey in the policy; make one with: quorate passkey register --name {person}"
         );
     }
@@ -146,11 +147,11 @@ async fn by_passkey<T: Canonical>(
 pub async fn freeze(client: &ClientArgs, args: FreezeArgs, json: bool) -> anyhow::Result<()> {
     let operator = Operator::load(&client.client)?;
     if args.reason.len() > FreezeOrder::MAX_REASON {
-        bail!("a reason has at most {} bytes", FreezeOrder::MAX_REASON);
+        misuse!("a reason has at most {} bytes", FreezeOrder::MAX_REASON);
     }
     let question = "Stop everything? Lifting it takes a new policy version, signed by the admins.";
     if !args.yes && !output::confirmed(question, "freeze")? {
-        bail!("nothing was stopped");
+        declined!("nothing was stopped");
     }
     let mut nonce = [0; 16];
     OsRng.fill_bytes(&mut nonce);

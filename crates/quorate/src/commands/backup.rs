@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::args::{
     BackupCommand, BackupCreateArgs, BackupListArgs, BackupVerifyArgs, EscrowArgs, OpenArgs,
 };
+use crate::exit::misuse;
 use crate::output;
 
 /// Carries a command out.
@@ -41,7 +42,7 @@ async fn create(args: BackupCreateArgs, json: bool) -> anyhow::Result<()> {
         (Some(_), _, _) => Vec::new(),
         (None, [], Some(settings)) => settings.stores.clone(),
         (None, [], None) => {
-            bail!("where to? name --out FILE or --to URL, or put [backup] into agent.toml")
+            misuse!("where to? name --out FILE or --to URL, or put [backup] into agent.toml")
         }
         (None, named, _) => named.to_vec(),
     };
@@ -50,7 +51,7 @@ async fn create(args: BackupCreateArgs, json: bool) -> anyhow::Result<()> {
         urls => Some(BlobStores::open(urls)?),
     };
     if let Some(out) = args.out.as_deref().filter(|out| out.exists()) {
-        bail!("{} exists already and is not overwritten", out.display());
+        misuse!("{} exists already and is not overwritten", out.display());
     }
     let source = Source::open(&args.config)?;
     let Made { name, bytes, keys } = make(&source, lock, now_ms()).await?;
@@ -85,7 +86,7 @@ async fn ask_agent(
     let chosen =
         args.out.is_some() || args.passphrase_file.is_some() || args.recipients_file.is_some();
     if chosen || !args.to.is_empty() || !args.recipient.is_empty() {
-        bail!(
+        misuse!(
             "the agent is running, and makes backups only to the stores and recipients of its own [backup]: leave the others out, or stop it first"
         );
     }
@@ -275,7 +276,7 @@ pub fn identities(file: &Path) -> anyhow::Result<Vec<backup::AgeIdentity>> {
 
 fn make_escrow(args: &EscrowArgs, json: bool) -> anyhow::Result<()> {
     if args.out.exists() {
-        bail!(
+        misuse!(
             "{} exists already and is not overwritten",
             args.out.display()
         );

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate_api::{ClusterStatus, ResultView};
 use quorate_types::Action;
+use quorate_types::ProblemCode;
 use quorate_types::node::CommitteeRecord;
 
 use crate::args::ClientArgs;
+use crate::exit::{said, untrue};
 use crate::operator::Operator;
 use crate::output;
 
@@ -58,7 +59,7 @@ pub async fn run(operator: &Operator, quiet: bool) -> anyhow::Result<CommitteeRe
         .result
     {
         Some(ResultView::Committee(record)) => Ok(record),
-        _ => bail!("the orchestrator reports something other than a committee setup"),
+        _ => untrue!("the orchestrator reports something other than a committee setup"),
     }
 }
 
@@ -76,7 +77,8 @@ async fn wait_for_primes(operator: &Operator, quiet: bool) -> anyhow::Result<()>
         let (mut have, mut need) = (0, 0);
         for party in &status.parties {
             let Some(node) = &party.status else {
-                bail!(
+                said!(
+                    ProblemCode::PartyOffline,
                     "{} is offline; committee setup needs every custodian",
                     party.party
                 );

@@ -1,11 +1,12 @@
 //! `quorate drill`.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use quorate_party_agent::backup::Source;
 use quorate_party_agent::drill::{self, Report, Transcript};
 use quorate_types::Threshold;
 
 use crate::args::DrillArgs;
+use crate::exit::misuse;
 use crate::output;
 
 /// Rehearses, or checks a transcript.
@@ -26,7 +27,7 @@ pub async fn run(args: &DrillArgs, json: bool) -> anyhow::Result<()> {
         (_, _, Some(config)) => {
             let threshold = Threshold::new(args.threshold, args.custodians)?;
             if let Some(out) = args.out.as_deref().filter(|out| out.exists()) {
-                bail!("{} exists already and is not overwritten", out.display());
+                misuse!("{} exists already and is not overwritten", out.display());
             }
             let transcript = drill::run(&Source::open(config)?, threshold).await?;
             if let Some(out) = &args.out {
@@ -43,7 +44,7 @@ pub async fn run(args: &DrillArgs, json: bool) -> anyhow::Result<()> {
             );
             Ok(())
         }
-        _ => bail!("name the agent with --config, or a transcript with --check and --roster"),
+        _ => misuse!("name the agent with --config, or a transcript with --check and --roster"),
     }
 }
 

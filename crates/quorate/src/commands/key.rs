@@ -1,12 +1,14 @@
 //! `quorate key`.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use quorate_api::ResultView;
+use quorate_types::RefusalCode;
 use quorate_types::node::KeyListing;
 use quorate_types::{Action, Curve, KeyName, KeyRecord, Protocol, ProtocolListing, Scheme};
 use serde_json::json;
 
 use crate::args::{ClientArgs, CreateArgs, SetProtocolArgs};
+use crate::exit::{misuse, said, untrue};
 use crate::operator::{Operator, Viewer};
 use crate::output;
 
@@ -14,11 +16,11 @@ use crate::output;
 pub async fn create(client: &ClientArgs, args: CreateArgs, json: bool) -> anyhow::Result<()> {
     let scheme = args.scheme.unwrap_or(args.curve.default_scheme());
     if !args.curve.supports(scheme) {
-        bail!("{} has no scheme {scheme}", args.curve);
+        misuse!("{} has no scheme {scheme}", args.curve);
     }
     let protocol = args.protocol.unwrap_or(scheme.default_protocol());
     if !protocol.signs(scheme) {
-        bail!("{protocol} does not sign {scheme}");
+        misuse!("{protocol} does not sign {scheme}");
     }
     let operator = Operator::load(&client.client)?;
     let mut listing = run(&operator, &args.name, args.curve, scheme, args.raw_signing).await?;
@@ -60,7 +62,7 @@ pub async fn run(
             operator.viewer.check_new(&listing)?;
             Ok(*listing)
         }
-        _ => bail!("the orchestrator reports something other than a key"),
+        _ => untrue!("the orchestrator reports something other than a key"),
     }
 }
 
@@ -107,7 +109,7 @@ async fn change(
         {
             Ok(*listing)
         }
-        _ => bail!("the orchestrator reports a change that not every custodian has signed for"),
+        _ => untrue!("the orchestrator reports a change that not every custodian has signed for"),
     }
 }
 
@@ -152,7 +154,10 @@ pub async fn show(client: &ClientArgs, name: &KeyName, json: bool) -> anyhow::Re
     let viewer = Viewer::load(&client.client)?;
     let keys = viewer.keys().await?;
     let Some(key) = keys.into_iter().find(|k| k.record.name == *name) else {
-        bail!("no key named {name}; `quorate key list` shows the keys there are");
+        said!(
+            RefusalCode::KeyUnknown,
+            "no key named {name}; `quorate key list` shows the keys there are"
+        );
     };
     if json {
         let attested_by = viewer.roster.attesters(&key.record, &key.attestations);

@@ -18,6 +18,7 @@ pub mod sign;
 pub mod status;
 pub mod up;
 pub mod verify;
+pub mod version;
 
 use quorate_orchestrator::command::{self, OrchestratorArgs};
 

@@ -1,16 +1,16 @@
 //! `quorate passkey register`.
 
-use anyhow::bail;
 use quorate::passkey::{self, LIMIT};
 use quorate_types::{Passkey, RelyingParty};
 
 use crate::args::PasskeyRegisterArgs;
+use crate::exit::misuse;
 use crate::output;
 
 /// Registers a passkey and prints it as the policy file has it.
 pub async fn register(args: &PasskeyRegisterArgs, json: bool) -> anyhow::Result<()> {
     if let Some(out) = args.out.as_deref().filter(|out| out.exists()) {
-        bail!("{} exists already and is not overwritten", out.display());
+        misuse!("{} exists already and is not overwritten", out.display());
     }
     let party = RelyingParty {
         id: args.rp_id.clone(),

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quorate_chain::{Analysis, analyse_for};
 use quorate_types::{Batch, KeyRecord, Network, Payload, PublicKey};
 
 use crate::args::PayloadArgs;
+use crate::exit::misuse;
 use crate::operator::Viewer;
 
 /// A payload, read and understood on this machine, and the key it is for.
@@ -48,7 +49,7 @@ fn read(args: &PayloadArgs) -> anyhow::Result<Payload> {
     let mut payloads: Vec<Payload> = match (&args.input[..], &args.typed_data[..], args.chain) {
         ([], [], Some(_)) => texts.map(Payload::Message).collect(),
         ([], [], None) => texts.map(Payload::Raw).collect(),
-        (_, _, None) => bail!("name the chain the payload is for with --chain"),
+        (_, _, None) => misuse!("name the chain the payload is for with --chain"),
         (files, [], Some(network)) => each(files, |file| from_file(file, network))?,
         (_, files, Some(_)) => each(files, typed_data)?,
     };
@@ -59,7 +60,7 @@ fn read(args: &PayloadArgs) -> anyhow::Result<Payload> {
             Ok(Payload::Batch(Batch::new(payloads)?))
         }
         (None, _) => {
-            bail!("name what to sign with one of --in FILE, --message TEXT or --typed-data FILE")
+            misuse!("name what to sign with one of --in FILE, --message TEXT or --typed-data FILE")
         }
     }
 }
@@ -87,7 +88,7 @@ fn bytes_of(file: &Path) -> anyhow::Result<Vec<u8>> {
         .with_context(|| format!("cannot read {}", file.display()))?
         .len();
     if length > 2 * Payload::MAX_LEN as u64 + 1024 {
-        bail!(
+        misuse!(
             "{} has {length} bytes, more than any payload may have",
             file.display()
         );

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use quorate_party_agent::backup::check_vacant;
 use quorate_service::now_ms;
 use quorate_storage::escrow::{EscrowPackage, RecoveryRequest, RecoveryState, contribute};
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::backup::{identities, open_verified, read};
 use super::restore;
 use crate::args::{ContributeArgs, RecoverCommand, RecoverFinishArgs, RecoverStartArgs};
+use crate::exit::{declined, misuse};
 use crate::output;
 
 /// The largest file of a recovery.
@@ -49,7 +50,7 @@ fn package(path: &Path, roster: Option<&Path>) -> anyhow::Result<EscrowPackage> 
 fn start(args: &RecoverStartArgs, json: bool) -> anyhow::Result<()> {
     let package = package(&args.package, args.roster.as_deref())?;
     if args.reason.chars().any(char::is_control) {
-        bail!("--reason must be plain text on one line");
+        misuse!("--reason must be plain text on one line");
     }
     let state = RecoveryState::start(&package, &args.reason, now_ms());
     output::new_file(&args.state, &state.to_json()?)?;
@@ -85,7 +86,7 @@ fn hand_on(args: &ContributeArgs, json: bool) -> anyhow::Result<()> {
     let request = RecoveryRequest::from_json(&public_file(&args.request)?)
         .with_context(|| args.request.display().to_string())?;
     if args.out.exists() {
-        bail!(
+        misuse!(
             "{} exists already and is not overwritten",
             args.out.display()
         );
@@ -105,7 +106,7 @@ Nothing in the request proves who sent it. Contribute only if somebody you know 
         request.fingerprint()
     );
     if !args.yes && !output::confirmed("Contribute?", "contribute")? {
-        bail!("not contributed");
+        declined!("not contributed");
     }
     output::new_file(&args.out, &contribution.to_json()?)?;
     if json {
@@ -146,7 +147,7 @@ async fn finish(args: RecoverFinishArgs, json: bool) -> anyhow::Result<()> {
         args.roster.as_deref(),
     )?;
     if verified.summary().party != *package.party() {
-        bail!(
+        misuse!(
             "the backup is {}'s, the escrow package {}'s; nothing was written",
             verified.summary().party,
             package.party()

@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use quorate_api::{IntentState, IntentView, Problem, ResultView};
 use quorate_chain::{Analysis, Assembled, analyse_for, assemble};
 use quorate_policy::Shown;
+use quorate_types::ProblemCode;
+use quorate_types::RefusalCode;
 use quorate_types::{Action, IntentHash, KeyRecord, Network, PublicKey, Verdict, VerifiedIntent};
 use serde_json::json;
 
 use crate::args::{ClientArgs, RequestCommand, ShowArgs, whole_hash};
 use crate::commands::sign::{add_signed, text_of};
+use crate::exit::{misuse, said, untrue};
 use crate::operator::{Operator, Viewer};
 use crate::output;
 
@@ -90,9 +93,10 @@ impl Decoded {
             network,
             ..
         } = signing;
-        assemble(payload, *network, record.scheme, child, signatures)
-            .map(Some)
-            .context("the signatures that came back are not good")
+        match assemble(payload, *network, record.scheme, child, signatures) {
+            Ok(assembled) => Ok(Some(assembled)),
+            Err(error) => untrue!("the signatures that came back are not good: {error}"),
+        }
     }
 }
 
@@ -118,9 +122,12 @@ pub async fn find(viewer: &Viewer, text: &str) -> anyhow::Result<IntentHash> {
     match (found.next(), found.next()) {
         (Some(hash), None) if !text.is_empty() => Ok(hash),
         (None, _) => {
-            bail!("no request begins with {text:?}; `quorate request list` shows the latest")
+            said!(
+                ProblemCode::IntentUnknown,
+                "no request begins with {text:?}; `quorate request list` shows the latest"
+            )
         }
-        _ => bail!("more than one request begins with {text:?}; give more digits"),
+        _ => misuse!("more than one request begins with {text:?}; give more digits"),
     }
 }
 
@@ -287,7 +294,7 @@ pub async fn finished(
 pub fn as_problem(view: &IntentView) -> Problem {
     let lines = waiting_lines(view);
     let detail = format!("request {} waits: {}", view.intent, lines.join("; "));
-    let mut problem = Problem::new(202, "policy-pending", "The request waits", detail);
+    let mut problem = Problem::new(202, RefusalCode::PolicyPending, "The request waits", detail);
     problem.refusals.clone_from(&view.waiting);
     problem
 }

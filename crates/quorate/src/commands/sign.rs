@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quorate_api::{ClientError, IntentState, IntentView, ResultView};
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use crate::args::{ClientArgs, PayloadArgs, SignArgs};
 use crate::commands::payload::{self, Understood};
 use crate::commands::request;
+use crate::exit::{declined, untrue};
 use crate::operator::{self, Operator};
 use crate::output;
 
@@ -36,7 +36,7 @@ pub async fn run(client: &ClientArgs, args: SignArgs, json: bool) -> anyhow::Res
         }
     }
     if !args.yes && !output::confirmed("Sign this?", "sign")? {
-        bail!("not signed");
+        declined!("not signed");
     }
     let how = How {
         purpose: &args.purpose,
@@ -102,7 +102,7 @@ pub async fn sign(
     }
     let view = request::finished(operator, view, how.quiet).await?;
     let Some(ResultView::Signatures(signatures)) = view.result.clone() else {
-        bail!("the orchestrator reports something other than signatures");
+        untrue!("the orchestrator reports something other than signatures");
     };
     let Understood {
         record,
@@ -110,8 +110,10 @@ pub async fn sign(
         payload,
         ..
     } = understood;
-    let assembled = assemble(payload, args.chain, record.scheme, child, &signatures)
-        .context("the signatures that came back are not good")?;
+    let assembled = match assemble(payload, args.chain, record.scheme, child, &signatures) {
+        Ok(assembled) => assembled,
+        Err(error) => untrue!("the signatures that came back are not good: {error}"),
+    };
     Ok(Signed {
         signatures,
         assembled,

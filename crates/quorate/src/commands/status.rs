@@ -1,7 +1,7 @@
 //! `quorate status`.
 
-use quorate_types::PartyId;
 use quorate_types::node::PoolStatus;
+use quorate_types::{PartyId, WireVersion};
 
 use crate::args::ClientArgs;
 use crate::operator::Viewer;
@@ -45,8 +45,8 @@ pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
                     version => format!("policy {version}"),
                 };
                 println!(
-                    "  {:<10} online   {} keys, {} running, {policy}, {committee}",
-                    party.party, node.keys, node.running
+                    "  {:<10} online   {} keys, {} running, {policy}, {committee}, version {} (protocol {})",
+                    party.party, node.keys, node.running, node.version, node.dialect.version
                 );
                 for pool in &node.pools {
                     println!("  {:<10} {}", "", presignatures(pool));
@@ -64,6 +64,16 @@ pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
                 }
                 if !node.standing.is_serving() {
                     println!("  {:<10} {}", "", node.standing);
+                }
+                let theirs = node.dialect.version;
+                if !theirs.works_with(WireVersion::CURRENT) {
+                    println!("  {:<10} speaks version {theirs} of the protocol", "");
+                }
+                for stranger in &node.strangers {
+                    println!(
+                        "  {:<10} does not work with {stranger}: its version is not adjacent",
+                        ""
+                    );
                 }
                 if node.roster != viewer.roster.hash() {
                     println!("  {:<10} has another roster than this client", "");

@@ -1,11 +1,12 @@
 //! `quorate verify`.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use quorate_types::{Scheme, Signature};
 use serde_json::json;
 
 use crate::args::{ClientArgs, VerifyArgs};
 use crate::commands::payload::{self, Understood};
+use crate::exit::misuse;
 use crate::operator::Viewer;
 use crate::output;
 
@@ -19,7 +20,7 @@ pub async fn run(client: &ClientArgs, args: VerifyArgs, json: bool) -> anyhow::R
         ..
     } = payload::understand(&viewer, &args.payload).await?;
     if analysis.items.len() != args.signature.len() {
-        bail!(
+        misuse!(
             "this payload takes {} signatures, {} were given",
             analysis.items.len(),
             args.signature.len()
@@ -41,8 +42,9 @@ pub async fn run(client: &ClientArgs, args: VerifyArgs, json: bool) -> anyhow::R
 
 /// Takes `v` as 27 or 28 too, as EIP-191 signatures have it.
 fn parse(scheme: Scheme, text: &str) -> anyhow::Result<Signature> {
-    let mut bytes =
-        hex::decode(text.trim_start_matches("0x")).context("the signature is not hexadecimal")?;
+    let Ok(mut bytes) = hex::decode(text.trim_start_matches("0x")) else {
+        misuse!("the signature is not hexadecimal");
+    };
     let name = match scheme {
         Scheme::Ecdsa => "ecdsa",
         Scheme::Bip340 => "bip340",
@@ -51,5 +53,8 @@ fn parse(scheme: Scheme, text: &str) -> anyhow::Result<Signature> {
     if let (Scheme::Ecdsa, Some(v @ (27 | 28))) = (scheme, bytes.last_mut()) {
         *v -= 27;
     }
-    Ok(Signature::from_bytes(name, &bytes)?)
+    match Signature::from_bytes(name, &bytes) {
+        Ok(signature) => Ok(signature),
+        Err(error) => misuse!("{error}"),
+    }
 }

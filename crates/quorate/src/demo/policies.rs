@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::{ClientError, IntentState};
 use quorate_orchestrator::nodes::Nodes;
+use quorate_types::RefusalCode;
 use quorate_types::node::{NodeReply, NodeRequest, Refusal};
 use quorate_types::{
     Action, DerivationPath, KeyRecord, Network, PartyId, Payload, Preprocessed, SignedApproval,
@@ -117,12 +118,12 @@ impl Demo {
             (
                 "another transaction under the operator's signature",
                 &swapped,
-                "operator-signature",
+                RefusalCode::OperatorSignature,
             ),
             (
                 "2 SOL with the approvals of the 5 SOL before",
                 &honest,
-                "policy-pending",
+                RefusalCode::PolicyPending,
             ),
         ];
         for (what, intent, code) in attempts {

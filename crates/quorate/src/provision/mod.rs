@@ -6,7 +6,7 @@ mod certificates;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use quorate_messaging::{NatsServerSpec, PartyKeys, nats_server_config};
 use quorate_orchestrator::OrchestratorConfig;
@@ -24,6 +24,7 @@ use quorate_types::{
 };
 use rand_core::OsRng;
 
+use crate::exit::misuse;
 use crate::operator::ClientConfig;
 use certificates::{Authority, Leaf};
 
@@ -94,7 +95,7 @@ const MAX_PAYLOAD: usize = 2 << 20;
 /// A directory that exists and is not empty, an impossible name, the file system's.
 pub fn create(dir: &Path, spec: &Spec, mut progress: impl FnMut(&str)) -> anyhow::Result<()> {
     if dir.exists() && dir.read_dir()?.next().is_some() {
-        bail!(
+        misuse!(
             "{} exists and is not empty; choose a new directory",
             dir.display()
         );

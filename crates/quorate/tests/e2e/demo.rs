@@ -9,7 +9,7 @@ fn the_demo_does_the_main_job_and_closes_with_a_table() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = quorate();
     command.args(["demo", "--dir"]).arg(dir.path().join("kept"));
-    let ran = Ran::of(&mut command, Duration::from_secs(900)).ok();
+    let ran = Ran::of(&mut command, Duration::from_secs(1800)).ok();
     let (_, table) = ran.stdout.split_once("\nstep ").unwrap();
     for step in [
         "key hot: DKG on secp256k1",

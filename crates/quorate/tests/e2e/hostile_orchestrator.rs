@@ -5,8 +5,8 @@ use ed25519_dalek::SigningKey;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, Record, RunResult};
 use quorate_types::{
-    Action, Attestation, Curve, DerivationPath, Hash32, KeyId, KeyName, KeyRecord, Network,
-    OperatorId, Payload, Preprocessed, Scheme, SignedIntent,
+    Action, Attestation, Curve, DerivationPath, Dialect, Hash32, KeyId, KeyName, KeyRecord,
+    Network, OperatorId, Payload, Preprocessed, Scheme, SignedIntent,
 };
 use serde_json::Value;
 
@@ -116,7 +116,7 @@ fn t16_i03_only_an_operators_own_intent_is_acted_on() {
     let endpoint = cluster.endpoint();
     let refused = super::strangers::post_intent(cluster, &endpoint, &forged.canonical_bytes());
     assert_eq!(refused.0, 422);
-    assert_eq!(refused.1["code"], "intent-invalid", "{}", refused.1);
+    assert_eq!(refused.1["code"], "operator-signature", "{}", refused.1);
     scene.all_is_well();
 }
 
@@ -153,17 +153,17 @@ fn t16_i02_digests_and_payloads_of_another_kind_are_not_signed() {
     let digest = Payload::Raw(vec![0xab; 32]);
     scene.every_agent_refuses(
         &hostile.signed(scene.sign(None, digest.clone())),
-        "raw.not_allowed",
+        "raw-not-allowed",
     );
     scene.every_agent_refuses(
         &hostile.signed(scene.sign(Some(Network::Solana), digest)),
-        "raw.with_network",
+        "raw-with-network",
     );
     let message = payloads::solana_transfer(scene.record.public_key.as_bytes(), &[7; 32], 5);
     let trailing = Payload::SolanaMessage([message.as_slice(), &[0]].concat());
     scene.every_agent_refuses(
         &hostile.signed(scene.sign(Some(Network::Solana), trailing)),
-        "payload.trailing_bytes",
+        "payload-trailing-bytes",
     );
     let foreign = payloads::solana_transfer(&[0x33; 32], &[7; 32], 5);
     let foreign =
@@ -171,12 +171,12 @@ fn t16_i02_digests_and_payloads_of_another_kind_are_not_signed() {
     assert!(
         hostile
             .refusal(1, &foreign, 0, &[1, 2])
-            .starts_with("solana.")
+            .starts_with("solana-")
     );
     let elsewhere = Payload::SolanaMessage(message);
     scene.every_agent_refuses(
         &hostile.signed(scene.sign(Some(Network::Evm { chain_id: 1 }), elsewhere)),
-        "payload.not_for_network",
+        "payload-not-for-network",
     );
     let unknown = Action::Sign {
         key: KeyId::from_bytes([9; 32]),
@@ -263,7 +263,7 @@ fn i05_one_intent_gets_one_signature_however_often_it_is_started() {
 fn t16_unreadable_requests_are_refused_and_the_agent_goes_on() {
     let scene = Scene::new();
     let hostile = &scene.hostile;
-    let good = NodeRequest::Status.canonical_bytes();
+    let good = Dialect::current().frame(&NodeRequest::Status);
     let intent = hostile.signed(scene.transfer(5));
     let prepare = NodeRequest::Prepare {
         approvals: Vec::new(),
@@ -273,9 +273,9 @@ fn t16_unreadable_requests_are_refused_and_the_agent_goes_on() {
         participants: vec![party(1), party(2)],
         preprocessed: Preprocessed::Nothing,
         protocol: None,
-    }
-    .canonical_bytes();
-    let too_long = vec![0u8; NodeRequest::MAX_LEN + 1];
+    };
+    let prepare = Dialect::current().frame(&prepare);
+    let too_long = [&prepare[..], &vec![0u8; NodeRequest::MAX_LEN + 1]].concat();
     let cut = &prepare[..prepare.len() - 1];
     for bad in [
         &[][..],
@@ -319,7 +319,7 @@ fn t16_no_record_comes_into_force_that_not_every_custodian_attested() {
         }
     }
     let raw = hostile.signed(scene.sign(None, Payload::Raw(b"text".to_vec())));
-    scene.every_agent_refuses(&raw, "raw.not_allowed");
+    scene.every_agent_refuses(&raw, "raw-not-allowed");
     scene.all_is_well();
 }
 

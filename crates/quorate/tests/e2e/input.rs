@@ -184,7 +184,7 @@ fn wrong_names_paths_and_choices_are_refused_by_name() {
         .failed();
     assert!(
         text.stderr
-            .contains("hint:  run `quorate committee setup` once"),
+            .contains("hint:  Run `quorate committee setup` once"),
         "{}",
         text.stderr
     );
@@ -384,7 +384,7 @@ fn an_operator_whose_key_or_roster_is_wrong_gets_nothing_signed() {
         std::fs::copy(other.join(file), home.join(file)).unwrap();
     }
     let problem = cluster.problem(&create);
-    assert_eq!(problem["code"], "intent-invalid", "{problem}");
+    assert_eq!(problem["code"], "operator-signature", "{problem}");
     assert!(
         problem["detail"]
             .as_str()

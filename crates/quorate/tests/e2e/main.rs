@@ -24,6 +24,7 @@ mod hostile_orchestrator;
 mod hsm;
 mod input;
 mod keepers;
+mod kept;
 mod keys;
 mod passkey;
 mod policy;

@@ -245,10 +245,10 @@ window = "1h"
     desk.cluster.json(&args(1));
     let mut left = levels(&desk.cluster);
     left.sort_unstable();
-    assert_eq!(left, [0, 7, 7]);
+    assert_eq!(left, [0, 3, 3]);
     let problem = desk.cluster.problem(&args(2));
     assert_eq!(problem["code"], "policy-denied", "{problem}");
-    assert_eq!(levels(&desk.cluster).iter().sum::<u64>(), 14);
+    assert_eq!(levels(&desk.cluster).iter().sum::<u64>(), 6);
 }
 
 #[test]

@@ -321,7 +321,7 @@ fn t12_a_custodian_that_cheats_in_dkls23_is_banned_and_the_others_sign() {
     let NodeReply::Failed(failure) = scene.cheat(Some(listing.record.canonical_hash())) else {
         panic!("it signed");
     };
-    assert_eq!(failure.code, "consistency-check", "{failure}");
+    assert_eq!(failure.code.as_str(), "consistency-check", "{failure}");
     assert_eq!(failure.culprits, [party(2)]);
     scene.cluster.kill(1);
     scene.cluster.restart(1);

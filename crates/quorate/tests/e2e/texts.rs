@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 58] = [
+const COMMANDS: [&[&str]; 59] = [
     &[],
     &["init"],
     &["up"],
     &["demo"],
     &["status"],
+    &["version"],
     &["committee"],
     &["committee", "setup"],
     &["key"],
@@ -157,6 +158,7 @@ fn the_main_errors_are_as_recorded() {
         &["agent", "run", "--config", "agent.toml"],
         &["orchestrator", "run", "--config", "orchestrator.toml"],
         &["fly"],
+        &["key", "create", "--curve", "secp256r1", "--name", "hot", "--json"],
     ] {
         let ran = run(args);
         assert_ne!(ran.code, Some(0), "{args:?}");

@@ -22,19 +22,22 @@ pub struct Setup {
     t: u16,
     n: u16,
     committee: bool,
-    presign: bool,
+    presign: Option<(u16, u16)>,
     timeouts: (u32, u32, u32),
     log: &'static str,
 }
 
 impl Setup {
+    /// Presignatures in a full pool.
+    pub const POOL: u16 = 4;
+
     /// Time-outs that are long for a machine that runs several clusters at once.
     pub const fn new(t: u16, n: u16) -> Self {
         Self {
             t,
             n,
             committee: false,
-            presign: false,
+            presign: None,
             timeouts: (60, 200, 90),
             log: "info,quorate_messaging=debug,quorate_party_agent=debug",
         }
@@ -46,9 +49,10 @@ impl Setup {
         self
     }
 
-    /// Agents make presignatures, which computes for a while in the background.
+    /// Agents make presignatures, which computes for a while in the background: four when none is
+    /// left.
     pub const fn with_presignatures(mut self) -> Self {
-        self.presign = true;
+        self.presign = Some((1, Self::POOL));
         self
     }
 
@@ -62,10 +66,6 @@ impl Setup {
     pub const fn traced(mut self) -> Self {
         self.log = "trace";
         self
-    }
-
-    pub const fn patient(self) -> Self {
-        self.timeouts(300, 300, 300)
     }
 }
 
@@ -90,14 +90,24 @@ impl Cluster {
         Self::start_prepared(setup, |_| Vec::new())
     }
 
-    /// The same, after `prepare` did something to its directory; what it returns is the agents' environment.
+    /// The same, after `prepare` did something to its directory; what it returns is the agents'
+    /// environment.
     pub fn start_prepared(
         setup: Setup,
         prepare: impl FnOnce(&Path) -> Vec<(&'static str, PathBuf)>,
     ) -> Self {
         let source = template(setup.t, setup.n, setup.committee);
+        Self::start_copy(&source, setup, prepare)
+    }
+
+    /// A copy of a provisioned directory, all of it running and answering.
+    pub fn start_copy(
+        source: &Path,
+        setup: Setup,
+        prepare: impl FnOnce(&Path) -> Vec<(&'static str, PathBuf)>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        copy(&source, &dir.path().join("cluster"));
+        copy(source, &dir.path().join("cluster"));
         let mut cluster = Self {
             dir,
             n: setup.n,
@@ -158,10 +168,10 @@ impl Cluster {
             // A template may have been another test's cluster.
             let head = head.split("[presign]").next().unwrap();
             // As the agent itself would write it.
-            let presign = match presign {
-                true => "",
-                false => "[presign]\nenabled = false\nlow = 4\nhigh = 8\noff = []\n\n",
-            };
+            let (low, high) = presign.unwrap_or((4, 8));
+            let enabled = presign.is_some();
+            let presign =
+                format!("[presign]\nenabled = {enabled}\nlow = {low}\nhigh = {high}\noff = []\n\n");
             let text = format!(
                 "{head}{presign}[timeouts]\nkeygen = {keygen}\naux = {aux}\nsign = {sign}\npresign = 180\nspend = {sign}\n"
             );
@@ -169,7 +179,8 @@ impl Cluster {
         }
     }
 
-    /// The server, with the configuration that `quorate init` wrote; only the port is this test's own.
+    /// The server, with the configuration that `quorate init` wrote; only the port is this test's
+    /// own.
     pub fn start_nats(&mut self) {
         let home = self.root().join("nats");
         if self.port == 0 {

@@ -13,7 +13,7 @@ use quorate_storage::{SealedBox, read_private};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{NodeReply, NodeRequest, NodeStatus, RunResult};
 use quorate_types::{
-    Action, CeremonyKind, Intent, IntentHash, KeyId, OperatorId, PartyId, Preprocessed,
+    Action, CeremonyKind, Dialect, Intent, IntentHash, KeyId, OperatorId, PartyId, Preprocessed,
     SessionDescriptor, Signature, SignedIntent, ValidRoster,
 };
 use tokio::runtime::Runtime;
@@ -87,7 +87,7 @@ impl Hostile {
     }
 
     pub fn ask(&self, number: u16, request: &NodeRequest) -> NodeReply {
-        self.try_ask(number, Bytes::from(request.canonical_bytes()))
+        self.try_ask(number, Bytes::from(Dialect::current().frame(request)))
             .unwrap()
     }
 
@@ -97,14 +97,17 @@ impl Hostile {
         let reply = self
             .runtime
             .block_on(self.transport.request(subject, bytes, ASK))?;
-        Ok(NodeReply::from_canonical_bytes(&reply, NodeRequest::MAX_LEN).unwrap())
+        Ok(Dialect::current()
+            .read(&reply, NodeRequest::MAX_LEN)
+            .unwrap()
+            .1)
     }
 
     /// Sends a request without waiting for its answer.
     pub fn send(&self, number: u16, request: &NodeRequest) {
         let (transport, bytes) = (
             Arc::clone(&self.transport),
-            Bytes::from(request.canonical_bytes()),
+            Bytes::from(Dialect::current().frame(request)),
         );
         let subject = Subject::Node(party(number)).to_string();
         self.runtime
@@ -190,7 +193,7 @@ impl Hostile {
             match self.ask(number, &request) {
                 NodeReply::Running => None,
                 // The request to begin is still on its way.
-                NodeReply::Refused(refusal) if refusal.code == "not-prepared" => None,
+                NodeReply::Refused(refusal) if refusal.code.as_str() == "not-prepared" => None,
                 other => Some(other),
             }
         })
@@ -238,7 +241,7 @@ pub fn signed_by(key: &SigningKey, intent: Intent) -> SignedIntent {
 #[track_caller]
 pub fn code(reply: NodeReply) -> String {
     match reply {
-        NodeReply::Refused(refusal) => refusal.code,
+        NodeReply::Refused(refusal) => refusal.code.to_string(),
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -255,7 +258,7 @@ pub fn signatures(reply: NodeReply) -> Vec<Signature> {
 #[track_caller]
 pub fn missing(reply: NodeReply) -> Vec<PartyId> {
     match reply {
-        NodeReply::Failed(failure) if failure.code == "party-missing" => failure.missing,
+        NodeReply::Failed(failure) if failure.code.as_str() == "party-missing" => failure.missing,
         other => panic!("not a time-out: {other:?}"),
     }
 }

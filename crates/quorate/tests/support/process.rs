@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use quorate_types::{Class, Code, ProblemCode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -125,6 +126,18 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
+/// The exit code of a class of problems, as `docs/errors.md` promises it.
+const fn exit_code(class: Class) -> i32 {
+    match class {
+        Class::LocalFault | Class::Bug => 1,
+        Class::Caller => 2,
+        Class::Denied => 3,
+        Class::Waiting => 4,
+        Class::PeerAbsent => 5,
+        Class::PeerMisbehaved | Class::Unknown => 6,
+    }
+}
+
 /// A command that has ended.
 #[derive(Debug)]
 pub struct Ran {
@@ -145,9 +158,10 @@ impl Ran {
         self
     }
 
+    /// Asserts that the command ended with an error, whatever its exit code.
     #[track_caller]
     pub fn failed(self) -> Self {
-        assert_eq!(self.code, Some(1), "{self:#?}");
+        assert!(self.code.is_some_and(|code| code != 0), "{self:#?}");
         self
     }
 
@@ -162,7 +176,11 @@ impl Ran {
     #[track_caller]
     pub fn problem(self) -> Value {
         let ran = self.failed();
-        serde_json::from_str(&ran.stderr).unwrap_or_else(|e| panic!("{e}: {ran:#?}"))
+        let problem: Value =
+            serde_json::from_str(&ran.stderr).unwrap_or_else(|e| panic!("{e}: {ran:#?}"));
+        let code: Code<ProblemCode> = serde_json::from_value(problem["code"].clone()).unwrap();
+        assert_eq!(ran.code, Some(exit_code(code.class())), "{ran:#?}");
+        problem
     }
 }
 

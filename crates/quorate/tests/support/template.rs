@@ -1,18 +1,23 @@
-//! Cluster directories that tests copy instead of making their own: provisioned and given primes; or with the committee set up
-//! too, which takes half a minute of computing.
+//! Cluster directories that tests copy instead of making their own: provisioned and given primes;
+//! or with the committee set up too, from auxiliary information made beforehand.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use quorate_party_agent::boot::store_dir;
+use quorate_party_agent::backup::Source;
+use quorate_party_agent::boot::{Opened, store_dir};
 use quorate_party_agent::passphrase;
 use quorate_party_agent::primes::PrimeStock;
-use quorate_storage::{EncryptedFileStore, ItemKind};
-use quorate_types::PartyId;
+use quorate_storage::{EncryptedFileStore, ItemKind, ItemName};
+use quorate_testkit::primes;
+use quorate_types::canonical::Canonical as _;
+use quorate_types::node::{CommitteeRecord, Record};
+use quorate_types::{Attestation, Hash32, PartyId, SessionId};
 
-use super::{Cluster, Ran, Setup, quorate};
+use super::cluster::party;
+use super::{Ran, quorate};
 
 /// Who may approve in every test's cluster.
 pub const PEOPLE: [&str; 3] = ["ann", "ben", "cas"];
@@ -90,17 +95,46 @@ pub fn stock_primes(custodian: &Path, index: u16) {
         store.delete(left).unwrap();
     }
     let stock = PrimeStock::open(Arc::new(store)).unwrap();
-    for prime in quorate_testkit::primes::full_list(index) {
+    for prime in primes::full_list(index) {
         stock.add(&prime).unwrap();
     }
 }
 
+/// A provisioned cluster whose custodians have auxiliary information made beforehand, as a
+/// committee setup would leave it. The setup itself is run by
+/// `t26_a_custodian_killed_during_committee_setup_is_named_and_the_next_setup_works` and by the
+/// demo.
 fn set_up(t: u16, n: u16) -> PathBuf {
-    let mut cluster = Cluster::start(Setup::new(t, n).patient());
-    cluster.cli(&["committee", "setup"]).ok();
-    cluster.stop();
     let dir = directory().join(format!("{t}-of-{n}-committee"));
-    copy(&cluster.root(), &dir);
+    copy(&template(t, n, false), &dir);
+    let sources = (1..=n).map(|number| {
+        let home = dir.join(format!("custodians/party-{number}"));
+        Source::open(&home.join("agent.toml")).unwrap().opened
+    });
+    let sources: Vec<_> = sources.collect();
+    let made = primes::full_aux(n.into());
+    let session = SessionId::from_bytes([9; 32]);
+    let record = CommitteeRecord {
+        session,
+        committee: (1..=n).map(party).collect(),
+        digest: primes::full_aux_digest(n.into()),
+    };
+    let attest = |(number, opened): (u16, &Opened)| Attestation {
+        party: party(number),
+        signature: opened.keys.sign(&record.signing_bytes()).unwrap(),
+    };
+    let attestations: Vec<Attestation> = (1..).zip(&sources).map(attest).collect();
+    let stored = (Record::Committee(record.clone()), attestations, true);
+    let stored = borsh::to_vec(&stored).unwrap();
+    for (opened, aux) in sources.iter().zip(&made) {
+        let name = ItemName {
+            kind: ItemKind::Aux,
+            id: Hash32::from_bytes(*session.as_bytes()),
+            epoch: 0,
+        };
+        opened.store.put(name, aux.as_secret_bytes()).unwrap();
+        opened.ledger.put_record("committee", &stored).unwrap();
+    }
     dir
 }
 

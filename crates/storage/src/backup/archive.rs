@@ -97,6 +97,7 @@ pub(super) fn write(
         party: about.party.clone(),
         made_at: about.made_at,
         restore_counter: about.restore_counter,
+        needs: Vec::new(),
         keys: about.keys.clone(),
         entries: entries
             .iter()
@@ -195,15 +196,19 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, BackupError> {
     #[derive(serde::Deserialize)]
     struct Format {
         format: u32,
+        #[serde(default)]
+        needs: Vec<String>,
     }
     let bad = |e: serde_json::Error| content_error(format!("its manifest: {e}"));
-    let Format { format } = serde_json::from_slice(json).map_err(bad)?;
+    let Format { format, needs } = serde_json::from_slice(json).map_err(bad)?;
     if format != Manifest::FORMAT {
         return Err(content_error(format!(
             "it has format {format}; this program reads format {}",
             Manifest::FORMAT
         )));
     }
+    let needs = needs.iter().map(String::as_str);
+    crate::format::check(needs).map_err(|need| content_error(need.to_string()))?;
     serde_json::from_slice(json).map_err(bad)
 }
 

@@ -142,6 +142,9 @@ pub struct Manifest {
     pub made_at: u64,
     /// How often the party had been restored when it was made.
     pub restore_counter: u64,
+    /// Needs of the backup beyond its format; a program that does not know one refuses it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// Every key in it.
     pub keys: Vec<KeySummary>,
     /// Every other entry, in order.

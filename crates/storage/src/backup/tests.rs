@@ -161,6 +161,7 @@ fn an_archive_made_by_somebody_else_gets_nothing_past_the_checks() {
             party: about().party,
             made_at: 0,
             restore_counter: 0,
+            needs: Vec::new(),
             keys: Vec::new(),
             entries: vec![EntryDigest {
                 path: path.to_owned(),
@@ -219,6 +220,11 @@ fn an_archive_made_by_somebody_else_gets_nothing_past_the_checks() {
     says(
         &[("manifest.json", Regular, newer.as_bytes()), entry],
         "format 2",
+    );
+    let needing = newer.replace("\"format\":2", "\"format\":1,\"needs\":[\"epochs\"]");
+    says(
+        &[("manifest.json", Regular, needing.as_bytes()), entry],
+        "it needs \"epochs\"",
     );
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::split::PartValue;
-use super::{EscrowError, EscrowPackage, RecoveryRequest};
+use super::{EscrowError, EscrowPackage, FORMAT, RecoveryRequest};
 use crate::backup::{self, Lock, Opener};
 
 const MAX_CONTRIBUTION: usize = 64 * 1024;
@@ -89,7 +89,7 @@ pub fn contribute(
     };
     let bytes = Zeroizing::new(borsh::to_vec(&sealed).map_err(|e| format_error(e.to_string()))?);
     let body = Body {
-        version: 1,
+        version: FORMAT,
         request: request.canonical_hash(),
         session: request.session,
         package: package.hash(),
@@ -114,7 +114,7 @@ impl Contribution {
             return Err(format_error("it is too large".to_owned()));
         }
         let read: Self = serde_json::from_slice(json).map_err(|e| format_error(e.to_string()))?;
-        if read.body.version != 1 {
+        if read.body.version != FORMAT {
             return Err(format_error(format!("version {}", read.body.version)));
         }
         Ok(read)
@@ -194,7 +194,7 @@ pub(super) mod forge {
         });
         let lock = Lock::to_recipients([&request.recipient]).unwrap();
         let body = Body {
-            version: 1,
+            version: FORMAT,
             request: request.canonical_hash(),
             session: request.session,
             package: package.hash(),

@@ -18,6 +18,9 @@ pub use recovery::{Recovered, RecoveryRequest, RecoveryState, Rejected};
 
 use crate::backup::BackupError;
 
+/// The format of packages, requests, states and contributions.
+pub(crate) const FORMAT: u32 = 1;
+
 /// Why escrow does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum EscrowError {

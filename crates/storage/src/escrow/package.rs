@@ -12,8 +12,8 @@ use rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::EscrowError;
 use super::split::{self, Commitment, Commitments, PartValue};
+use super::{EscrowError, FORMAT};
 use crate::backup::{self, Lock, Opener, parse_recipient};
 
 /// A part is small; so is what seals it.
@@ -164,7 +164,7 @@ pub fn create<E: std::fmt::Display>(
     }
     let split = split::split(threshold)?;
     let mut body = Body {
-        version: 1,
+        version: FORMAT,
         party: party.clone(),
         identity,
         made_at,
@@ -240,9 +240,9 @@ impl EscrowPackage {
 
     fn checked(self) -> Result<Self, EscrowError> {
         let body = &self.body;
-        if body.version != 1 {
+        if body.version != FORMAT {
             return Err(format_error(format!(
-                "version {}; this program reads version 1",
+                "version {}; this program reads version {FORMAT}",
                 body.version
             )));
         }

@@ -11,7 +11,7 @@ use rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Contribution, EscrowError, EscrowPackage};
+use super::{Contribution, EscrowError, EscrowPackage, FORMAT};
 use crate::backup::{Opener, parse_identities};
 
 const MAX_FILE: usize = 64 * 1024;
@@ -117,7 +117,7 @@ impl RecoveryRequest {
         bounded(json, WHAT)?;
         let request: Self = serde_json::from_slice(json).map_err(format_error(WHAT))?;
         // It is shown on a custodian's terminal.
-        if request.version == 1 && !request.reason.chars().any(char::is_control) {
+        if request.version == FORMAT && !request.reason.chars().any(char::is_control) {
             return Ok(request);
         }
         Err(EscrowError::Format {
@@ -159,7 +159,7 @@ impl RecoveryState {
         OsRng.fill_bytes(&mut session);
         Self {
             request: RecoveryRequest {
-                version: 1,
+                version: FORMAT,
                 session: Hash32::from_bytes(session),
                 party: package.party().clone(),
                 package: package.hash(),

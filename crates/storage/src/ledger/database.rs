@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{
-    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase as _, ReadableTable,
 };
 
-use super::operations::{self, META, VERSION};
+use super::operations::{self, META, NEED, VERSION};
 use super::{FORMAT_VERSION, LedgerError};
-use crate::files::{FileError, refuse_too_open};
+use crate::files::{FileError, is_full, refuse_too_open};
+use crate::format;
 
 /// Opens or creates the database, as often as it must be.
 type Opener = Arc<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
@@ -24,7 +25,8 @@ pub(super) struct SharedDatabase {
     opener: Opener,
 }
 
-/// Bytes of the file that are kept in memory. `redb` alone would keep up to a gibibyte, so that an agent's memory grew with its ledger.
+/// Bytes of the file that are kept in memory. `redb` alone would keep up to a gibibyte, so that an
+/// agent's memory grew with its ledger.
 const CACHE: usize = 32 << 20;
 
 impl SharedDatabase {
@@ -45,7 +47,8 @@ impl SharedDatabase {
         }
     }
 
-    /// Opens the database if it is not open. After an I/O error `redb` refuses everything until it is opened anew, which repairs it.
+    /// Opens the database if it is not open. After an I/O error `redb` refuses everything until it
+    /// is opened anew, which repairs it.
     pub(super) fn reopen_if_failed(&self) -> Result<(), LedgerError> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         if open.is_none() {
@@ -67,7 +70,7 @@ impl SharedDatabase {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         match &*open {
             Some(database) => work(database),
-            None => Err(failed(action)(
+            None => Err(failed_because(action)(
                 "it failed before; the next write opens it anew",
             )),
         }
@@ -103,7 +106,8 @@ fn unopened(error: DatabaseError) -> LedgerError {
     }
 }
 
-/// Version 1 had no version entry and fewer tables, and a new database has nothing yet: both get what they lack.
+/// Version 1 had no version entry and fewer tables, and a new database has nothing yet: both get
+/// what they lack.
 fn upgraded(database: Database) -> Result<Database, LedgerError> {
     let action = "opened";
     let transaction = database.begin_write().map_err(failed(action))?;
@@ -122,23 +126,40 @@ fn upgraded(database: Database) -> Result<Database, LedgerError> {
                 meta.insert(VERSION, known).map_err(failed(action))?;
             }
         }
+        check_needs(&meta)?;
     }
     operations::create_tables(&transaction)?;
     transaction.commit().map_err(failed(action))?;
     Ok(database)
 }
 
-/// Turns whatever the database or the codec says into the ledger's error.
-pub(super) fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> LedgerError {
-    move |error| {
-        let reason = error.to_string();
-        // The database wraps the operating system's error in several types; its text is the same in all of them.
-        if reason.contains(&io::Error::from_raw_os_error(ENOSPC).to_string()) {
-            return LedgerError::DiskFull { action };
-        }
-        LedgerError::Failed { action, reason }
+fn check_needs(meta: &impl ReadableTable<&'static str, u64>) -> Result<(), LedgerError> {
+    let mut needs = Vec::new();
+    for entry in meta.range(NEED..).map_err(failed("opened"))? {
+        let (name, _) = entry.map_err(failed("opened"))?;
+        needs.extend(name.value().strip_prefix(NEED).map(str::to_owned));
+    }
+    format::check(needs.iter().map(String::as_str)).map_err(LedgerError::Need)
+}
+
+/// Turns an error of the database into the ledger's. All of its error types convert into one, which
+/// keeps the operating system's error if there was one.
+pub(super) fn failed<E: Into<redb::Error>>(action: &'static str) -> impl FnOnce(E) -> LedgerError {
+    move |error| match error.into() {
+        redb::Error::Io(cause) if is_full(&cause) => LedgerError::DiskFull { action },
+        other => LedgerError::Failed {
+            action,
+            reason: other.to_string(),
+        },
     }
 }
 
-/// "No space left on device", the same number on every Unix.
-pub(super) const ENOSPC: i32 = 28;
+/// Turns any other reason into the ledger's error.
+pub(super) fn failed_because<E: std::fmt::Display>(
+    action: &'static str,
+) -> impl FnOnce(E) -> LedgerError {
+    move |error| LedgerError::Failed {
+        action,
+        reason: error.to_string(),
+    }
+}

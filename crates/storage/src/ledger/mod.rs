@@ -18,7 +18,7 @@ use std::path::Path;
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_types::{Hash32, IntentHash, SessionId};
 
-use crate::FileError;
+use crate::{FileError, UnknownNeed};
 use database::{SharedDatabase, failed};
 pub use one_time::{OneTimeId, OneTimeKind, SealedOneTime};
 use writer::Writer;
@@ -42,6 +42,9 @@ pub enum LedgerError {
         "the ledger has format version {0}; this program reads up to {FORMAT_VERSION}: use the newer program"
     )]
     Version(u32),
+    /// Something in it that only a newer program knows.
+    #[error("the ledger cannot be used: {0}")]
+    Need(UnknownNeed),
     /// The file's permissions.
     #[error("{0}")]
     File(String),
@@ -57,7 +60,18 @@ pub enum LedgerError {
 
 impl From<FileError> for LedgerError {
     fn from(error: FileError) -> Self {
-        Self::File(error.to_string())
+        match error.is_disk_full() {
+            true => Self::DiskFull { action: "written" },
+            false => Self::File(error.to_string()),
+        }
+    }
+}
+
+impl LedgerError {
+    /// Whether the disk has no room.
+    #[must_use]
+    pub const fn is_disk_full(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
     }
 }
 

@@ -7,7 +7,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::database::failed;
+use super::database::{failed, failed_because};
 use super::{
     Batch, Begun, CLOCK_TOLERANCE, LedgerError, OneTimeId, OneTimeKind, SealedOneTime, Spend,
 };
@@ -34,6 +34,8 @@ const LEAVES: TableDefinition<'_, u64, Bytes> = TableDefinition::new("leaves");
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// In [`META`]: the format.
 pub(super) const VERSION: &str = "version";
+/// In [`META`]: what begins the name of each need of the file, see [`crate::format`].
+pub(super) const NEED: &str = "need/";
 /// In [`META`]: the latest time of an entry, Unix milliseconds.
 const CLOCK: &str = "clock";
 
@@ -150,7 +152,7 @@ fn take(
         let removed = one_time
             .remove(one_time_key(id).as_slice())
             .map_err(failed(WRITTEN))?;
-        let removed = removed.ok_or_else(|| failed(WRITTEN)("a presignature vanished"))?;
+        let removed = removed.ok_or_else(|| failed_because(WRITTEN)("a presignature vanished"))?;
         taken.push(SealedOneTime {
             id: *id,
             sealed: removed.value().to_vec(),

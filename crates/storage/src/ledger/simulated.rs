@@ -7,7 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use redb::{Builder, StorageBackend};
 
-use super::database::{ENOSPC, SharedDatabase};
+use super::database::SharedDatabase;
 use crate::simulated_disk::Fault;
 
 #[derive(Debug, Clone)]
@@ -146,7 +146,7 @@ fn write(content: &mut Vec<u8>, at: usize, data: &[u8]) {
 }
 
 fn full() -> io::Error {
-    io::Error::from_raw_os_error(ENOSPC)
+    io::ErrorKind::StorageFull.into()
 }
 
 impl StorageBackend for SimulatedStorage {

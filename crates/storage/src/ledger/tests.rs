@@ -307,14 +307,23 @@ fn a_ledger_of_the_first_version_is_upgraded_and_a_newer_one_refused() {
     assert_eq!(ledger.log_size().unwrap(), 0);
     drop(ledger);
 
-    let newer = redb::Database::create(&path).unwrap();
-    let transaction = newer.begin_write().unwrap();
-    {
-        let mut meta = transaction.open_table(operations::META).unwrap();
-        meta.insert(operations::VERSION, 3).unwrap();
-    }
-    transaction.commit().unwrap();
-    drop(newer);
+    let mark = |name: &str, value| {
+        let newer = redb::Database::create(&path).unwrap();
+        let transaction = newer.begin_write().unwrap();
+        {
+            let mut meta = transaction.open_table(operations::META).unwrap();
+            meta.insert(name, value).unwrap();
+        }
+        transaction.commit().unwrap();
+    };
+    // Of this version, with something in it that only a newer program knows.
+    mark("need/epochs", 1);
+    let refused = Ledger::open(&path).unwrap_err();
+    assert!(
+        matches!(&refused, LedgerError::Need(need) if need.0 == "epochs"),
+        "{refused}"
+    );
+    mark(operations::VERSION, 3);
     assert!(matches!(Ledger::open(&path), Err(LedgerError::Version(3))));
 }
 

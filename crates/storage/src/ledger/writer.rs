@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use redb::WriteTransaction;
 
 use super::LedgerError;
-use super::database::{SharedDatabase, failed};
+use super::database::{SharedDatabase, failed, failed_because};
 
 /// The most operations in one transaction.
 const MAX_GROUP: usize = 1024;
@@ -45,7 +45,7 @@ where
 }
 
 fn stopped() -> LedgerError {
-    failed("written")("its writer has stopped")
+    failed_because("written")("its writer has stopped")
 }
 
 #[derive(Default)]

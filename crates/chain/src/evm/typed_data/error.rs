@@ -1,5 +1,7 @@
 //! Why typed data is refused.
 
+use quorate_types::PayloadCode;
+
 /// Why EIP-712 typed data is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TypedDataError {
@@ -55,18 +57,18 @@ pub enum TypedDataError {
 }
 
 impl TypedDataError {
-    pub(crate) const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> PayloadCode {
         match self {
-            Self::TooLong { .. } => "typed_data.too_long",
-            Self::Json(_) => "typed_data.json",
-            Self::UnknownField(_) => "typed_data.unknown_field",
-            Self::MissingField(_) => "typed_data.missing_field",
-            Self::Type(_) => "typed_data.type",
-            Self::UnusedType(_) => "typed_data.unused_type",
-            Self::PrimaryIsDomain => "typed_data.primary_is_domain",
-            Self::DomainType { .. } => "typed_data.domain_type",
-            Self::Value(_) => "typed_data.value",
-            Self::WrongChainId { .. } => "typed_data.wrong_chain_id",
+            Self::TooLong { .. } => PayloadCode::TypedDataTooLong,
+            Self::Json(_) => PayloadCode::TypedDataJson,
+            Self::UnknownField(_) => PayloadCode::TypedDataUnknownField,
+            Self::MissingField(_) => PayloadCode::TypedDataMissingField,
+            Self::Type(_) => PayloadCode::TypedDataType,
+            Self::UnusedType(_) => PayloadCode::TypedDataUnusedType,
+            Self::PrimaryIsDomain => PayloadCode::TypedDataPrimaryIsDomain,
+            Self::DomainType { .. } => PayloadCode::TypedDataDomainType,
+            Self::Value(_) => PayloadCode::TypedDataValue,
+            Self::WrongChainId { .. } => PayloadCode::TypedDataWrongChainId,
         }
     }
 }

@@ -13,6 +13,7 @@ use quorate_types::{AdminSignature, Bundle, Hash32, SignedBundle, ValidBundle, V
 use serde_json::json;
 
 use crate::args::{ClientArgs, PolicyCommand, PolicyFileArgs, PolicyInitArgs, PolicySignArgs};
+use crate::exit::{declined, misuse};
 use crate::operator::{Operator, Viewer};
 use crate::{output, provision};
 
@@ -34,7 +35,7 @@ fn init(args: &PolicyInitArgs) -> anyhow::Result<()> {
     match &args.out {
         Some(file) => {
             if file.exists() {
-                bail!("{} exists already and is not overwritten", file.display());
+                misuse!("{} exists already and is not overwritten", file.display());
             }
             std::fs::write(file, provision::START)
                 .with_context(|| format!("cannot write {}", file.display()))?;
@@ -170,7 +171,7 @@ async fn sign(client: &ClientArgs, args: &PolicySignArgs, json: bool) -> anyhow:
         Draft::Signed(signed) => signed,
     };
     if signed.bundle.previous != in_force.hash() {
-        bail!(
+        misuse!(
             "{} was made for after another version than the one in force ({}); make it again from its text",
             args.file.display(),
             in_force.bundle().version
@@ -179,7 +180,7 @@ async fn sign(client: &ClientArgs, args: &PolicySignArgs, json: bool) -> anyhow:
     let admins = &in_force.bundle().admins;
     let me = operator.name();
     if !admins.members.iter().any(|a| a.id == *me) {
-        bail!(
+        misuse!(
             "{me} is not an admin of the policy in force; name an admin's configuration with --client"
         );
     }
@@ -189,7 +190,7 @@ async fn sign(client: &ClientArgs, args: &PolicySignArgs, json: bool) -> anyhow:
         }
     }
     if !args.yes && !output::confirmed("Sign this policy?", "sign")? {
-        bail!("not signed");
+        declined!("not signed");
     }
     signed.signatures.retain(|s| s.admin != *me);
     signed.signatures.push(AdminSignature {
@@ -221,7 +222,7 @@ async fn publish(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> anyh
     let in_force = viewer.policy().await?;
     let Draft::Signed(signed) = draft(&args.file, &viewer.roster, Some(&in_force), Vec::new())?
     else {
-        bail!(
+        misuse!(
             "{} is a text; sign it first: quorate policy sign",
             args.file.display()
         );

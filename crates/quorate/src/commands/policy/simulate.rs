@@ -1,7 +1,7 @@
 //! `quorate policy simulate`: what a policy would say. Nobody is asked and nothing is sent: approvals are made with throw-away keys for a copy of the policy in
 //! which people have those, so the very engine of the custodians judges them.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use quorate_api::{IntentState, IntentView};
 use quorate_chain::Analysis;
@@ -21,6 +21,7 @@ use super::named_or_in_force;
 use crate::args::{ClientArgs, SimulateArgs};
 use crate::commands::request::Decoded;
 use crate::commands::{payload, sign};
+use crate::exit::misuse;
 use crate::operator::Viewer;
 use crate::output;
 
@@ -141,7 +142,7 @@ pub async fn run(client: &ClientArgs, args: &SimulateArgs, json: bool) -> anyhow
         return past(&viewer, &mut rehearsal, json).await;
     }
     let Some(payload_args) = args.payload() else {
-        bail!("name a transaction with --tx, --key and --chain, or --past");
+        misuse!("name a transaction with --tx, --key and --chain, or --past");
     };
     let understood = payload::understand(&viewer, &payload_args).await?;
     let hashes = sighashes(&understood.child, &understood.analysis.items);
