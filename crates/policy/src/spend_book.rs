@@ -46,6 +46,8 @@ pub struct SpendBook {
     records: BTreeMap<PartyId, BTreeMap<Place, SignedSpendRecord>>,
     /// Records that say that something was spent and are not void, by [`Spend::content`].
     alive: HashMap<Hash32, BTreeSet<(PartyId, Place)>>,
+    /// Places that their own party has declared void, whether or not a spend is known there.
+    voided: BTreeSet<(PartyId, Place)>,
 }
 
 impl SpendBook {
@@ -58,6 +60,7 @@ impl SpendBook {
             history: History::new(bundle),
             records: BTreeMap::new(),
             alive: HashMap::new(),
+            voided: BTreeSet::new(),
         }
     }
 
@@ -109,13 +112,21 @@ impl SpendBook {
         // What was in this place no longer counts.
         let before = self.void(&party, place);
         let touched = match &signed.record.entry {
+            // A void may be heard before the spend that it is about; the order in which they come decides nothing.
+            SpendEntry::Spend(_) if self.voided.contains(&(party.clone(), place)) => None,
             SpendEntry::Spend(spend) => {
                 let content = spend.content();
                 let alive = self.alive.entry(content).or_default();
                 alive.insert((party.clone(), place));
                 Some(content)
             }
-            SpendEntry::Void { place } => self.void(&party, *place),
+            // INVARIANT: only what a party recorded before can be void. One that voids what it has not recorded yet could
+            // spend uncounted later.
+            SpendEntry::Void { place: voided } if *voided < place => {
+                self.voided.insert((party.clone(), *voided));
+                self.void(&party, *voided)
+            }
+            SpendEntry::Void { .. } => None,
         };
         self.records.entry(party).or_default().insert(place, signed);
         for id in before.into_iter().chain(touched) {
@@ -220,8 +231,14 @@ impl SpendBook {
             };
             records.retain(|place, signed| {
                 let keep = latest(&signed.record) >= before || *place == last;
-                if !keep && let SpendEntry::Spend(spend) = &signed.record.entry {
-                    touched.insert((spend.content(), party.clone(), *place));
+                match &signed.record.entry {
+                    _ if keep => {}
+                    SpendEntry::Spend(spend) => {
+                        touched.insert((spend.content(), party.clone(), *place));
+                    }
+                    SpendEntry::Void { place } => {
+                        self.voided.remove(&(party.clone(), *place));
+                    }
                 }
                 keep
             });

@@ -353,6 +353,37 @@ fn a_restored_party_that_forgot_its_records_is_heard_again() {
 }
 
 #[test]
+fn a_void_holds_although_it_is_heard_before_its_spend() {
+    let mut world = world();
+    world.book.add(void("party-2", 3, 1, NOW));
+    world.book.add(spent("party-2", 1, 1, NOW));
+    world.book.add(spent("party-2", 2, 2, NOW));
+    let past = [spend(2, NOW)];
+    for _ in 0..2 {
+        assert_eq!(
+            world.standings(world.book.history()),
+            expected(&world.bundle, &past)
+        );
+        world.book.recount(&world.bundle);
+    }
+}
+
+#[test]
+fn nothing_is_void_before_it_is_recorded() {
+    let mut world = world();
+    // Heard in the order in which they were made, and the other way round.
+    world.book.add(void("party-2", 0, 1, NOW));
+    world.book.add(spent("party-2", 1, 1, NOW));
+    world.book.add(spent("party-3", 1, 2, NOW));
+    world.book.add(void("party-3", 0, 1, NOW));
+    let past = [spend(1, NOW), spend(2, NOW)];
+    assert_eq!(
+        world.standings(world.book.history()),
+        expected(&world.bundle, &past)
+    );
+}
+
+#[test]
 fn a_party_that_pruned_what_nobody_counts_any_more_is_heard_again() {
     let mut world = world();
     let long_ago = NOW - LONGEST - HOUR;

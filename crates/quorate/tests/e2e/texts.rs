@@ -158,7 +158,15 @@ fn the_main_errors_are_as_recorded() {
         &["agent", "run", "--config", "agent.toml"],
         &["orchestrator", "run", "--config", "orchestrator.toml"],
         &["fly"],
-        &["key", "create", "--curve", "secp256r1", "--name", "hot", "--json"],
+        &[
+            "key",
+            "create",
+            "--curve",
+            "secp256r1",
+            "--name",
+            "hot",
+            "--json",
+        ],
     ] {
         let ran = run(args);
         assert_ne!(ran.code, Some(0), "{args:?}");
