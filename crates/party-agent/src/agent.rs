@@ -686,8 +686,13 @@ pub(crate) fn only(descriptors: &[SessionDescriptor]) -> Result<&SessionDescript
 }
 
 pub(crate) fn finished(result: &[u8]) -> Result<NodeReply, RefusalReason> {
+    ended(result).map(|ended| ended.to_reply())
+}
+
+/// A run's end, from its stored result.
+pub(crate) fn ended(result: &[u8]) -> Result<Ended, RefusalReason> {
     borsh::from_slice(result)
-        .map(NodeReply::Finished)
+        .map(Ended::Finished)
         .map_err(|_| RefusalReason::Local("the stored result is damaged".to_owned()))
 }
 

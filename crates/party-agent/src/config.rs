@@ -42,7 +42,7 @@ pub struct AgentConfig {
     /// Scheduled backups; none are made without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupConfig>,
-    /// What is made before a message is known: presignatures for ECDSA keys, nonces for those of
+    /// Work done before a message is known: presignatures for ECDSA keys, nonces for those of
     /// FROST.
     #[serde(default, skip_serializing_if = "PresignConfig::is_default")]
     pub presign: PresignConfig,
@@ -51,7 +51,7 @@ pub struct AgentConfig {
     pub timeouts: Timeouts,
 }
 
-/// What is made ahead, so that signing is one round: presignatures in the background for the keys,
+/// Work done ahead, so that signing is one round: presignatures in the background for the keys,
 /// children and signers that are used, and nonces for FROST.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -221,11 +221,11 @@ impl Task {
             Err(FrameError::Version { theirs, .. }) => Some(*theirs),
             Err(FrameError::Unversioned | FrameError::Head(_) | FrameError::Message(_)) => None,
         };
-        let mut peers = self.agent.roster().party_ids();
-        peers.retain(|peer| peer != self.agent.party());
-        let peer = peers.into_iter().find(is_from);
+        let me = self.agent.party();
+        let mut parties = self.agent.roster().parties().iter().map(|p| &p.id);
+        let peer = parties.find(|party| *party != me && is_from(party));
         if let (Some(peer), Some(version)) = (peer, version) {
-            self.agent.dialects.heard(peer, version);
+            self.agent.dialects.heard(peer.clone(), version);
         }
         let Ok((_, presence)) = read else {
             return;

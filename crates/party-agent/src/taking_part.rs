@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_service::now_ms;
 use quorate_storage::{Batch, Begun, SealedOneTime, Start};
-use quorate_types::node::{NodeReply, RunResult};
+use quorate_types::node::NodeReply;
 use quorate_types::{
     CeremonyKind, Hash32, IntentHash, PartyId, Preprocessed, SessionDescriptor, SignedApproval,
     SignedIntent,
@@ -13,7 +13,7 @@ use quorate_types::{
 use rand_core::{OsRng, RngCore as _};
 
 use crate::Agent;
-use crate::agent::{blocking, finished};
+use crate::agent::{blocking, ended, finished};
 use crate::judge::{Judge, Plan, RefusalReason, Seats};
 use crate::log;
 use crate::policy::{PolicyRefusal, Question, Ruling, to_ledger};
@@ -591,10 +591,4 @@ enum Recorded {
     },
     /// It was done before.
     Finished(Ended),
-}
-
-fn ended(result: &[u8]) -> Result<Ended, RefusalReason> {
-    borsh::from_slice::<RunResult>(result)
-        .map(Ended::Finished)
-        .map_err(|_| RefusalReason::Local("the stored result is damaged".to_owned()))
 }

@@ -112,7 +112,8 @@ impl SpendBook {
         // What was in this place no longer counts.
         let before = self.void(&party, place);
         let touched = match &signed.record.entry {
-            // A void may be heard before the spend that it is about; the order in which they come decides nothing.
+            // A void may be heard before the spend that it is about; the order in which they come
+            // decides nothing.
             SpendEntry::Spend(_) if self.voided.contains(&(party.clone(), place)) => None,
             SpendEntry::Spend(spend) => {
                 let content = spend.content();
@@ -120,8 +121,8 @@ impl SpendBook {
                 alive.insert((party.clone(), place));
                 Some(content)
             }
-            // INVARIANT: only what a party recorded before can be void. One that voids what it has not recorded yet could
-            // spend uncounted later.
+            // INVARIANT: only what a party recorded before can be void. One that voids what it has not
+            // recorded yet could spend uncounted later.
             SpendEntry::Void { place: voided } if *voided < place => {
                 self.voided.insert((party.clone(), *voided));
                 self.void(&party, *voided)

@@ -74,7 +74,8 @@ macro_rules! misuse {
 macro_rules! declined {
     ($($arg:tt)*) => { $crate::exit::said!(quorate_types::ProblemCode::Declined, $($arg)*) };
 }
-/// Ends a function because the orchestrator's answer contradicts what the custodians signed, or itself.
+/// Ends a function because the orchestrator's answer contradicts what the custodians signed, or
+/// itself.
 macro_rules! untrue {
     ($($arg:tt)*) => {
         $crate::exit::said!(quorate_types::ProblemCode::OrchestratorMisbehaved, $($arg)*)
@@ -126,7 +127,8 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<ProblemCode> {
     is_input(cause).then_some(ProblemCode::Misuse)
 }
 
-/// Whether an error is about something that the caller wrote: a name, a number, a configuration, a file that is not there.
+/// Whether an error is about something that the caller wrote: a name, a number, a configuration, a
+/// file that is not there.
 fn is_input(cause: &(dyn Error + 'static)) -> bool {
     cause.is::<ThresholdError>()
         || cause.is::<IdError>()

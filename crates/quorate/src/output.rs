@@ -113,8 +113,10 @@ pub fn error(error: &anyhow::Error, as_json: bool) -> Exit {
 fn hint(code: ProblemCode) -> Option<&'static str> {
     match code {
         // The message is all there is to know.
-        ProblemCode::Misuse | ProblemCode::Declined | ProblemCode::Client => None,
-        ProblemCode::Unreachable => None,
+        ProblemCode::Misuse
+        | ProblemCode::Declined
+        | ProblemCode::Client
+        | ProblemCode::Unreachable => None,
         other => Some(other.about().remedy),
     }
 }

@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 const GRACE: Duration = Duration::from_secs(5);
 /// Answers missed in a row before an agent counts as gone.
 const MAX_SILENCE: u32 = 3;
-/// How long until an agent that does not listen is asked again, and how long it may not listen
+/// Pause until an agent that does not listen is asked again, and how long it may not listen
 /// before it counts as gone: one that lost its connection tries again every two seconds.
 const PAUSE: Duration = Duration::from_millis(500);
 const GONE_AFTER: Duration = Duration::from_secs(10);
@@ -289,7 +289,7 @@ fn waiting() -> PartyEnd {
     ))
 }
 
-/// What to tell the client when a try yielded nothing: refusals first, then who is missing or at
+/// Problem for the client when a try yielded nothing: refusals first, then who is missing or at
 /// fault.
 pub fn problem_of(ends: &[(PartyId, PartyEnd)]) -> Problem {
     let nothing_said = ProblemCode::CeremonyFailed;

@@ -29,7 +29,7 @@ const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Different quorums tried before giving up.
 const MAX_TRIES: u32 = 8;
 
-/// What the signatures must verify against; advice only, the agents and the client check
+/// Messages and key that the signatures must verify against; advice only, the agents and the client check
 /// themselves.
 struct Expected {
     child: PublicKey,
@@ -175,7 +175,7 @@ impl<'a> Signing<'a> {
         Ok((attempt, ends))
     }
 
-    /// Who takes part and with what. Where that means computing for long it waits for its turn, and
+    /// Chooses who takes part and with what. Where that means computing for long it waits for its turn, and
     /// chooses anew when it has it: who was well may have gone meanwhile, and presignatures may
     /// have come.
     async fn choose(&mut self) -> Result<Try, Problem> {
@@ -480,7 +480,7 @@ fn wants_witnesses(ends: &[(PartyId, PartyEnd)]) -> bool {
     })
 }
 
-/// What failed tries say about custodians. An accusation is only what its maker says, so nobody is
+/// Doubts about custodians, from failed tries. An accusation is only what its maker says, so nobody is
 /// shut out for one: the next quorum is made of those with the least against them.
 #[derive(Default)]
 struct Doubts {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::output;
 
-/// Identity of this program, with the formats that it reads and writes and the protocol that it speaks.
+/// Identity of this program, with the formats of its files and the protocol that it speaks.
 #[derive(Serialize)]
 struct Version {
     version: &'static str,
