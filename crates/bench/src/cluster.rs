@@ -198,6 +198,7 @@ fn provision(tools: &Tools, threshold: Threshold) -> anyhow::Result<TempDir> {
         .quorate()
         .args(["init", "--threshold", &threshold.t().to_string()])
         .args(["--parties", &threshold.n().to_string()])
+        .args(["--network", "regtest"])
         .arg(&root)
         .output()
         .context("cannot run quorate init")?;

@@ -7,7 +7,7 @@ use quorate_types::{
 use crate::address::{check_key, evm_address};
 use crate::hd::derive_child;
 use crate::psbt::Root;
-use crate::{ChainError, Effects, Facts, evm, psbt, raw, solana};
+use crate::{ChainError, Effects, Facts, bounds, evm, psbt, raw, solana};
 
 /// Which key a BIP-340 signature is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub fn analyse(
     analyse_below(payload, network, scheme, child, raw_signing, None)
 }
 
-/// [`analyse`]; with the root key, what goes to its other children is known as our own.
+/// [`analyse`]; with the root key, what goes to its other children is known by its path.
 fn analyse_below(
     payload: &Payload,
     network: Option<Network>,
@@ -121,8 +121,15 @@ fn analyse_below(
         .zip(messages)
         .map(|(index, message)| SigningItem { index, message })
         .collect();
+    let effects = facts.effects();
+    // What is counted is counted for one network or for none.
+    let first = effects.members.first().map(|member| member.any_network);
+    if effects.members.iter().any(|m| Some(m.any_network) != first) {
+        return Err(ChainError::MixedNetworks);
+    }
+    bounds::check("movements", effects.movements.len(), bounds::MOVEMENTS)?;
     Ok(Analysis {
-        effects: facts.effects(),
+        effects,
         facts,
         items,
     })
@@ -147,7 +154,7 @@ fn read_batch(
 }
 
 /// [`analyse`] for the child of a key at a path, which it returns as well. Bitcoin outputs that pay other children of the key are
-/// recognised as change where the PSBT names their path.
+/// known by their path where the PSBT names it; whether that is change, the policy says.
 ///
 /// # Errors
 /// As [`analyse`].

@@ -130,6 +130,23 @@ pub enum ChainError {
         /// How many one request may.
         max: usize,
     },
+    /// Some members of a batch name a network in what is signed, others none.
+    #[error(
+        "some members of the batch are valid on one network and others on every one; sign them apart"
+    )]
+    MixedNetworks,
+    /// More parts of one kind than are judged.
+    #[error(
+        "the payload has {count} {what}, more than the {max} that are judged at once; split the work into smaller transactions"
+    )]
+    TooManyParts {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        max: usize,
+    },
     /// EVM transactions and messages.
     #[error(transparent)]
     Evm(#[from] EvmError),
@@ -194,6 +211,8 @@ impl ChainError {
             Self::NotCanonical { .. } => PayloadCode::PayloadNotCanonical,
             Self::Member { reason, .. } => reason.code(),
             Self::TooManyItems { .. } => PayloadCode::PayloadTooManyItems,
+            Self::MixedNetworks => PayloadCode::PayloadMixedNetworks,
+            Self::TooManyParts { .. } => PayloadCode::PayloadTooManyParts,
             Self::Evm(e) => e.code(),
             Self::TypedData(e) => e.code(),
             Self::Psbt(e) => e.code(),

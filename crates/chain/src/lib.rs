@@ -17,6 +17,7 @@
 pub mod address;
 mod analysis;
 mod assembly;
+mod bounds;
 mod combine;
 pub mod effects;
 mod error;

@@ -18,6 +18,7 @@ use crate::judge::{Judge, Plan, RefusalReason, Seats};
 use crate::log;
 use crate::policy::{PolicyRefusal, Question, Ruling, to_ledger};
 use crate::presignatures::{PresignDesk, Taken};
+use crate::refusals::About;
 use crate::runs::{Ended, Evidence, Prepared};
 
 /// How long a request that a limit counts waits for another to be done with.
@@ -323,10 +324,11 @@ impl Agent {
         let (prepared, state) = self.runs.begin((intent, attempt), nonces, now_ms())?;
         let this = Arc::clone(self);
         let nonces = nonces.to_vec();
+        let about = About::request(prepared.evidence.intent.intent());
         tokio::spawn(async move {
             let ended = match this.take_part(intent, attempt, prepared, nonces).await {
                 Ok(ended) => ended,
-                Err(reason) => Ended::Refused(this.refuse(Some(intent), &reason).await),
+                Err(reason) => Ended::Refused(this.refuse(Some(about), &reason).await),
             };
             state.send_replace(Some(ended));
         });
@@ -472,8 +474,8 @@ impl Agent {
             spends: own.iter().map(to_ledger).collect(),
             ..Batch::new(start, now_ms())
         };
-        let ledger = Arc::clone(&self.ledger);
-        let begun = blocking(move || Ok(ledger.begin(batch)?)).await?;
+        let (this, ruling) = (Arc::clone(self), ruling.clone());
+        let begun = blocking(move || this.policy.begin(&ruling, batch)).await?;
         let taken = match begun {
             Begun::Fresh { taken } => {
                 if let Some(pool) = &pool {

@@ -23,9 +23,9 @@ use quorate_policy::{
 };
 use quorate_types::canonical::{Canonical as _, tagged_hash};
 use quorate_types::{
-    Action, Admin, AdminSignature, Admins, Approval, Curve, DerivationPath, Hash32, Intent,
-    IntentHash, KeyId, KeyName, KeyRecord, Network, OperatorEntry, OperatorId, PartyEntry, PartyId,
-    Payload, PersonId, Proof, PublicKey, Roster, Scheme, SignedApproval, SignedBundle,
+    Action, Admin, AdminSignature, Admins, Approval, ChainRules, Curve, DerivationPath, Hash32,
+    Intent, IntentHash, KeyId, KeyName, KeyRecord, Network, OperatorEntry, OperatorId, PartyEntry,
+    PartyId, Payload, PersonId, Proof, PublicKey, Roster, Scheme, SignedApproval, SignedBundle,
     SignedIntent, Threshold, ValidRoster, Verdict,
 };
 
@@ -176,6 +176,7 @@ fn records() -> Vec<SignedSpendRecord> {
                     format!("0x{:040x}", number % 200)
                 },
                 amount: U256::from(100_000_000_000_000u64),
+                own: None,
             }],
             fee: U256::from(630_000_000_000_000u64),
             ..Effects::default()
@@ -187,6 +188,7 @@ fn records() -> Vec<SignedSpendRecord> {
             (key_id(), name),
             Some(ETHEREUM),
             &effects,
+            &ChainRules::default(),
             &[id],
             at,
         );
@@ -280,7 +282,7 @@ impl Desk {
             verdict: Verdict::Approve,
             policy: self.engine.bundle().hash(),
             policy_version: 1,
-            display: Shown::signing(intent, &self.record, &analysis).hash(),
+            display: Shown::signing(intent, &self.record, &analysis, &ChainRules::default()).hash(),
             person: PersonId::new(who).unwrap(),
             nonce: [2; 16],
             issued_at: NOW,
@@ -336,12 +338,13 @@ impl Desk {
                 effects: &analysis.effects,
                 sighashes: &hashes,
             },
+            asked_at: NOW,
             proposed_at: NOW,
             now: NOW,
         };
         let evidence = Evidence {
             approvals: &self.approvals,
-            display: Shown::signing(intent, &self.record, &analysis).hash(),
+            display: Shown::signing(intent, &self.record, &analysis, &ChainRules::default()).hash(),
             frozen: &[],
             book: &Book::default(),
         };

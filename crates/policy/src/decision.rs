@@ -6,10 +6,21 @@ use serde::Serialize;
 /// A rule that speaks against a request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Reason {
-    /// The rule's id, or one of the built-in ones: `no-permit`, `evaluation-error`, `frozen`, `rejected`.
+    /// The rule's id, or one of the built-in ones: `no-permit`, `evaluation-error`, `frozen`, `rejected`, `bitcoin-network`.
     pub rule: String,
     /// For people.
     pub text: String,
+}
+
+impl Reason {
+    /// A guardian stopped everything; `reason` is what they said, and who.
+    #[must_use]
+    pub fn frozen(reason: &str) -> Self {
+        Self {
+            rule: "frozen".to_owned(),
+            text: format!("a guardian has frozen everything: {reason}"),
+        }
+    }
 }
 
 /// What would lift a rule.

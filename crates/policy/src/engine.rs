@@ -1,24 +1,21 @@
 //! A bundle, ready to decide: parsed, strictly validated, with its people as entities.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::str::FromStr;
+use std::collections::{BTreeSet, HashMap};
 
 use cedar_policy::{
-    Authorizer, Context, Decision as CedarDecision, Effect, Entities, Entity, EntityId,
-    EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request as CedarRequest,
-    RestrictedExpression, Schema, ValidationMode, Validator,
+    Authorizer, Decision as CedarDecision, Effect, Entities, Policy, PolicyId, PolicySet,
+    Request as CedarRequest, Schema, ValidationMode, Validator,
 };
-use chrono::{DateTime, Datelike as _};
-use quorate_chain::{Call, Danger, Effects, Reading};
-use quorate_types::{Bundle, Network, PersonId, SignedApproval, ValidBundle};
+use quorate_types::{Bundle, Network, Rule, SignedApproval, ValidBundle};
 
+use crate::context::{Asked, Book, Known, entities, full_text as full};
 use crate::decision::{Allowed, Decision, Missing, Reason};
 use crate::history::{History, Standings};
 use crate::people::{Expected, Tally, initiator};
-use crate::request::{Act, Leg, Request, calls, legs};
-use crate::schema::{groups, schema};
+use crate::request::{Act, Leg, Request, legs};
+use crate::schema::schema;
+use crate::source::unwritten_refusals;
 use crate::spend::Spend;
-use crate::units::to_units;
 
 /// Why a bundle's rules cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,37 +49,6 @@ pub struct Evidence<'a> {
     pub book: &'a Book,
 }
 
-/// An address book: by network and address the label, and when the entry begins to count.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Book(HashMap<(String, String), (String, u64)>);
-
-impl Book {
-    /// Entries that count at once.
-    #[must_use]
-    pub fn new<'a>(entries: impl IntoIterator<Item = &'a quorate_types::BookEntry>) -> Self {
-        Self::usable_from(entries.into_iter().map(|entry| (entry, 0)))
-    }
-
-    /// Entries, and from when each counts, Unix milliseconds.
-    #[must_use]
-    pub fn usable_from<'a>(
-        entries: impl IntoIterator<Item = (&'a quorate_types::BookEntry, u64)>,
-    ) -> Self {
-        let entries = entries.into_iter();
-        let entries = entries.map(|(entry, from)| {
-            let place = (entry.network.to_string(), entry.address.clone());
-            (place, (entry.label.clone(), from))
-        });
-        Self(entries.collect())
-    }
-
-    fn label(&self, network: Option<Network>, address: &str, now: u64) -> Option<&str> {
-        let place = (network?.to_string(), address.to_owned());
-        let (label, from) = self.0.get(&place)?;
-        (now >= *from).then_some(label)
-    }
-}
-
 struct Notes {
     pending: Option<String>,
     reason: String,
@@ -112,13 +78,7 @@ impl std::fmt::Debug for Engine {
 pub fn check_rules(bundle: &Bundle) -> Result<PolicySet, EngineError> {
     let mut policies = PolicySet::new();
     for rule in &bundle.rules {
-        let syntax = |reason: String| EngineError::Syntax {
-            rule: rule.id.to_string(),
-            reason,
-        };
-        let policy = Policy::parse(Some(PolicyId::new(rule.id.as_str())), &rule.cedar)
-            .map_err(|e| syntax(full(&e)))?;
-        policies.add(policy).map_err(|e| syntax(full(&e)))?;
+        add(&mut policies, rule)?;
     }
     let text = schema(bundle);
     let (parsed, _) =
@@ -134,11 +94,14 @@ pub fn check_rules(bundle: &Bundle) -> Result<PolicySet, EngineError> {
     }
 }
 
-fn full(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |e| e.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+fn add(policies: &mut PolicySet, rule: &Rule) -> Result<(), EngineError> {
+    let syntax = |reason: String| EngineError::Syntax {
+        rule: rule.id.to_string(),
+        reason,
+    };
+    let id = PolicyId::new(rule.id.as_str());
+    let policy = Policy::parse(Some(id), &rule.cedar).map_err(|e| syntax(full(&e)))?;
+    policies.add(policy).map_err(|e| syntax(full(&e)))
 }
 
 impl Engine {
@@ -147,7 +110,11 @@ impl Engine {
     /// # Errors
     /// See [`EngineError`].
     pub fn new(bundle: ValidBundle) -> Result<Self, EngineError> {
-        let policies = check_rules(bundle.bundle())?;
+        let mut policies = check_rules(bundle.bundle())?;
+        // A danger that the program which made the bundle did not know is refused all the same.
+        for rule in unwritten_refusals(bundle.bundle()) {
+            add(&mut policies, &rule)?;
+        }
         let note = |policy: &Policy| {
             let said = |key: &str| policy.annotation(key).map(str::to_owned);
             let notes = Notes {
@@ -163,7 +130,7 @@ impl Engine {
             permits: PolicySet::from_policies(permits.cloned())
                 .map_err(|e| EngineError::Schema(full(&e)))?,
             notes: policies.policies().map(note).collect(),
-            entities: entities(bundle.bundle())?,
+            entities: entities(bundle.bundle()).map_err(EngineError::Schema)?,
             policies,
             authorizer: Authorizer::new(),
             bundle,
@@ -176,6 +143,16 @@ impl Engine {
         &self.bundle
     }
 
+    /// Where the counters stand with a request: all of the history that judging it needs.
+    #[must_use]
+    pub fn standing(&self, request: &Request<'_>, history: &History) -> Standing {
+        let spend = request.spend(&self.bundle.bundle().chains);
+        Standing {
+            lines: spend.as_ref().map_or(0, |spend| spend.lines.len()),
+            standings: spend.map(|spend| history.standings(&spend)),
+        }
+    }
+
     /// Judges a request. Whatever goes wrong on the way is a denial (I9).
     #[must_use]
     pub fn decide(
@@ -183,6 +160,18 @@ impl Engine {
         request: &Request<'_>,
         evidence: &Evidence<'_>,
         history: &History,
+    ) -> (Decision, Tally) {
+        self.decide_at(request, evidence, &self.standing(request, history))
+    }
+
+    /// [`Self::decide`] with what [`Self::standing`] found: it takes long, and the history may go on
+    /// meanwhile.
+    #[must_use]
+    pub fn decide_at(
+        &self,
+        request: &Request<'_>,
+        evidence: &Evidence<'_>,
+        standing: &Standing,
     ) -> (Decision, Tally) {
         let initiator = initiator(&self.bundle, request);
         let sighashes = match request.act {
@@ -197,67 +186,85 @@ impl Engine {
             initiator: &initiator,
         };
         let tally = Tally::of(&self.bundle, &expected, evidence.approvals);
-        if let Some(reason) = evidence.frozen.first() {
-            let text = format!("a guardian has frozen everything: {reason}");
-            return (deny("frozen", text), tally);
+        if let Some(denial) = self.denied_outright(request, evidence, &tally, standing) {
+            return (denial, tally);
         }
-        if let Some(who) = tally.rejecters.first() {
-            return (deny("rejected", format!("{who} rejected it")), tally);
-        }
-        let spend = request.spend();
-        let standings = spend.as_ref().map(|spend| history.standings(spend));
-        let counted = standings.as_ref().is_some_and(Standings::counted);
-        if counted && spend.is_some_and(|spend| spend.lines.len() > Spend::MAX_LINES) {
-            let max = Spend::MAX_LINES;
-            let text = format!("a limit counts it, and it moves more than {max} amounts");
-            return (deny("evaluation-error", text), tally);
-        }
+        let known = Known {
+            bundle: &self.bundle,
+            entities: &self.entities,
+            initiator: &initiator,
+            tally: &tally,
+            book: evidence.book,
+            standings: standing.standings.as_ref(),
+        };
         let mut verdict = Verdict::default();
         for act in request.act.parts() {
             let part = Request { act, ..*request };
-            for leg in legs(&act, &self.bundle.bundle().assets) {
-                let facts = LegFacts {
-                    leg: &leg,
-                    tally: &tally,
-                    standings: standings.as_ref(),
-                    book: evidence.book,
-                };
-                match self.evaluate(&part, &initiator, &facts) {
-                    Ok(answer) => self.learn(&answer, &mut verdict),
-                    Err(error) => verdict.deny("evaluation-error", error),
-                }
+            if let Err(error) = self.judge_part(&part, &known, &mut verdict) {
+                verdict.deny("evaluation-error", error);
             }
         }
-        (
-            verdict.into_decision(Allowed::new(self.bundle.hash(), counted)),
-            tally,
-        )
+        let allowed = Allowed::new(self.bundle.hash(), standing.counted());
+        (verdict.into_decision(allowed), tally)
     }
 
-    fn evaluate(
+    /// What no rule has to say, because none could lift it.
+    fn denied_outright(
         &self,
         request: &Request<'_>,
-        initiator: &PersonId,
-        facts: &LegFacts<'_>,
-    ) -> Result<Answer, String> {
-        let context = self.context(request, facts);
-        let context = Context::from_pairs(context).map_err(|e| full(&e))?;
-        let (resource, entity) = self.resource(request).map_err(|e| e.to_string())?;
-        let principal = uid("Person", initiator.as_str())?;
-        let mut extra = vec![entity];
-        if self.bundle.person(initiator).is_none() {
-            // An operator that the policy does not know: a principal without groups or roles.
-            extra.push(person_entity(initiator, &[], &[])?);
+        evidence: &Evidence<'_>,
+        tally: &Tally,
+        standing: &Standing,
+    ) -> Option<Decision> {
+        if let Some(reason) = evidence.frozen.first() {
+            return Some(Decision::Deny(vec![Reason::frozen(reason)]));
         }
-        let entities = self
-            .entities
-            .clone()
-            .add_entities(extra, None)
-            .map_err(|e| full(&e))?;
-        let action = uid("Action", request.act.action())?;
-        let asked =
-            CedarRequest::new(principal, action, resource, context, None).map_err(|e| full(&e))?;
-        let ask = |policies| self.authorizer.is_authorized(&asked, policies, &entities);
+        if let Some(who) = tally.rejecters.first() {
+            return Some(deny("rejected", format!("{who} rejected it")));
+        }
+        let ours = self.bundle.bundle().chains.bitcoin;
+        if let Some(Network::Bitcoin(asked)) = request.act.network()
+            && asked != ours
+        {
+            let text = format!(
+                "the policy's Bitcoin network is {ours}, and the signature would be valid there; it was asked for on {asked}"
+            );
+            return Some(deny("bitcoin-network", text));
+        }
+        if standing.counted() && standing.lines > Spend::MAX_LINES {
+            let max = Spend::MAX_LINES;
+            let text = format!("a limit counts it, and it moves more than {max} amounts");
+            return Some(deny("evaluation-error", text));
+        }
+        None
+    }
+
+    fn judge_part(
+        &self,
+        part: &Request<'_>,
+        known: &Known<'_>,
+        verdict: &mut Verdict,
+    ) -> Result<(), String> {
+        let asked = Asked::new(part, known)?;
+        for leg in legs(&part.act, self.bundle.bundle()) {
+            self.learn(&self.evaluate(&asked, &leg)?, verdict);
+        }
+        Ok(())
+    }
+
+    fn evaluate(&self, asked: &Asked<'_>, leg: &Leg) -> Result<Answer, String> {
+        let question = CedarRequest::new(
+            asked.principal.clone(),
+            asked.action.clone(),
+            asked.resource.clone(),
+            asked.context_of(leg)?,
+            None,
+        )
+        .map_err(|e| full(&e))?;
+        let ask = |policies| {
+            self.authorizer
+                .is_authorized(&question, policies, &asked.entities)
+        };
         let response = ask(&self.policies);
         let permitted = response.decision() == CedarDecision::Allow
             || ask(&self.permits).decision() == CedarDecision::Allow;
@@ -265,132 +272,6 @@ impl Engine {
             response,
             permitted,
         })
-    }
-
-    fn resource(&self, request: &Request<'_>) -> Result<(EntityUid, Entity), String> {
-        let Some(key) = request.act.key() else {
-            let committee = uid("Committee", "committee")?;
-            return Ok((committee.clone(), Entity::with_uid(committee)));
-        };
-        let of = |g: &&quorate_types::KeyGroup| g.keys.contains(key.name);
-        let groups = self.bundle.bundle().key_groups.iter().filter(of);
-        let parents = groups
-            .map(|g| uid("KeyGroup", g.name.as_str()))
-            .collect::<Result<HashSet<_>, _>>()?;
-        let attributes = HashMap::from([
-            ("name".to_owned(), text(key.name.as_str())),
-            ("scheme".to_owned(), text(&key.scheme.to_string())),
-            ("curve".to_owned(), text(&key.curve.to_string())),
-        ]);
-        let resource = uid("Key", key.name.as_str())?;
-        let entity = Entity::new(resource.clone(), attributes, parents).map_err(|e| full(&e))?;
-        Ok((resource, entity))
-    }
-
-    fn context(
-        &self,
-        request: &Request<'_>,
-        facts: &LegFacts<'_>,
-    ) -> Vec<(String, RestrictedExpression)> {
-        let LegFacts {
-            leg,
-            tally,
-            standings,
-            book,
-        } = facts;
-        let bundle = self.bundle.bundle();
-        let mut context = vec![
-            ("asset", text(&leg.asset)),
-            ("amount", long(leg.amount)),
-            ("leg", long(leg.leg)),
-            ("destination", text(&leg.destination)),
-            ("knownAsset", boolean(leg.known)),
-            ("proposedAt", datetime(request.proposed_at)),
-            ("now", datetime(request.now)),
-            ("weekMinute", long(week_minute(request.now))),
-            (
-                "approvers",
-                texts(tally.approvers.iter().map(PersonId::as_str)),
-            ),
-            (
-                "approverRoles",
-                RestrictedExpression::new_set(
-                    tally
-                        .roles
-                        .iter()
-                        .filter_map(|r| uid("Role", r.as_str()).ok())
-                        .map(RestrictedExpression::new_entity_uid),
-                ),
-            ),
-            (
-                "approvals",
-                record(groups(bundle).into_iter().map(|group| {
-                    let count = tally.groups.get(&group).copied().unwrap_or(0);
-                    (group.to_string(), long(count))
-                })),
-            ),
-            ("counters", record(counters(bundle, *standings, leg))),
-        ];
-        context.extend(self.payload_context(request, leg, book));
-        context
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    }
-
-    fn payload_context(
-        &self,
-        request: &Request<'_>,
-        leg: &Leg,
-        book: &Book,
-    ) -> Vec<(&'static str, RestrictedExpression)> {
-        let Act::Sign {
-            network, effects, ..
-        } = request.act
-        else {
-            return empty_payload();
-        };
-        let destinations: BTreeSet<&str> = effects
-            .movements
-            .iter()
-            .map(|m| m.destination.as_str())
-            .collect();
-        let (calls, contracts) = calls(effects);
-        let listed = |to: &str| book.label(network, to, request.now).is_some();
-        let coin = |a: &&quorate_types::Asset| Some(a.network) == network && a.contract.is_none();
-        let coin = self.bundle.bundle().assets.iter().find(coin);
-        // Without the coin's decimals only "no fee" is known.
-        let unknown = if effects.fee.is_zero() { 0 } else { i64::MAX };
-        let fee = coin.map_or(unknown, |coin| to_units(effects.fee, coin));
-        let label = book.label(network, &leg.destination, request.now);
-        vec![
-            (
-                "network",
-                text(&network.map(|n| n.to_string()).unwrap_or_default()),
-            ),
-            ("label", text(label.unwrap_or_default())),
-            ("inBook", boolean(label.is_some())),
-            ("destinations", texts(destinations.iter().copied())),
-            ("calls", texts(calls.iter().map(String::as_str))),
-            ("contracts", texts(contracts.iter().map(String::as_str))),
-            ("fee", long(fee)),
-            (
-                "feeRate",
-                long(
-                    effects
-                        .fee_rate
-                        .map_or(0, |r| i64::try_from(r).unwrap_or(i64::MAX)),
-                ),
-            ),
-            ("malformed", boolean(malformed(effects))),
-            ("dangers", texts(effects.dangers.iter().map(|d| d.name()))),
-        ]
-        .into_iter()
-        .chain(std::iter::once((
-            "allInBook",
-            boolean(!destinations.is_empty() && destinations.iter().all(|d| listed(d))),
-        )))
-        .collect()
     }
 
     fn learn(&self, answer: &Answer, verdict: &mut Verdict) {
@@ -441,11 +322,19 @@ struct Answer {
     permitted: bool,
 }
 
-struct LegFacts<'a> {
-    leg: &'a Leg,
-    tally: &'a Tally,
-    standings: Option<&'a Standings>,
-    book: &'a Book,
+/// See [`Engine::standing`].
+#[derive(Debug)]
+pub struct Standing {
+    /// How many lines a record of the spend would have.
+    lines: usize,
+    standings: Option<Standings>,
+}
+
+impl Standing {
+    /// Whether a rolling counter counts the request.
+    fn counted(&self) -> bool {
+        self.standings.as_ref().is_some_and(Standings::counted)
+    }
 }
 
 #[derive(Default)]
@@ -478,122 +367,4 @@ fn deny(rule: &str, text: String) -> Decision {
         rule: rule.to_owned(),
         text,
     }])
-}
-
-fn counters(
-    bundle: &Bundle,
-    standings: Option<&Standings>,
-    leg: &Leg,
-) -> Vec<(String, RestrictedExpression)> {
-    let values = match standings {
-        Some(standings) => standings.at(&leg.destination),
-        None => vec![0; bundle.counters.len()],
-    };
-    let named = bundle.counters.iter().zip(values);
-    named
-        .map(|(counter, value)| (counter.id.to_string(), long(value)))
-        .collect()
-}
-
-fn empty_payload() -> Vec<(&'static str, RestrictedExpression)> {
-    let none = || texts(std::iter::empty());
-    vec![
-        ("network", text("")),
-        ("label", text("")),
-        ("inBook", boolean(false)),
-        ("allInBook", boolean(false)),
-        ("destinations", none()),
-        ("calls", none()),
-        ("contracts", none()),
-        ("fee", long(0)),
-        ("feeRate", long(0)),
-        ("malformed", boolean(false)),
-        ("dangers", none()),
-    ]
-}
-
-/// Whether something is not understood that no list of contracts and methods can vouch for: bytes that are not what a known method
-/// takes, or that belong to no call.
-fn malformed(effects: &Effects) -> bool {
-    let unknown = effects
-        .calls
-        .iter()
-        .any(|c| c.reading == Reading::UnknownMethod);
-    let worse = |c: &Call| matches!(c.reading, Reading::Malformed | Reading::Incomplete);
-    effects.dangers.contains(&Danger::Undecodable) && (!unknown || effects.calls.iter().any(worse))
-}
-
-/// Minutes since Monday 00:00 UTC.
-fn week_minute(now: u64) -> i64 {
-    // The epoch was a Thursday, three days after a Monday.
-    let minutes = (now / 60_000).wrapping_add(3 * 24 * 60) % (7 * 24 * 60);
-    i64::try_from(minutes).unwrap_or(i64::MAX)
-}
-
-fn entities(bundle: &Bundle) -> Result<Entities, EngineError> {
-    let bad = |e: String| EngineError::Schema(e);
-    let people = bundle.people.iter().map(|p| {
-        let groups: Vec<&str> = p.groups.iter().map(|g| g.as_str()).collect();
-        let roles: Vec<&str> = p.roles.iter().map(|r| r.as_str()).collect();
-        person_entity(&p.id, &groups, &roles)
-    });
-    let people = people.collect::<Result<Vec<_>, _>>().map_err(bad)?;
-    // Which actions are in which: without them `action in` is never true.
-    let (schema, _) = Schema::from_cedarschema_str(&schema(bundle)).map_err(|e| bad(full(&e)))?;
-    let actions = schema.action_entities().map_err(|e| bad(full(&e)))?;
-    actions
-        .add_entities(people, None)
-        .map_err(|e| bad(full(&e)))
-}
-
-fn person_entity(id: &PersonId, groups: &[&str], roles: &[&str]) -> Result<Entity, String> {
-    let parents = groups
-        .iter()
-        .map(|g| uid("Group", g))
-        .chain(roles.iter().map(|r| uid("Role", r)));
-    let parents = parents.collect::<Result<HashSet<_>, _>>()?;
-    let attributes = HashMap::from([("name".to_owned(), text(id.as_str()))]);
-    Entity::new(uid("Person", id.as_str())?, attributes, parents).map_err(|e| full(&e))
-}
-
-fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
-    let kind = EntityTypeName::from_str(kind).map_err(|e| full(&e))?;
-    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
-}
-
-fn text(value: &str) -> RestrictedExpression {
-    RestrictedExpression::new_string(value.to_owned())
-}
-
-fn texts<'a>(values: impl Iterator<Item = &'a str>) -> RestrictedExpression {
-    RestrictedExpression::new_set(values.map(text))
-}
-
-fn long(value: i64) -> RestrictedExpression {
-    RestrictedExpression::new_long(value)
-}
-
-fn boolean(value: bool) -> RestrictedExpression {
-    RestrictedExpression::new_bool(value)
-}
-
-/// A time after the year 9999, which Cedar's texts cannot say, is none: whatever asks for it denies.
-fn datetime(unix_ms: u64) -> RestrictedExpression {
-    let time = i64::try_from(unix_ms)
-        .ok()
-        .and_then(DateTime::from_timestamp_millis)
-        .filter(|time| time.year() <= 9999);
-    time.map_or_else(
-        || text("not a time"),
-        |time| {
-            RestrictedExpression::new_datetime(time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
-        },
-    )
-}
-
-fn record(
-    fields: impl IntoIterator<Item = (String, RestrictedExpression)>,
-) -> RestrictedExpression {
-    let fields: BTreeMap<String, RestrictedExpression> = fields.into_iter().collect();
-    RestrictedExpression::new_record(fields).unwrap_or_else(|_| text("not a record"))
 }

@@ -104,30 +104,52 @@ impl Sum {
 /// Where every counter that counts a spend would stand with it.
 #[derive(Debug)]
 pub(crate) struct Standings {
-    counters: usize,
-    found: Vec<(Series, i128)>,
+    /// In the counters' order, of those that are not split by destination.
+    everywhere: Vec<i128>,
+    /// By destination: which counter, and where it stands there.
+    at: HashMap<String, Vec<(usize, i128)>>,
+    counted: bool,
 }
 
 impl Standings {
+    fn new(counters: usize, found: impl Iterator<Item = (Series, i128)>) -> Self {
+        let mut standings = Self {
+            everywhere: vec![0; counters],
+            at: HashMap::new(),
+            counted: false,
+        };
+        for (series, standing) in found {
+            standings.counted = true;
+            match series.destination {
+                Some(to) => {
+                    let there = standings.at.entry(to).or_default();
+                    there.push((series.counter, standing));
+                }
+                None => add(&mut standings.everywhere, series.counter, standing),
+            }
+        }
+        standings
+    }
+
     /// Whether any counter counts it.
-    pub fn counted(&self) -> bool {
-        !self.found.is_empty()
+    pub const fn counted(&self) -> bool {
+        self.counted
     }
 
     /// As far as one destination is concerned, in the counters' order.
     pub fn at(&self, destination: &str) -> Vec<i64> {
-        let mut values = vec![0i128; self.counters];
-        for (series, standing) in &self.found {
-            let elsewhere = series.destination.as_deref();
-            if elsewhere.is_some_and(|d| d != destination) {
-                continue;
-            }
-            if let Some(value) = values.get_mut(series.counter) {
-                *value = value.saturating_add(*standing);
-            }
+        let mut values = self.everywhere.clone();
+        for (counter, standing) in self.at.get(destination).into_iter().flatten() {
+            add(&mut values, *counter, *standing);
         }
         let clamp = |value: i128| i64::try_from(value).unwrap_or(i64::MAX);
         values.into_iter().map(clamp).collect()
+    }
+}
+
+fn add(values: &mut [i128], counter: usize, standing: i128) {
+    if let Some(value) = values.get_mut(counter) {
+        *value = value.saturating_add(standing);
     }
 }
 
@@ -218,27 +240,24 @@ impl History {
             [] => None,
             _ => self.spends.get(&spend.content()),
         };
-        let own = own.map(|known| (known.at, self.contributions(known)));
-        let standing = |(series, units): (Series, i64)| {
+        let own = own.map(|known| (known.at, self.contributions(known).into_iter().collect()));
+        let found = found.into_iter().map(|(series, units)| {
             let before = self.before(&series, spend.at, own.as_ref());
             (series, before.saturating_add(i128::from(units)))
-        };
-        Standings {
-            counters: self.counters.len(),
-            found: found.into_iter().map(standing).collect(),
-        }
+        });
+        Standings::new(self.counters.len(), found)
     }
 
     /// The window's sum without this very spend.
-    fn before(&self, series: &Series, at: u64, own: Option<&(u64, Vec<(Series, i64)>)>) -> i128 {
+    fn before(&self, series: &Series, at: u64, own: Option<&(u64, HashMap<Series, i64>)>) -> i128 {
         let Some(counter) = self.counters.get(series.counter) else {
             return i128::MAX;
         };
         let opened = at.saturating_sub(counter.window_ms);
         let sum = self.sums.get(series).map_or(0, |sum| sum.after(opened));
         let own = own.filter(|(known_at, _)| *known_at > opened);
-        let own = own.and_then(|(_, lines)| lines.iter().find(|(s, _)| s == series));
-        sum.saturating_sub(own.map_or(0, |(_, units)| i128::from(*units)))
+        let own = own.and_then(|(_, lines)| lines.get(series));
+        sum.saturating_sub(own.map_or(0, |units| i128::from(*units)))
     }
 
     fn contributions(&self, spend: &Spend) -> Vec<(Series, i64)> {

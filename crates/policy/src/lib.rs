@@ -4,8 +4,10 @@
 //! schema made from the bundle; everything that is counted (approvals of a group, rolling sums) is counted here and handed to the rules as a
 //! number, so that no rule does arithmetic. Cedar skips a policy that errs; here any error is a denial.
 
+mod context;
 mod decision;
 mod engine;
+mod fees;
 mod history;
 mod people;
 mod request;
@@ -17,8 +19,10 @@ mod spend_book;
 mod units;
 pub mod webauthn;
 
+pub use context::Book;
 pub use decision::{Allowed, Decision, Missing, Reason};
-pub use engine::{Book, Engine, EngineError, Evidence, check_rules};
+pub use engine::{Engine, EngineError, Evidence, Standing, check_rules};
+pub use fees::dangers;
 pub use history::History;
 pub use people::{
     ApprovalError, Expected, ProofError, Tally, initiator, verify_approval, verify_freeze,
@@ -27,7 +31,9 @@ pub use people::{
 pub use request::{Act, KeyFacts, Request, Understood};
 pub use schema::schema;
 pub use shown::{Shown, sighashes};
-pub use source::{Header, SourceError, compile};
+pub use source::{
+    Header, SourceError, Statement, Words, changes, compile, named_keys, printable, words,
+};
 pub use spend::{
     Place, SignedSpendRecord, Spend, SpendEntry, SpendLine, SpendRecord, asset_name, spend_id,
 };

@@ -219,6 +219,9 @@ pub struct Tally {
     pub groups: BTreeMap<GroupName, i64>,
     /// The roles they have between them.
     pub roles: BTreeSet<RoleName>,
+    /// When the approvals of each group that count were given, the earliest first, Unix
+    /// milliseconds.
+    pub gathered: BTreeMap<GroupName, Vec<u64>>,
     /// Who rejects: that ends it.
     pub rejecters: BTreeSet<PersonId>,
     /// What did not count, and why.
@@ -249,19 +252,24 @@ impl Tally {
         }
         for (approval, person) in last.into_values() {
             match approval.verdict {
-                Verdict::Approve => tally.add(person),
+                Verdict::Approve => {
+                    tally.add(person, approval.issued_at);
+                }
                 Verdict::Reject | Verdict::Withdraw => {}
             }
         }
         tally
     }
 
-    fn add(&mut self, person: &Person) {
+    fn add(&mut self, person: &Person, at: u64) {
         self.approvers.insert(person.id.clone());
         let groups: BTreeSet<&GroupName> = person.groups.iter().collect();
         for group in groups {
             let count = self.groups.entry(group.clone()).or_insert(0);
             *count = count.saturating_add(1);
+            let times = self.gathered.entry(group.clone()).or_default();
+            let place = times.partition_point(|earlier| *earlier <= at);
+            times.insert(place, at);
         }
         self.roles.extend(person.roles.iter().cloned());
     }

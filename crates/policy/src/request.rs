@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_chain::{Effects, U256};
+use quorate_chain::{Effects, Movement, U256};
 use quorate_types::{
-    Action, Asset, Curve, Hash32, IntentHash, KeyId, KeyName, KeyRecord, Network, OperatorId,
-    Payload, Scheme,
+    Action, Asset, Bundle, ChainRules, Curve, Hash32, IntentHash, KeyId, KeyName, KeyRecord,
+    Network, OperatorId, Payload, Scheme,
 };
 
 use crate::spend::{Spend, asset_name};
@@ -82,6 +82,8 @@ pub struct Request<'a> {
     pub operator_key: &'a [u8; 32],
     /// What.
     pub act: Act<'a>,
+    /// When it was asked for, as the operator signed it, Unix milliseconds.
+    pub asked_at: u64,
     /// When this agent first saw it, Unix milliseconds.
     pub proposed_at: u64,
     /// This agent's clock, Unix milliseconds.
@@ -159,6 +161,17 @@ impl<'a> Act<'a> {
         parts
     }
 
+    /// The chain, as far as the signed bytes or the bundle say which: one that only whoever asks
+    /// has named is none.
+    pub(crate) const fn network(&self) -> Option<Network> {
+        match self {
+            Self::Sign {
+                network, effects, ..
+            } if !effects.any_network => *network,
+            _ => None,
+        }
+    }
+
     /// The key, where there is one.
     #[must_use]
     pub const fn key(&self) -> Option<KeyFacts<'a>> {
@@ -170,13 +183,12 @@ impl<'a> Act<'a> {
 }
 
 impl Request<'_> {
-    /// What a signing would take; `None` for everything else.
+    /// What a signing would take under a bundle's chain rules; `None` for everything else.
     #[must_use]
-    pub fn spend(&self) -> Option<Spend> {
+    pub fn spend(&self, chains: &ChainRules) -> Option<Spend> {
         let Act::Sign {
             id,
             key,
-            network,
             effects,
             sighashes,
             ..
@@ -188,8 +200,9 @@ impl Request<'_> {
         Some(Spend::new(
             self.intent,
             (id, name),
-            network,
+            self.act.network(),
             effects,
+            chains,
             sighashes,
             self.now,
         ))
@@ -197,61 +210,82 @@ impl Request<'_> {
 }
 
 /// One evaluation: what one destination gets of one asset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Leg {
     /// The asset's name in the bundle; empty where nothing moves, or an unknown asset.
     pub asset: String,
     pub known: bool,
-    /// What all destinations get of it, policy units.
+    /// What leaves of it, policy units: what all destinations get, and the most that the fee can
+    /// be where it is paid in it.
     pub amount: i64,
+    /// What all destinations get of it.
+    pub moved: i64,
     /// What this one gets.
     pub leg: i64,
     pub destination: String,
 }
 
+/// What leaves the key: not what goes to addresses that the bundle counts as change.
+pub(crate) fn leaving<'a>(
+    effects: &'a Effects,
+    chains: &ChainRules,
+) -> impl Iterator<Item = &'a Movement> {
+    let change = |m: &&Movement| m.own.as_ref().is_some_and(|path| chains.is_change(path));
+    effects.movements.iter().filter(move |m| !change(m))
+}
+
 /// At least one leg: a request that moves nothing is judged, too.
-pub(crate) fn legs(act: &Act<'_>, assets: &[Asset]) -> Vec<Leg> {
+pub(crate) fn legs(act: &Act<'_>, bundle: &Bundle) -> Vec<Leg> {
     let nothing = || Leg {
-        asset: String::new(),
         known: true,
-        amount: 0,
-        leg: 0,
-        destination: String::new(),
+        ..Leg::default()
     };
-    let Act::Sign {
-        network, effects, ..
-    } = act
-    else {
+    let Act::Sign { effects, .. } = act else {
         return vec![nothing()];
     };
+    let network = act.network();
     let mut amounts: BTreeMap<Option<String>, BTreeMap<&str, U256>> = BTreeMap::new();
-    for movement in &effects.movements {
+    for movement in leaving(effects, &bundle.chains) {
         let of_asset = amounts.entry(asset_name(&movement.asset)).or_default();
         let leg = of_asset.entry(&movement.destination).or_default();
-        *leg = leg.saturating_add(movement.amount);
+        *leg = leg.saturating_add(movement.counted());
     }
+    let asset_of = |contract: &Option<String>| {
+        let place = |a: &&Asset| Some(a.network) == network && a.contract == *contract;
+        bundle.assets.iter().find(place)
+    };
     let mut legs = Vec::new();
     for (contract, destinations) in amounts {
-        let place = |a: &&Asset| Some(a.network) == *network && a.contract == contract;
-        let asset = assets.iter().find(place);
-        let total = destinations
-            .values()
-            .fold(U256::ZERO, |sum, a| sum.saturating_add(*a));
-        let units = |amount| asset.map_or(i64::MAX, |asset| to_units(amount, asset));
-        for (destination, amount) in destinations {
-            legs.push(Leg {
-                asset: asset.map(|a| a.id.clone()).unwrap_or_default(),
-                known: asset.is_some(),
-                amount: units(total),
-                leg: units(amount),
-                destination: destination.to_owned(),
-            });
-        }
+        legs.extend(legs_of(asset_of(&contract), destinations, effects));
     }
     if legs.is_empty() {
         legs.push(nothing());
     }
     legs
+}
+
+/// What each destination gets of one asset, `None` being one that the bundle does not know.
+fn legs_of(
+    asset: Option<&Asset>,
+    destinations: BTreeMap<&str, U256>,
+    effects: &Effects,
+) -> Vec<Leg> {
+    let sum = |sum: U256, amount: &U256| sum.saturating_add(*amount);
+    let moved = destinations.values().fold(U256::ZERO, sum);
+    let fee = match asset {
+        Some(asset) if asset.contract.is_none() => effects.fee,
+        _ => U256::ZERO,
+    };
+    let units = |amount| asset.map_or(i64::MAX, |asset| to_units(amount, asset));
+    let leg = |(destination, amount): (&str, U256)| Leg {
+        asset: asset.map(|a| a.id.clone()).unwrap_or_default(),
+        known: asset.is_some(),
+        amount: units(moved.saturating_add(fee)),
+        moved: units(moved),
+        leg: units(amount),
+        destination: destination.to_owned(),
+    };
+    destinations.into_iter().map(leg).collect()
 }
 
 /// The names under which calls are listed: `contract method`.

@@ -3,8 +3,10 @@
 
 use quorate_chain::{Analysis, Effects, SigningItem, SigningMessage};
 use quorate_types::canonical::tagged_hash;
-use quorate_types::{Action, Hash32, Intent, KeyRecord, PublicKey};
+use quorate_types::{Action, ChainRules, Hash32, Intent, KeyRecord, Network, PublicKey};
 use sha2::{Digest as _, Sha256};
+
+use crate::fees::dangers;
 
 /// The lines of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,25 +15,34 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// A request to sign, as it was understood here.
+    /// A request to sign, as it was understood here, under a bundle's chain rules.
     #[must_use]
-    pub fn signing(intent: &Intent, record: &KeyRecord, analysis: &Analysis) -> Self {
+    pub fn signing(
+        intent: &Intent,
+        record: &KeyRecord,
+        analysis: &Analysis,
+        chains: &ChainRules,
+    ) -> Self {
+        let mut network = None;
         let mut lines = vec![format!("operator {} asks", intent.operator)];
         lines.extend(analysis.facts.summary_lines());
         if let Action::Sign {
             path,
-            network,
+            network: asked,
             purpose,
             ..
         } = &intent.action
         {
+            // One that the signed bytes do not name would only seem to say something.
+            network = asked.filter(|_| !analysis.effects.any_network);
             lines.push(format!("key {} {path}", record.name));
             lines.extend(network.map(|n| format!("chain {n}")));
             if !purpose.is_empty() {
                 lines.push(format!("purpose: \"{}\"", purpose.escape_debug()));
             }
         }
-        lines.extend(danger_lines(&analysis.effects));
+        lines.extend(change_lines(&analysis.effects, chains));
+        lines.extend(danger_lines(&analysis.effects, network, chains));
         Self { lines }
     }
 
@@ -81,10 +92,25 @@ impl Shown {
     }
 }
 
+/// What the policy takes for change, which the facts cannot know.
+fn change_lines(effects: &Effects, chains: &ChainRules) -> Vec<String> {
+    let change = effects.movements.iter().filter_map(|movement| {
+        let path = movement
+            .own
+            .as_ref()
+            .filter(|path| chains.is_change(path))?;
+        let to = &movement.destination;
+        Some(format!(
+            "what goes to {to} is change: the policy names a branch above {path}"
+        ))
+    });
+    change.collect()
+}
+
 /// Of a batch, with the number of the member that is dangerous.
-fn danger_lines(effects: &Effects) -> Vec<String> {
+fn danger_lines(effects: &Effects, network: Option<Network>, chains: &ChainRules) -> Vec<String> {
     let lines = |effects: &Effects, place: &str| -> Vec<String> {
-        let dangers = effects.dangers.iter();
+        let dangers = dangers(effects, network, chains).into_iter();
         dangers.map(|d| format!("DANGER{place}: {d}")).collect()
     };
     let of = effects.members.len();

@@ -3,7 +3,9 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_chain::{AssetRef, Effects, U256};
 use quorate_types::canonical::{Canonical, tagged_hash};
-use quorate_types::{Hash32, IntentHash, KeyId, KeyName, Network, PartyId};
+use quorate_types::{ChainRules, Hash32, IntentHash, KeyId, KeyName, Network, PartyId};
+
+use crate::request::leaving;
 
 /// What one destination gets.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -44,20 +46,21 @@ impl Spend {
     /// The most lines that are kept apart; a request with more is refused where limits are in force.
     pub const MAX_LINES: usize = 512;
 
-    /// The spend of a signing with these effects.
+    /// The spend of a signing with these effects, under a bundle's chain rules.
     #[must_use]
     pub fn new(
         intent: IntentHash,
         (key, key_name): (KeyId, KeyName),
         network: Option<Network>,
         effects: &Effects,
+        chains: &ChainRules,
         sighashes: &[Hash32],
         at: u64,
     ) -> Self {
-        let lines = effects.movements.iter().map(|m| SpendLine {
+        let lines = leaving(effects, chains).map(|m| SpendLine {
             asset: asset_name(&m.asset),
             destination: m.destination.clone(),
-            amount: m.amount.to_be_bytes(),
+            amount: m.counted().to_be_bytes(),
         });
         Self {
             id: spend_id(key, sighashes),
@@ -102,7 +105,7 @@ pub fn spend_id(key: KeyId, sighashes: &[Hash32]) -> Hash32 {
 pub fn asset_name(asset: &AssetRef) -> Option<String> {
     match asset {
         AssetRef::Native => None,
-        AssetRef::Token { contract } => Some(contract.clone()),
+        AssetRef::Token { contract } | AssetRef::TokenOrItem { contract } => Some(contract.clone()),
         AssetRef::Item { contract, id } => Some(format!("{contract}#{id}")),
     }
 }

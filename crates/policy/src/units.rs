@@ -36,21 +36,8 @@ pub fn parse_units(text: &str, asset: &Asset) -> Result<i64, AmountError> {
         precision: asset.precision,
         max: i64::MAX / 10i64.saturating_pow(u32::from(asset.precision)),
     };
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-    let width = usize::from(asset.precision);
-    let ends_in_point = text.ends_with('.');
-    if whole.is_empty()
-        || ends_in_point
-        || !digits(whole)
-        || !digits(fraction)
-        || fraction.len() > width
-    {
-        return Err(error());
-    }
-    let units: i64 = format!("{whole}{fraction:0<width$}")
-        .parse()
-        .map_err(|_| error())?;
+    let units = digits(text, asset.precision).and_then(|units| i64::try_from(units).ok());
+    let units = units.ok_or_else(error)?;
     // The largest value stands for "out of range".
     if units == i64::MAX {
         Err(error())
@@ -59,11 +46,28 @@ pub fn parse_units(text: &str, asset: &Asset) -> Result<i64, AmountError> {
     }
 }
 
+/// A decimal number with at most so many digits after the point, times 10 to their number.
+pub(crate) fn digits(text: &str, after_point: u8) -> Option<u128> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let numeric = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    let width = usize::from(after_point);
+    let misshapen = whole.is_empty() || text.ends_with('.') || fraction.len() > width;
+    if misshapen || !numeric(whole) || !numeric(fraction) {
+        return None;
+    }
+    format!("{whole}{fraction:0<width$}").parse().ok()
+}
+
 /// Policy units as a decimal number of whole units.
 #[must_use]
 pub fn show_units(units: i64, asset: &Asset) -> String {
-    let width = usize::from(asset.precision);
-    let digits = format!("{units:0>min$}", min = width + 1);
+    show_digits(u128::from(units.unsigned_abs()), asset.precision)
+}
+
+/// A number divided by 10 to the number of digits after the point, as decimal text.
+pub(crate) fn show_digits(number: u128, after_point: u8) -> String {
+    let width = usize::from(after_point);
+    let digits = format!("{number:0>min$}", min = width + 1);
     let (whole, fraction) = digits.split_at(digits.len().saturating_sub(width));
     match fraction.trim_end_matches('0') {
         "" => whole.to_owned(),

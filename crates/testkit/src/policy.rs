@@ -7,6 +7,8 @@ use quorate_types::{AdminSignature, Hash32, SignedBundle, ValidBundle, ValidRost
 
 /// Assets of the chains that tests use, and rules that allow operators everything: for tests that are about something else.
 pub const PERMISSIVE: &str = r#"
+[bitcoin]
+network = "bitcoin-regtest"
 [[asset]]
 id = "ETH"
 network = "ethereum"
@@ -15,14 +17,6 @@ decimals = 18
 id = "ETH.local"
 network = "ethereum:31337"
 decimals = 18
-[[asset]]
-id = "BTC"
-network = "bitcoin"
-decimals = 8
-[[asset]]
-id = "BTC.testnet"
-network = "bitcoin-testnet"
-decimals = 8
 [[asset]]
 id = "BTC.regtest"
 network = "bitcoin-regtest"
@@ -37,7 +31,7 @@ type = "raw"
 [[rule]]
 id = "anything"
 type = "allow-danger"
-dangers = ["undecodable", "delegatecall", "set-code", "contract-creation", "unlimited-approval", "approval-for-all", "authority-change"]
+dangers = ["undecodable", "delegatecall", "set-code", "contract-creation", "unlimited-approval", "approval-for-all", "authority-change", "any-chain", "excessive-fee"]
 [[rule]]
 id = "any-asset"
 type = "allow-unknown-assets"

@@ -3,6 +3,7 @@
 //! A bundle is data; what its rules mean is the `policy` crate's work.
 
 use std::collections::BTreeSet;
+use std::io::{Error, ErrorKind, Read, Write};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::Canonical;
 use crate::roster::{usable_key, verify_ed25519};
 use crate::{
-    GroupName, Hash32, KeyName, Network, Passkey, PersonId, RelyingParty, RoleName, RuleId,
-    ValidRoster,
+    ChainRules, GroupName, Hash32, KeyName, Network, Passkey, PersonId, RelyingParty, RoleName,
+    RuleId, ValidRoster,
 };
 
 /// One admin.
@@ -211,7 +212,7 @@ pub struct Rule {
 }
 
 /// Everything an agent decides by.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
     /// The cluster it is for, see [`ValidRoster::cluster_id`].
@@ -246,8 +247,138 @@ pub struct Bundle {
     pub rules: Vec<Rule>,
     /// Freeze orders that this bundle lifts, by their hashes.
     pub lifts: Vec<Hash32>,
+    /// What the signed bytes of a chain leave open.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub chains: ChainRules,
     /// The text it was compiled from, for people.
     pub source: String,
+}
+
+fn is_default(rules: &ChainRules) -> bool {
+    *rules == ChainRules::default()
+}
+
+/// In a bundle's canonical bytes, where the length of its text would be: chain rules follow, then
+/// the text. No text is as long, and bundles without chain rules keep the bytes, hashes and
+/// signatures that they had before there were any.
+const CHAIN_RULES: u32 = u32::MAX;
+
+impl BorshSerialize for Bundle {
+    fn serialize<W: Write>(&self, writer: &mut W) -> std::io::Result<()> {
+        let Self {
+            cluster,
+            version,
+            previous,
+            issued_at,
+            admins,
+            people,
+            relying_party,
+            key_groups,
+            assets,
+            book,
+            book_delay_ms,
+            counters,
+            limit_ack,
+            separations,
+            rules,
+            lifts,
+            chains,
+            source,
+        } = self;
+        borsh::to_writer(
+            &mut *writer,
+            &(cluster, version, previous, issued_at, admins),
+        )?;
+        borsh::to_writer(&mut *writer, &(people, relying_party, key_groups, assets))?;
+        borsh::to_writer(&mut *writer, &(book, book_delay_ms, counters, limit_ack))?;
+        borsh::to_writer(&mut *writer, &(separations, rules, lifts))?;
+        if !is_default(chains) {
+            borsh::to_writer(&mut *writer, &(CHAIN_RULES, chains))?;
+        }
+        borsh::to_writer(&mut *writer, source)
+    }
+}
+
+impl BorshDeserialize for Bundle {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Self> {
+        Ok(Self {
+            cluster: BorshDeserialize::deserialize_reader(reader)?,
+            version: BorshDeserialize::deserialize_reader(reader)?,
+            previous: BorshDeserialize::deserialize_reader(reader)?,
+            issued_at: BorshDeserialize::deserialize_reader(reader)?,
+            admins: BorshDeserialize::deserialize_reader(reader)?,
+            people: BorshDeserialize::deserialize_reader(reader)?,
+            relying_party: BorshDeserialize::deserialize_reader(reader)?,
+            key_groups: BorshDeserialize::deserialize_reader(reader)?,
+            assets: BorshDeserialize::deserialize_reader(reader)?,
+            book: BorshDeserialize::deserialize_reader(reader)?,
+            book_delay_ms: BorshDeserialize::deserialize_reader(reader)?,
+            counters: BorshDeserialize::deserialize_reader(reader)?,
+            limit_ack: BorshDeserialize::deserialize_reader(reader)?,
+            separations: BorshDeserialize::deserialize_reader(reader)?,
+            rules: BorshDeserialize::deserialize_reader(reader)?,
+            lifts: BorshDeserialize::deserialize_reader(reader)?,
+            ..Self::rest(reader)?
+        })
+    }
+}
+
+impl Bundle {
+    /// A bundle with nothing but chain rules and text, as they end the canonical bytes.
+    fn rest<R: Read>(reader: &mut R) -> std::io::Result<Self> {
+        let malformed = |what: &str| Error::new(ErrorKind::InvalidData, what.to_owned());
+        let mut length = u32::deserialize_reader(reader)?;
+        let mut chains = ChainRules::default();
+        if length == CHAIN_RULES {
+            chains = ChainRules::deserialize_reader(reader)?;
+            if is_default(&chains) {
+                return Err(malformed("chain rules that say nothing are left out"));
+            }
+            length = u32::deserialize_reader(reader)?;
+        }
+        let mut text = Vec::new();
+        reader
+            .by_ref()
+            .take(u64::from(length))
+            .read_to_end(&mut text)?;
+        if u32::try_from(text.len()) != Ok(length) {
+            return Err(Error::new(ErrorKind::UnexpectedEof, "the text is cut off"));
+        }
+        let source = String::from_utf8(text).map_err(|_| malformed("the text is not UTF-8"))?;
+        Ok(Self {
+            chains,
+            source,
+            ..Self::empty(Hash32::from_bytes([0; 32]))
+        })
+    }
+
+    /// A bundle of version 0, which no agent brings into force: it allows and counts nothing.
+    #[must_use]
+    pub fn empty(cluster: Hash32) -> Self {
+        Self {
+            cluster,
+            version: 0,
+            previous: Hash32::from_bytes([0; 32]),
+            issued_at: 0,
+            admins: Admins {
+                quorum: 0,
+                members: Vec::new(),
+            },
+            people: Vec::new(),
+            relying_party: None,
+            key_groups: Vec::new(),
+            assets: Vec::new(),
+            book: Vec::new(),
+            book_delay_ms: 0,
+            counters: Vec::new(),
+            limit_ack: None,
+            separations: Vec::new(),
+            rules: Vec::new(),
+            lifts: Vec::new(),
+            chains: ChainRules::default(),
+            source: String::new(),
+        }
+    }
 }
 
 impl Canonical for Bundle {
@@ -418,6 +549,7 @@ impl Bundle {
         self.check_relying_party()?;
         self.check_assets()?;
         self.check_counters(roster)?;
+        self.chains.check().map_err(BundleError::Content)?;
         unique("rule", self.rules.iter().map(|r| r.id.as_str()))?;
         unique("key group", self.key_groups.iter().map(|g| g.name.as_str()))?;
         let entries: Vec<String> = self

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::Batch;
 
 /// Which Bitcoin chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub enum BitcoinNetwork {
     /// `bitcoin`
+    #[default]
     Mainnet,
     /// `bitcoin-testnet`
     Testnet,
@@ -81,6 +82,42 @@ impl Serialize for Network {
 }
 
 impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as Deserialize>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for BitcoinNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Network::Bitcoin(*self).fmt(f)
+    }
+}
+
+/// `bitcoin-regtest`, or `regtest` alone; `bitcoin` or `mainnet`.
+impl FromStr for BitcoinNetwork {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let full = match text {
+            "mainnet" => "bitcoin".to_owned(),
+            "testnet" | "regtest" => format!("bitcoin-{text}"),
+            full => full.to_owned(),
+        };
+        match full.parse()? {
+            Network::Bitcoin(network) => Ok(network),
+            _ => Err(NetworkError(text.chars().take(64).collect())),
+        }
+    }
+}
+
+impl Serialize for BitcoinNetwork {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BitcoinNetwork {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <String as Deserialize>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)

@@ -12,7 +12,10 @@ pub(super) fn transaction(facts: &BitcoinFacts) -> Effects {
             .map(|o| {
                 let script = || format!("script:{}", o.script);
                 let to = o.address.clone().unwrap_or_else(script);
-                Movement::transfer(AssetRef::Native, &to, U256::from(o.amount))
+                Movement {
+                    own: o.path.clone(),
+                    ..Movement::transfer(AssetRef::Native, &to, U256::from(o.amount))
+                }
             })
             .collect(),
         fee: U256::from(facts.fee),

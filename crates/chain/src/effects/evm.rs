@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{AssetRef, Call, Danger, Effects, Movement};
+use super::{AssetRef, Call, Danger, Effects, Movement, Reading};
 use crate::facts::{EvmCall, EvmFacts, EvmMessageFacts, TypedDataFacts};
 
 pub(super) fn transaction(facts: &EvmFacts) -> Effects {
@@ -39,14 +39,28 @@ pub(super) fn message(facts: &EvmMessageFacts) -> Effects {
     }
     Effects {
         dangers,
+        any_network: true,
         ..Effects::default()
     }
 }
 
+/// Whoever verifies the signature acts on it: a call, whose method is the type that is signed.
 pub(super) fn typed_data(facts: &TypedDataFacts) -> Effects {
     let mut effects = Effects::default();
     if facts.domain_chain_id.is_none() {
         effects.dangers.insert(Danger::AnyChain);
+        effects.any_network = true;
+    }
+    if let Some(contract) = &facts.verifying_contract {
+        effects.calls.insert(Call {
+            contract: contract.clone(),
+            method: format!("eip712:{}", facts.primary_type),
+            reading: match facts.meaning {
+                Some(_) => Reading::Decoded,
+                // No list of contracts vouches for what is signed for them.
+                None => Reading::Incomplete,
+            },
+        });
     }
     match &facts.meaning {
         Some(meaning) => {

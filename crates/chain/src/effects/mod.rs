@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use alloy_primitives::U256;
+use quorate_types::DerivationPath;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
@@ -37,6 +38,13 @@ pub enum AssetRef {
     Token {
         /// EVM: the contract, EIP-55. Solana: the mint, base58, or `unknown:` and the token account that it leaves, where the
         /// message does not name the mint.
+        contract: String,
+    },
+    /// ERC-20 and ERC-721 share the functions `approve` and `transferFrom`: the amount is one of a
+    /// token or, if the contract is a collection of items, an item's id. The call does not say
+    /// which, so the amount is never taken for less than one unit.
+    TokenOrItem {
+        /// The contract, EIP-55.
         contract: String,
     },
     /// One non-fungible token; the amount is how many of the id.
@@ -72,6 +80,21 @@ pub struct Movement {
     /// payload does not say: all there is.
     #[serde(with = "decimal")]
     pub amount: U256,
+    /// Where the destination is a child of the very key that signs, its path. Whether what goes
+    /// there counts as change, the policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<DerivationPath>,
+}
+
+impl Movement {
+    /// What may leave at most, as limits count it: of what may be an item's id, at least one.
+    #[must_use]
+    pub fn counted(&self) -> U256 {
+        match self.asset {
+            AssetRef::TokenOrItem { .. } => self.amount.max(U256::ONE),
+            AssetRef::Native | AssetRef::Token { .. } | AssetRef::Item { .. } => self.amount,
+        }
+    }
 }
 
 /// How much of a call is understood.
@@ -114,14 +137,19 @@ pub enum Danger {
     SetCode,
     /// A contract is created.
     ContractCreation,
-    /// An approval without a bound that means anything (2^255 and more, or a permit without amount).
+    /// An approval without a bound that means anything: of more than any token's real supply
+    /// (2^120 smallest units and more on EVM chains, 10^18 on Solana), or without an amount.
     UnlimitedApproval,
     /// An operator may move every token of a contract.
     ApprovalForAll,
-    /// An owner, authority, guard, module, implementation or close authority is changed.
+    /// An owner, authority, guard, module, implementation or close authority is changed; or a
+    /// Solana wallet is given data, after which it cannot pay.
     AuthorityChange,
     /// The signature is valid on every chain.
     AnyChain,
+    /// The fee is beyond the policy's bounds. It depends on the policy, so that it is among no
+    /// [`Effects`]: agents and approvers' programs add it.
+    ExcessiveFee,
 }
 
 impl Danger {
@@ -137,11 +165,12 @@ impl Danger {
             Self::ApprovalForAll => "approval-for-all",
             Self::AuthorityChange => "authority-change",
             Self::AnyChain => "any-chain",
+            Self::ExcessiveFee => "excessive-fee",
         }
     }
 
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Undecodable,
         Self::Delegatecall,
         Self::SetCode,
@@ -150,6 +179,7 @@ impl Danger {
         Self::ApprovalForAll,
         Self::AuthorityChange,
         Self::AnyChain,
+        Self::ExcessiveFee,
     ];
 }
 
@@ -173,6 +203,10 @@ pub struct Effects {
     pub fee_rate: Option<u64>,
     /// What is dangerous about it.
     pub dangers: BTreeSet<Danger>,
+    /// Whether the bytes that are signed name no network, nor does anything that custodians have
+    /// attested: whichever was asked for says nothing then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_network: bool,
     /// Of a batch, what each member would do alone; empty for everything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Self>,
@@ -190,8 +224,10 @@ impl Effects {
                 fee,
                 fee_rate,
                 dangers,
+                any_network,
                 members: _,
             } = member;
+            all.any_network |= any_network;
             all.movements.extend(movements.iter().cloned());
             all.calls.extend(calls.iter().cloned());
             all.fee = all.fee.saturating_add(*fee);
@@ -231,6 +267,7 @@ impl Movement {
             kind: MovementKind::Transfer,
             destination: destination.to_owned(),
             amount: amount.into(),
+            own: None,
         }
     }
 }

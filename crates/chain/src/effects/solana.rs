@@ -7,6 +7,10 @@ use crate::facts::{SolanaFacts, SolanaInstruction, TokenCall};
 
 type I = SolanaInstruction;
 
+/// An approval of so much or more is unlimited. Real supplies can come near the highest `u64`, but
+/// nobody needs to let a delegate take a billion whole tokens of nine decimals.
+const UNLIMITED: u64 = 1_000_000_000_000_000_000;
+
 /// The rent of token accounts that are created is part of the fee.
 pub(super) fn message(facts: &SolanaFacts) -> Effects {
     let mut effects = Effects {
@@ -28,7 +32,11 @@ impl Effects {
             }
             I::CreateAccount {
                 account, lamports, ..
-            } => self.sends(AssetRef::Native, account, *lamports),
+            } => {
+                self.hands_over(account, signer);
+                self.sends(AssetRef::Native, account, *lamports);
+            }
+            I::Allocate { account, .. } => self.hands_over(account, signer),
             I::Assign { .. } | I::NonceAuthority { .. } => {
                 self.dangers.insert(Danger::AuthorityChange);
             }
@@ -40,6 +48,13 @@ impl Effects {
                 ..
             } => self.calls_program(program, method, *reading),
             other => self.add_token_instruction(other, signer),
+        }
+    }
+
+    /// A wallet that is given data or an owner cannot pay any more.
+    fn hands_over(&mut self, account: &str, signer: &str) {
+        if account == signer {
+            self.dangers.insert(Danger::AuthorityChange);
         }
     }
 
@@ -123,9 +138,8 @@ impl Effects {
         self.movements.push(movement);
     }
 
-    /// `u64` amounts: the top half has no bound that means anything.
     fn approves(&mut self, asset: AssetRef, delegate: &str, amount: u64) {
-        if amount > u64::MAX >> 1 {
+        if amount >= UNLIMITED {
             self.dangers.insert(Danger::UnlimitedApproval);
         }
         self.movements.push(Movement {

@@ -25,7 +25,7 @@ pub struct BitcoinOutput {
     pub script: String,
     /// Satoshi.
     pub amount: u64,
-    /// Whether it comes back: it pays the very script that the inputs come from, or a script that was derived from our root key.
+    /// Whether it comes back: it pays the very script that the inputs come from.
     pub change: bool,
     /// The path at which our root key has this script, where the PSBT says where to look.
     pub path: Option<DerivationPath>,
@@ -85,13 +85,13 @@ impl BitcoinFacts {
 
 fn output_line(output: &BitcoinOutput) -> String {
     let amount = btc(output.amount);
-    match (&output.address, output.change) {
-        (Some(address), true) => match &output.path {
-            Some(path) => format!("return {amount} BTC to our own {address} at {path}"),
-            None => format!("return {amount} BTC to our own {address}"),
-        },
-        (Some(address), false) => format!("send {amount} BTC to {address}"),
-        (None, _) => format!("send {amount} BTC to script {}", output.script),
+    match (&output.address, output.change, &output.path) {
+        (Some(address), true, _) => format!("return {amount} BTC to our own {address}"),
+        (Some(address), false, Some(path)) => {
+            format!("send {amount} BTC to {address}, a child of this key at {path}")
+        }
+        (Some(address), false, None) => format!("send {amount} BTC to {address}"),
+        (None, ..) => format!("send {amount} BTC to script {}", output.script),
     }
 }
 

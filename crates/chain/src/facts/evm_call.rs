@@ -85,6 +85,9 @@ pub(super) fn movement_line(movement: &Movement) -> String {
     let what = match &movement.asset {
         AssetRef::Native => format!("{amount} smallest units of the chain's coin"),
         AssetRef::Token { contract } => format!("{amount} smallest units of token {contract}"),
+        AssetRef::TokenOrItem { contract } => format!(
+            "{amount} smallest units of token {contract} (or the item of that number, if it has items)"
+        ),
         AssetRef::Item { contract, id } => format!("{amount} of item {id} of {contract}"),
     };
     match movement.kind {

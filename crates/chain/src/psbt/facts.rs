@@ -17,7 +17,7 @@ const P2TR_WITNESS: u64 = 1 + 1 + 65;
 const SEGWIT_MARKER: u64 = 2;
 
 impl CheckedPsbt {
-    /// With the root key, outputs to its other children are recognised as change.
+    /// With the root key, outputs to its other children are known by their paths.
     pub(crate) fn facts(&self, network: BitcoinNetwork, root: Option<Root<'_>>) -> BitcoinFacts {
         let tx = &self.psbt.unsigned_tx;
         let mut left = MAX_DERIVATIONS;
@@ -71,7 +71,7 @@ impl CheckedPsbt {
             address: script_address(&output.script_pubkey, network),
             script: output.script_pubkey.to_hex_string(),
             amount: output.value.to_sat(),
-            change: path.is_some() || output.script_pubkey == self.script,
+            change: output.script_pubkey == self.script,
             path,
         }
     }

@@ -8,9 +8,9 @@ use quorate_types::{PublicKey, Scheme};
 
 use super::version2::deserialize_version2;
 use super::{CheckedPsbt, PsbtError, maps};
-use crate::ChainError;
 use crate::address::{bitcoin_script, secp256k1_key};
 use crate::error::same_bytes;
+use crate::{ChainError, bounds};
 
 const SIGHASH_DEFAULT: u32 = 0;
 const SIGHASH_ALL: u32 = 1;
@@ -23,6 +23,8 @@ impl CheckedPsbt {
     ) -> Result<Self, ChainError> {
         let psbt = deserialize(bytes)?;
         check_shape(&psbt)?;
+        bounds::check("inputs", psbt.inputs.len(), bounds::INPUTS)?;
+        bounds::check("outputs", psbt.outputs.len(), bounds::OUTPUTS)?;
         let mut checked = Self {
             spent: Vec::with_capacity(psbt.inputs.len()),
             script: bitcoin_script(scheme, child)?,

@@ -272,3 +272,35 @@ proptest! {
         }
     }
 }
+
+/// What is counted for a batch is counted for one network: a member that names none would take the
+/// others out of every limit.
+#[test]
+fn t31_a_batch_does_not_mix_what_names_a_chain_with_what_names_none() {
+    let typed = |domain: &str, fields: &str, choice: u8| {
+        Payload::TypedData(format!(
+            r#"{{"types":{{"EIP712Domain":[{fields}],"Vote":[{{"name":"choice","type":"uint256"}}]}},
+            "primaryType":"Vote","domain":{domain},"message":{{"choice":{choice}}}}}"#
+        ))
+    };
+    let named = |choice| {
+        typed(
+            r#"{"name":"a","chainId":1}"#,
+            r#"{"name":"name","type":"string"},{"name":"chainId","type":"uint256"}"#,
+            choice,
+        )
+    };
+    let nowhere = |choice| {
+        typed(
+            r#"{"name":"a"}"#,
+            r#"{"name":"name","type":"string"}"#,
+            choice,
+        )
+    };
+    let is_anywhere = |members| evm(&batch(members)).unwrap().effects.any_network;
+    assert!(!is_anywhere(vec![named(1), named(2)]));
+    assert!(is_anywhere(vec![nowhere(1), nowhere(2)]));
+    for mixed in [vec![named(1), nowhere(1)], vec![nowhere(1), named(1)]] {
+        assert_eq!(evm(&batch(mixed)), Err(ChainError::MixedNetworks));
+    }
+}

@@ -113,11 +113,19 @@ pub fn movement(asset: AssetRef, kind: MovementKind, to: Address, amount: U256) 
         kind,
         destination: to.to_checksum(None),
         amount,
+        own: None,
     }
 }
 
 pub fn token(contract: Address) -> AssetRef {
     AssetRef::Token {
+        contract: contract.to_checksum(None),
+    }
+}
+
+/// What a function of both ERC-20 and ERC-721 is about.
+pub fn either(contract: Address) -> AssetRef {
+    AssetRef::TokenOrItem {
         contract: contract.to_checksum(None),
     }
 }
@@ -167,20 +175,37 @@ fn erc20_calls() {
         let arguments = vec![address(SAFE), address(FRIEND), uint(n)];
         call("transferFrom(address,address,uint256)", arguments)
     };
-    assert_moves(&from(5), &[sent(token(TOKEN), FRIEND, 5)]);
-    // It may be item 0 of ERC-721: something moves.
-    assert_moves(&from(0), &[sent(token(TOKEN), FRIEND, 1)]);
-    for (name, left) in [
-        ("approve", 7),
-        ("increaseAllowance", 7),
-        ("decreaseAllowance", 0),
+    assert_moves(&from(5), &[sent(either(TOKEN), FRIEND, 5)]);
+    for (name, asset, left) in [
+        ("approve", either(TOKEN), 7),
+        ("increaseAllowance", token(TOKEN), 7),
+        ("decreaseAllowance", token(TOKEN), 0),
     ] {
         let data = call(
             &format!("{name}(address,uint256)"),
             vec![address(FRIEND), uint(7)],
         );
-        assert_moves(&data, &[approved(token(TOKEN), FRIEND, left)]);
+        assert_moves(&data, &[approved(asset, FRIEND, left)]);
     }
+}
+
+/// Item 0 of ERC-721 is shown as what the call says, and counted as something.
+#[test]
+fn t33_an_id_of_zero_counts() {
+    for function in [
+        "transferFrom(address,address,uint256)",
+        "approve(address,uint256)",
+    ] {
+        let mut arguments = vec![address(SAFE), address(FRIEND), uint(0)];
+        if function.starts_with("approve") {
+            arguments.remove(0);
+        }
+        let read = effects(TOKEN, 0, &call(function, arguments));
+        assert_eq!(read.movements[0].amount, U256::ZERO);
+        assert_eq!(read.movements[0].counted(), U256::ONE);
+    }
+    let transferred = effects(TOKEN, 0, &transfer(FRIEND, 0));
+    assert_eq!(transferred.movements[0].counted(), U256::ZERO);
 }
 
 #[test]
@@ -219,9 +244,15 @@ fn erc2612_and_dai_permits_on_chain() {
 }
 
 #[test]
-fn approvals_from_half_of_everything_are_unlimited() {
+fn t33_approvals_beyond_any_real_supply_are_unlimited() {
+    let supply = U256::ONE << 120;
     let half = U256::ONE << 255;
-    for (amount, unlimited) in [(half - U256::ONE, false), (half, true), (U256::MAX, true)] {
+    for (amount, unlimited) in [
+        (supply - U256::ONE, false),
+        (supply, true),
+        (half - U256::ONE, true),
+        (U256::MAX, true),
+    ] {
         let data = call("approve(address,uint256)", vec![address(EVE), big(amount)]);
         let effects = effects(TOKEN, 0, &data);
         assert_eq!(

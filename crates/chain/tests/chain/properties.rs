@@ -14,8 +14,8 @@ use solana_message::VersionedMessage;
 
 use crate::common::{BITCOIN, ETHEREUM, LocalKey, foreign_script, psbt, script};
 use crate::evm_calls::{
-    SAFE, address, aggregate3, bytes, call, effects, exec, movement, multi_send, packed, token,
-    transfer,
+    SAFE, address, aggregate3, bytes, call, effects, either, exec, movement, multi_send, packed,
+    token, transfer,
 };
 use crate::evm_types::{authorization, blob_hash};
 use crate::psbt_version2::version2;
@@ -308,8 +308,8 @@ fn expected(tree: &Tree, at: Address, value: u64, out: &mut (Vec<Movement>, Vec<
         }
         Tree::Approve(to, n) => {
             out.0
-                .push(movement(token(at), MovementKind::Approval, *to, *n));
-            if *n >= U256::ONE << 255 {
+                .push(movement(either(at), MovementKind::Approval, *to, *n));
+            if *n >= U256::ONE << 120 {
                 out.1.push(Danger::UnlimitedApproval);
             }
         }

@@ -101,6 +101,7 @@ fn movement(kind: MovementKind, asset: AssetRef, destination: &str, amount: u64)
         kind,
         destination: destination.to_owned(),
         amount: U256::from(amount),
+        own: None,
     }
 }
 
@@ -226,6 +227,18 @@ fn t20_a_token_that_is_not_named_is_unknown() {
     }
 }
 
+/// A wallet with data, or with another owner, cannot pay any more.
+#[test]
+fn t20_a_wallet_that_is_given_data_is_handed_over() {
+    let system = "11111111111111111111111111111111";
+    let allocate = |account| effects(&[(system, &[account], le(&[8, 0, 0, 0], &[10]))]);
+    assert_eq!(dangers(&allocate(me())), [Danger::AuthorityChange]);
+    let owner = [le(&[0, 0, 0, 0], &[7, 10]), key(9).to_vec()].concat();
+    let create = |account| effects(&[(system, &[key(3), account], owner.clone())]);
+    assert_eq!(dangers(&create(me())), [Danger::AuthorityChange]);
+    assert_eq!(dangers(&create(key(4))), []);
+}
+
 #[test]
 fn token_approvals() {
     let four = [key(2), key(3), key(4), me()];
@@ -238,8 +251,13 @@ fn token_approvals() {
         )
     };
     assert_moves((TOKEN, &four, checked(13, 5)), &[of(5)]);
-    let unlimited = effects(&[(TOKEN, &four, checked(13, u64::MAX))]);
-    assert_eq!(dangers(&unlimited), [Danger::UnlimitedApproval]);
+    // T33: a billion whole tokens of nine decimals.
+    let bound = 1_000_000_000_000_000_000;
+    for amount in [bound, u64::MAX >> 1, u64::MAX] {
+        let unlimited = effects(&[(TOKEN, &four, checked(13, amount))]);
+        assert_eq!(dangers(&unlimited), [Danger::UnlimitedApproval]);
+    }
+    assert_moves((TOKEN, &four, checked(13, bound - 1)), &[of(bound - 1)]);
     assert_moves((TOKEN, &[key(2), me()], vec![5]), &[]);
 }
 

@@ -1,7 +1,7 @@
 //! What typed data and messages allow.
 
 use alloy_primitives::{Address, U256};
-use quorate_chain::{AssetRef, Danger, Effects, MovementKind, analyse};
+use quorate_chain::{AssetRef, Danger, Effects, MovementKind, Reading, analyse};
 use quorate_types::{Payload, Scheme};
 use serde_json::{Value, json};
 
@@ -104,12 +104,16 @@ fn permit2_names_the_token_in_the_message() {
     let expected = movement(token(TOKEN), MovementKind::Approval, EVE, U256::from(5));
     assert_eq!(read.movements, std::slice::from_ref(&expected));
     assert!(read.dangers.is_empty());
-    let max = (U256::MAX >> 96usize).to_string();
-    assert!(
-        single(PERMIT2, &max)
-            .dangers
-            .contains(&Danger::UnlimitedApproval)
-    );
+    // T33: of 160 bits, and far below the highest.
+    for (amount, unlimited) in [
+        (U256::MAX >> 96usize, true),
+        (U256::MAX >> 97usize, true),
+        (U256::ONE << 120, true),
+        ((U256::ONE << 120) - U256::ONE, false),
+    ] {
+        let dangers = single(PERMIT2, &amount.to_string()).dangers;
+        assert_eq!(dangers.contains(&Danger::UnlimitedApproval), unlimited);
+    }
     // The same words to another contract mean nothing known.
     let elsewhere = single(&TOKEN.to_checksum(None), "5");
     assert!(elsewhere.movements.is_empty() && elsewhere.dangers.contains(&Danger::Undecodable));
@@ -170,7 +174,37 @@ fn safe_transactions_are_unpacked() {
     let expected = movement(token(TOKEN), MovementKind::Transfer, FRIEND, U256::from(5));
     assert_eq!(read.movements, [expected]);
     assert!(read.dangers.is_empty());
-    assert_eq!(read.calls.len(), 1);
+    // The Safe that verifies it is called as well as what it calls.
+    let calls: Vec<_> = read
+        .calls
+        .iter()
+        .map(|c| (c.contract.clone(), c.method.as_str()))
+        .collect();
+    let mut expected = [
+        (SAFE.to_checksum(None), "eip712:SafeTx"),
+        (TOKEN.to_checksum(None), "0xa9059cbb"),
+    ];
+    expected.sort();
+    assert_eq!(calls, expected);
+}
+
+/// What nobody here understands is no call that a list of contracts vouches for.
+#[test]
+fn t20_the_contract_that_verifies_typed_data_is_among_its_calls() {
+    let known = effects(&permit("12"));
+    let unknown = effects(&document(
+        &TOKEN.to_checksum(None),
+        &[("Vote", "uint256 choice")],
+        json!({"choice": 1}),
+    ));
+    for (read, method, reading) in [
+        (known, "eip712:Permit", Reading::Decoded),
+        (unknown, "eip712:Vote", Reading::Incomplete),
+    ] {
+        let call = read.calls.first().unwrap();
+        assert_eq!(call.contract, TOKEN.to_checksum(None));
+        assert_eq!((call.method.as_str(), call.reading), (method, reading));
+    }
 }
 
 #[test]

@@ -1,16 +1,20 @@
 //! One request, judged.
 
+use std::sync::{PoisonError, RwLockReadGuard};
+
 use quorate_chain::Analysis;
 use quorate_policy::{
     Act, Allowed, Decision, Evidence, Missing, Reason, Request, Shown, Spend, Tally, Understood,
     sighashes,
 };
+use quorate_storage::{Batch, Begun};
 use quorate_types::{
-    Intent, KeyRecord, PersonId, PublicKey, RefusalCode, SignedApproval, VerifiedIntent,
+    Bundle, Intent, IntentHash, KeyRecord, PersonId, PublicKey, RefusalCode, SignedApproval,
+    VerifiedIntent,
 };
 
 use super::{PolicyDesk, PolicyError};
-use crate::judge::storage_code;
+use crate::judge::{RefusalReason, storage_code};
 
 /// Why the policy does not let this agent take part.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,9 @@ pub enum PolicyRefusal {
     /// The version changed between preparing and beginning.
     #[error("another policy version came into force meanwhile; send it again")]
     Changed,
+    /// Somebody rejected it or withdrew between the last judgement and the start.
+    #[error("somebody rejected it or withdrew an approval meanwhile; send it again")]
+    Spoken,
     /// Too few agents take part or acknowledge.
     #[error(
         "a spending limit counts this request: {needed} custodians must take part or acknowledge it, not {found}"
@@ -68,14 +75,14 @@ impl PolicyRefusal {
             Self::None | Self::Desk(PolicyError::NoPolicy) => RefusalCode::PolicyNone,
             Self::Pending(_) => RefusalCode::PolicyPending,
             Self::Denied(_) => RefusalCode::PolicyDenied,
-            Self::Changed => RefusalCode::PolicyChanged,
+            Self::Changed | Self::Spoken => RefusalCode::PolicyChanged,
             Self::Acknowledgements { .. } => RefusalCode::LimitAcknowledgements,
             Self::Desk(PolicyError::Bundle(_)) => RefusalCode::BundleRefused,
             Self::Desk(PolicyError::Engine(_)) => RefusalCode::BundleRules,
             Self::Desk(PolicyError::Approval(_)) => RefusalCode::ApprovalRefused,
             Self::Desk(PolicyError::Ledger(error)) => storage_code(error.is_disk_full()),
             Self::Desk(PolicyError::Damaged(_)) => RefusalCode::LocalFault,
-            Self::Desk(PolicyError::Full { .. }) => RefusalCode::Busy,
+            Self::Desk(PolicyError::Full { .. }) => RefusalCode::Quota,
         }
     }
 
@@ -117,6 +124,10 @@ pub struct Question<'a> {
 /// That it is allowed.
 #[derive(Debug, Clone)]
 pub struct Ruling {
+    /// The request.
+    pub intent: IntentHash,
+    /// What people had told this custodian about it directly.
+    said: Vec<SignedApproval>,
     /// The proof.
     pub allowed: Allowed,
     /// Who approved.
@@ -133,15 +144,15 @@ impl PolicyDesk {
     /// # Errors
     /// Why this agent does not take part.
     pub fn rule(&self, question: &Question<'_>) -> Result<Ruling, PolicyRefusal> {
-        // First, and for as long as it takes: sums and rules are of one version.
-        let spending = self.spending();
         let policy = self.in_force().ok_or(PolicyRefusal::None)?;
+        let bundle = policy.engine.bundle().bundle();
         let hash = question.intent.hash();
+        let said = self.said(hash);
         let mut approvals = question.approvals.to_vec();
-        approvals.extend(self.said(hash));
+        approvals.extend(said.iter().cloned());
         let intent = question.intent.intent();
         let shown = match question.signing {
-            Some((record, _, analysis)) => Shown::signing(intent, record, analysis),
+            Some((record, _, analysis)) => Shown::signing(intent, record, analysis, &bundle.chains),
             None => Shown::other(intent, question.changed),
         };
         let frozen: Vec<String> = self.frozen().into_values().collect();
@@ -161,30 +172,64 @@ impl PolicyDesk {
             operator: &intent.operator,
             operator_key: &key,
             act: act(question, &hashes)?,
+            asked_at: intent.issued_at,
             // An operator's own word would let a time lock begin in the past.
             proposed_at: self.seen(hash).unwrap_or(question.now),
             now: question.now,
         };
-        let (decision, tally) = policy
-            .engine
-            .decide(&request, &evidence, spending.history());
-        drop(spending);
+        let standing = {
+            let spending = self.spending();
+            // Sums and rules are of one version: they are exchanged together.
+            let current = self.in_force().ok_or(PolicyRefusal::None)?;
+            if !std::sync::Arc::ptr_eq(&current, &policy) {
+                return Err(PolicyRefusal::Changed);
+            }
+            policy.engine.standing(&request, spending.history())
+        };
+        // The rules take long, and nobody waits for them.
+        let (decision, tally) = policy.engine.decide_at(&request, &evidence, &standing);
         for ignored in &tally.ignored {
             tracing::debug!(intent = %hash, %ignored, "an approval does not count");
         }
         match decision {
-            Decision::Allow(allowed) => Ok(ruling(
-                allowed,
-                tally,
-                &request,
-                policy.engine.bundle().bundle().limit_ack,
-            )),
+            Decision::Allow(allowed) => Ok(ruling(allowed, said, tally, &request, bundle)),
             Decision::Pending(missing) => {
-                self.see(hash, question.now)?;
+                self.see(hash, intent, question.now)?;
                 Err(PolicyRefusal::Pending(missing))
             }
             Decision::Deny(reasons) => Err(PolicyRefusal::Denied(reasons)),
         }
+    }
+
+    /// Whether a ruling still holds; while the guard lives, nothing that forbids the request comes
+    /// into force here.
+    ///
+    /// # Errors
+    /// Another policy version, a freeze, a rejection or a withdrawal came since.
+    pub(super) fn hold(&self, ruling: &Ruling) -> Result<RwLockReadGuard<'_, ()>, PolicyRefusal> {
+        let held = self
+            .authority
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.hash() != Some(ruling.allowed.policy()) {
+            return Err(PolicyRefusal::Changed);
+        }
+        if let Some(reason) = self.frozen().into_values().next() {
+            return Err(PolicyRefusal::Denied(vec![Reason::frozen(&reason)]));
+        }
+        if self.said(ruling.intent) != ruling.said {
+            return Err(PolicyRefusal::Spoken);
+        }
+        Ok(held)
+    }
+
+    /// Makes the start of what was ruled on durable: the only way to begin a request.
+    ///
+    /// # Errors
+    /// As [`Self::hold`]; the ledger's.
+    pub(crate) fn begin(&self, ruling: &Ruling, batch: Batch) -> Result<Begun, RefusalReason> {
+        let _held = self.hold(ruling)?;
+        Ok(self.ledger.begin(batch)?)
     }
 
     fn operator_key(&self, intent: &Intent) -> Result<[u8; 32], PolicyRefusal> {
@@ -195,13 +240,21 @@ impl PolicyDesk {
     }
 }
 
-fn ruling(allowed: Allowed, tally: Tally, request: &Request<'_>, limit_ack: Option<u16>) -> Ruling {
+fn ruling(
+    allowed: Allowed,
+    said: Vec<SignedApproval>,
+    tally: Tally,
+    request: &Request<'_>,
+    bundle: &Bundle,
+) -> Ruling {
     let counted = allowed.counted();
     Ruling {
+        intent: request.intent,
+        said,
         allowed,
         approvers: tally.approvers.into_iter().collect(),
-        spend: request.spend().filter(|_| counted),
-        acknowledgements: limit_ack.filter(|_| counted),
+        spend: request.spend(&bundle.chains).filter(|_| counted),
+        acknowledgements: bundle.limit_ack.filter(|_| counted),
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use quorate_types::{
-    Admin, Admins, BookEntry, GroupName, KeyName, Network, Passkey, PersonId, RelyingParty,
-    RoleName, RuleId,
+    Admin, Admins, BitcoinNetwork, BookEntry, DerivationPath, GroupName, KeyName, Network, Passkey,
+    PersonId, RelyingParty, RoleName, RuleId,
 };
 use serde::Deserialize;
 
@@ -24,6 +24,12 @@ impl Span {
     #[must_use]
     pub const fn ms(self) -> u64 {
         self.0
+    }
+
+    /// A length of so many milliseconds.
+    #[must_use]
+    pub const fn of_ms(ms: u64) -> Self {
+        Self(ms)
     }
 }
 
@@ -53,7 +59,10 @@ impl std::fmt::Display for Span {
                 return write!(f, "{}{unit}", self.0 / ms);
             }
         }
-        write!(f, "{}s", self.0 / 1000)
+        match self.0.is_multiple_of(1000) {
+            true => write!(f, "{}s", self.0 / 1000),
+            false => write!(f, "{}ms", self.0),
+        }
     }
 }
 
@@ -108,6 +117,30 @@ pub(super) struct AssetEntry {
     pub precision: Option<u8>,
 }
 
+/// What the signed bytes of Bitcoin leave open.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BitcoinEntry {
+    #[serde(default)]
+    pub network: BitcoinNetwork,
+    /// Branches of every key whose addresses are change.
+    #[serde(default)]
+    pub change: Vec<DerivationPath>,
+}
+
+/// How high a chain's fees may be; amounts in whole coins, and what is left out is the default's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FeeBoundEntry {
+    pub network: Network,
+    #[serde(default)]
+    pub most: Option<String>,
+    #[serde(default)]
+    pub percent: Option<u32>,
+    #[serde(default)]
+    pub free: Option<String>,
+}
+
 /// A rule of a template.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct RuleEntry {
@@ -125,7 +158,7 @@ pub(super) struct RawRule {
 }
 
 /// The whole text.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Document {
     #[serde(default)]
@@ -144,6 +177,10 @@ pub(super) struct Document {
     pub address_delay: Option<Span>,
     #[serde(default)]
     pub limit_ack: Option<u16>,
+    #[serde(default)]
+    pub bitcoin: BitcoinEntry,
+    #[serde(default)]
+    pub fee_bound: Vec<FeeBoundEntry>,
     #[serde(default)]
     pub rule: Vec<RuleEntry>,
     #[serde(default)]

@@ -4,11 +4,16 @@
 mod cedar;
 mod document;
 mod rules;
+mod words;
 
 use quorate_types::bundle::Admins;
-use quorate_types::{Asset, Bundle, Credential, Hash32, KeyGroup, Person, Rule};
+use quorate_types::{
+    Asset, Bundle, ChainRules, Credential, FeeBound, Hash32, KeyGroup, Network, Person, Rule,
+};
 
+use crate::units::digits;
 use document::Document;
+pub use words::{Statement, Words, changes, named_keys, printable, words};
 
 /// What a bundle has besides its text.
 #[derive(Debug, Clone)]
@@ -71,14 +76,50 @@ pub fn compile(source: &str, header: Header) -> Result<Bundle, SourceError> {
         separations: Vec::new(),
         rules: Vec::new(),
         lifts: header.lifts,
+        chains: ChainRules {
+            bitcoin: document.bitcoin.network,
+            change: document.bitcoin.change.clone(),
+            fees: document
+                .fee_bound
+                .iter()
+                .map(fee_bound)
+                .collect::<Result<_, _>>()?,
+        },
         source: source.to_owned(),
     };
+    bundle.chains.check().map_err(SourceError::Content)?;
     rules::compile(&document, &mut bundle)?;
     bundle.rules.extend(document.cedar.iter().map(|raw| Rule {
         id: raw.id.clone(),
         cedar: raw.policy.clone(),
     }));
     Ok(bundle)
+}
+
+/// Rules that refuse dangers, as a bundle's text comes to now, where the bundle itself has none of
+/// that id: it was made by a program that did not know the danger. What the text allows stays
+/// allowed; where the text cannot be read any more, what such a program cannot have known is refused.
+pub(crate) fn unwritten_refusals(bundle: &Bundle) -> Vec<Rule> {
+    let there = |rule: &Rule| bundle.rules.iter().any(|r| r.id == rule.id);
+    let mut refusals = match recompiled(bundle) {
+        Ok(now) => rules::refusals(&now.rules),
+        Err(_) => rules::later_refusals(),
+    };
+    refusals.retain(|rule| !there(rule));
+    refusals
+}
+
+/// What a bundle's text comes to now.
+fn recompiled(bundle: &Bundle) -> Result<Bundle, SourceError> {
+    let header = Header {
+        cluster: bundle.cluster,
+        version: bundle.version,
+        previous: bundle.previous,
+        issued_at: bundle.issued_at,
+        admins: bundle.admins.clone(),
+        lifts: bundle.lifts.clone(),
+    };
+    compile(&bundle.source, header)
 }
 
 /// Addresses are compared as texts: one in another spelling than the facts' would never match, and a rule that is about it would be silent.
@@ -136,6 +177,42 @@ fn key_groups(document: &Document) -> Vec<KeyGroup> {
             keys: keys.clone(),
         })
         .collect()
+}
+
+/// Digits after the point of one whole coin of a chain's own.
+const fn coin_decimals(network: Network) -> u8 {
+    match network {
+        Network::Evm { .. } => 18,
+        Network::Bitcoin(_) => 8,
+        Network::Solana => 9,
+    }
+}
+
+fn fee_bound(entry: &document::FeeBoundEntry) -> Result<FeeBound, SourceError> {
+    let document::FeeBoundEntry {
+        network,
+        most,
+        percent,
+        free,
+    } = entry;
+    let decimals = coin_decimals(*network);
+    let default = FeeBound::default_of(*network);
+    let coins = |text: &Option<String>, default: u128| {
+        match text {
+        None => Ok(default),
+        Some(text) => digits(text, decimals).ok_or_else(|| {
+            SourceError::Content(format!(
+                "fee_bound of {network}: {text:?} is no number of whole coins with at most {decimals} digits after the point"
+            ))
+        }),
+    }
+    };
+    Ok(FeeBound {
+        network: *network,
+        most: coins(most, default.most)?,
+        percent: percent.unwrap_or(default.percent),
+        free: coins(free, default.free)?,
+    })
 }
 
 fn asset(entry: &document::AssetEntry) -> Result<Asset, SourceError> {

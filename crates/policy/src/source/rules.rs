@@ -17,31 +17,31 @@ use crate::units::{parse_units, show_units};
 pub struct When {
     /// These keys.
     #[serde(default)]
-    keys: Vec<KeyName>,
+    pub(super) keys: Vec<KeyName>,
     /// Keys of this group.
     #[serde(default)]
-    key_group: Option<GroupName>,
+    pub(super) key_group: Option<GroupName>,
     /// These chains.
     #[serde(default)]
-    networks: Vec<Network>,
+    pub(super) networks: Vec<Network>,
     /// This asset.
     #[serde(default)]
-    asset: Option<String>,
+    pub(super) asset: Option<String>,
     /// More than this of it in one request.
     #[serde(default)]
-    above: Option<String>,
+    pub(super) above: Option<String>,
     /// To these addresses.
     #[serde(default)]
-    destinations: Vec<String>,
+    pub(super) destinations: Vec<String>,
     /// To addresses outside the book.
     #[serde(default)]
-    unknown_destination: bool,
+    pub(super) unknown_destination: bool,
     /// Proposed by one of these groups.
     #[serde(default)]
-    proposed_by: Vec<GroupName>,
+    pub(super) proposed_by: Vec<GroupName>,
     /// `transaction`, `message`, `typed-data`, `raw`, `create-key`, `set-protocol`, `set-up-committee`.
     #[serde(default)]
-    actions: Vec<String>,
+    pub(super) actions: Vec<String>,
 }
 
 /// A contract and its methods.
@@ -49,10 +49,10 @@ pub struct When {
 #[serde(deny_unknown_fields)]
 pub struct ContractEntry {
     /// The address as facts show it.
-    contract: String,
+    pub(super) contract: String,
     /// `0x` and 8 digits; none means every method.
     #[serde(default)]
-    methods: Vec<String>,
+    pub(super) methods: Vec<String>,
 }
 
 /// One of the common rules.
@@ -128,6 +128,19 @@ pub enum RuleKind {
     TimeLock {
         /// How long.
         delay: Span,
+        /// Where.
+        #[serde(default)]
+        when: When,
+    },
+    /// So many different people of a group approve within this long after the request was made;
+    /// later it is refused, and must be made and approved anew.
+    Gather {
+        /// The group.
+        group: GroupName,
+        /// How many.
+        approvals: u16,
+        /// How long after the operator signed the request.
+        within: Span,
         /// Where.
         #[serde(default)]
         when: When,
@@ -234,14 +247,29 @@ pub enum RuleKind {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrApprovals {
-    group: GroupName,
-    approvals: u16,
+    pub(super) group: GroupName,
+    pub(super) approvals: u16,
 }
 
-/// Dangers that are refused unless a rule allows them: all but that of a message, which is valid on every chain by its nature.
-fn refused() -> Vec<&'static str> {
-    let refused = Danger::ALL.iter().filter(|d| **d != Danger::AnyChain);
-    refused.map(|danger| danger.name()).collect()
+/// Dangers that are refused unless a rule allows them.
+pub(super) fn refused() -> Vec<&'static str> {
+    Danger::ALL.iter().map(|danger| danger.name()).collect()
+}
+
+/// Where a danger is refused. A message is valid on every chain by its nature, and an action of its
+/// own.
+fn refused_where(danger: Danger) -> &'static str {
+    match danger {
+        Danger::AnyChain => "action in [Action::\"sign-transaction\", Action::\"sign-typed-data\"]",
+        Danger::Undecodable
+        | Danger::Delegatecall
+        | Danger::SetCode
+        | Danger::ContractCreation
+        | Danger::UnlimitedApproval
+        | Danger::ApprovalForAll
+        | Danger::AuthorityChange
+        | Danger::ExcessiveFee => "action in Action::\"sign\"",
+    }
 }
 
 /// Writes the bundle's rules, counters and separations.
@@ -275,6 +303,10 @@ pub(super) fn compile(document: &Document, bundle: &mut Bundle) -> Result<(), So
         if let Some(policy) = rule(bundle, &entry.id, &entry.kind).map_err(wrong)? {
             push(bundle, entry.id.clone(), &policy).map_err(wrong)?;
         }
+        if let Some(late) = too_late(bundle, &entry.kind).map_err(wrong)? {
+            let id = RuleId::new(&late_id(entry.id.as_str())).map_err(|e| wrong(e.to_string()))?;
+            push(bundle, id, &late).map_err(wrong)?;
+        }
     }
     built_in(bundle, permits.is_empty(), &lifted, &unknown_assets).map_err(SourceError::Content)
 }
@@ -301,20 +333,49 @@ fn built_in(
             &Policy::permit(PROPOSED, reason()),
         )?;
     }
-    for danger in refused() {
-        let mut policy = Policy::forbid(format!("dangerous: {danger}"));
-        policy
-            .when
-            .push(format!("context.dangers.contains({})", literal(danger)?));
+    for danger in Danger::ALL {
+        let mut policy = refusal(danger)?;
         let lifting = lifted.iter();
-        let lifting = lifting.filter(|(dangers, _)| dangers.iter().any(|d| d == danger));
+        let lifting = lifting.filter(|(dangers, _)| dangers.iter().any(|d| d == danger.name()));
         policy.unless = lifting.map(|(_, condition)| condition.clone()).collect();
-        forbid_unless_lifted(bundle, id(&format!("no-{danger}"))?, &policy)?;
+        forbid_unless_lifted(bundle, id(&refusal_id(danger))?, &policy)?;
     }
     let mut policy = Policy::forbid("it moves an asset that the policy does not know".to_owned());
     policy.when.push("!context.knownAsset".to_owned());
     policy.unless = unknown_assets.to_vec();
     forbid_unless_lifted(bundle, id("no-unknown-asset")?, &policy)
+}
+
+fn refusal(danger: Danger) -> Result<Policy, String> {
+    let mut policy = Policy::forbid(format!("dangerous: {danger}"));
+    policy.action = refused_where(danger).to_owned();
+    let name = literal(danger.name())?;
+    policy
+        .when
+        .push(format!("context.dangers.contains({name})"));
+    Ok(policy)
+}
+
+fn refusal_id(danger: Danger) -> String {
+    format!("no-{danger}")
+}
+
+/// Those of these rules that refuse a danger.
+pub(super) fn refusals(rules: &[Rule]) -> Vec<Rule> {
+    let ids = Danger::ALL.map(refusal_id);
+    let refuses = |rule: &&Rule| ids.iter().any(|id| *id == rule.id.as_str());
+    rules.iter().filter(refuses).cloned().collect()
+}
+
+/// Refusals of dangers that not every program knew that made bundles.
+pub(super) fn later_refusals() -> Vec<Rule> {
+    let later = [Danger::AnyChain, Danger::ExcessiveFee].into_iter();
+    let rule = |danger| {
+        let id = RuleId::new(&refusal_id(danger)).ok()?;
+        let cedar = refusal(danger).ok()?.text().ok()?;
+        Some(Rule { id, cedar })
+    };
+    later.filter_map(rule).collect()
 }
 
 /// What is allowed always is not forbidden at all: a rule that can never speak does not validate.
@@ -418,11 +479,10 @@ fn condition(bundle: &Bundle, when: &When) -> Result<String, String> {
     }
     if let Some(asset) = &when.asset {
         let asset = known_asset(bundle, asset)?;
-        parts.push(format!("context.asset == {}", literal(&asset.id)?));
-        if let Some(above) = &when.above {
-            let units = parse_units(above, asset).map_err(|e| e.to_string())?;
-            parts.push(format!("context.amount > {units}"));
-        }
+        parts.push(match &when.above {
+            Some(above) => more_than(above, asset)?,
+            None => format!("context.asset == {}", literal(&asset.id)?),
+        });
     } else if when.above.is_some() {
         return Err("`above` needs `asset`".to_owned());
     }
@@ -455,6 +515,22 @@ fn condition(bundle: &Bundle, when: &When) -> Result<String, String> {
     } else {
         all(&parts)
     })
+}
+
+/// More than so much of an asset leaves in one request. The chain's own coin leaves as the fee, too,
+/// whatever else is moved.
+fn more_than(whole: &str, asset: &Asset) -> Result<String, String> {
+    let units = parse_units(whole, asset).map_err(|e| e.to_string())?;
+    let moves = format!(
+        "context.asset == {} && context.amount > {units}",
+        literal(&asset.id)?
+    );
+    if asset.contract.is_some() {
+        return Ok(moves);
+    }
+    let network = literal(&asset.network.to_string())?;
+    let pays = format!("context.network == {network} && context.fee > {units}");
+    Ok(any(&[moves, pays]))
 }
 
 fn action(name: &str) -> Result<String, String> {
@@ -544,13 +620,14 @@ fn rule(bundle: &mut Bundle, id: &RuleId, kind: &RuleKind) -> Result<Option<Poli
                 .push(format!("context.counters[\"{id}\"] > {max}"));
             policy
         }
-        RuleKind::TimeLock { delay, when } => {
-            let mut policy = Policy::forbid(format!("waits {delay} after it was first seen"));
-            policy.pending = Some(format!("wait:{delay}"));
-            let ms = delay.ms();
-            policy.unless.push(format!(
-                "context.now.durationSince(context.proposedAt) >= duration(\"{ms}ms\")"
-            ));
+        RuleKind::TimeLock { delay, when } => narrowed(bundle, when, time_lock(*delay)?)?,
+        RuleKind::Gather {
+            group,
+            approvals,
+            when,
+            ..
+        } => {
+            let policy = approvals_of(bundle, group, *approvals)?;
             narrowed(bundle, when, policy)?
         }
         RuleKind::Hours {
@@ -623,6 +700,62 @@ fn lists(bundle: &Bundle, kind: &RuleKind) -> Result<Option<Policy>, String> {
     };
     let mut policy = Policy::forbid(reason.to_owned());
     policy.unless.push(allowed);
+    narrowed(bundle, when, policy).map(Some)
+}
+
+/// Both times are first shown to lie where their difference is within Cedar's numbers, so that the
+/// rule never errs, whatever a clock says.
+fn time_lock(delay: Span) -> Result<Policy, String> {
+    bounded(delay)?;
+    let mut policy = Policy::forbid(format!("waits {delay} after it was first seen"));
+    policy.pending = Some(format!("wait:{delay}"));
+    let time = |name: &str| {
+        format!(
+            "context.{name} >= datetime(\"1970-01-01\") && context.{name} < datetime(\"9999-01-01\")"
+        )
+    };
+    let ms = delay.ms();
+    policy.unless.push(all(&[
+        time("proposedAt"),
+        time("now"),
+        format!("context.now.durationSince(context.proposedAt) >= duration(\"{ms}ms\")"),
+    ]));
+    Ok(policy)
+}
+
+/// Nothing waits for longer than the longest window of a limit.
+fn bounded(span: Span) -> Result<(), String> {
+    match span.ms() {
+        0 => Err("a length of time is more than nothing".to_owned()),
+        ms if ms > Bundle::MAX_WINDOW_MS => Err("at most 366d".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// The id under which the second half of a `gather` rule refuses.
+pub(super) fn late_id(id: &str) -> String {
+    format!("{id}-late")
+}
+
+/// The half of a `gather` rule that no approval lifts any more.
+fn too_late(bundle: &Bundle, kind: &RuleKind) -> Result<Option<Policy>, String> {
+    let RuleKind::Gather {
+        group,
+        approvals,
+        within,
+        when,
+    } = kind
+    else {
+        return Ok(None);
+    };
+    bounded(*within)?;
+    let mut policy = Policy::forbid(format!(
+        "{approvals} approvals of {group} were not gathered within {within}; make the request anew"
+    ));
+    let ms = within.ms();
+    policy.when.push(format!(
+        "context.sinceAsked > {ms} && context.gathered[\"{group}\"][\"{approvals}\"] > {ms}"
+    ));
     narrowed(bundle, when, policy).map(Some)
 }
 
@@ -729,10 +862,14 @@ fn limit(bundle: &mut Bundle, id: &RuleId, kind: &RuleKind) -> Result<Policy, St
             return Err("`per` needs `window`".to_owned());
         }
         policy = Policy::forbid(format!("more than {shown} {} in one request", asset.id));
-        policy.when.push(format!(
-            "context.asset == {} && context.amount > {units}",
-            literal(&asset.id)?
-        ));
+        policy.when.push(match destinations.is_empty() {
+            true => more_than(max, &asset)?,
+            // What a destination may get says nothing of fees.
+            false => format!(
+                "context.asset == {} && context.moved > {units}",
+                literal(&asset.id)?
+            ),
+        });
         let when = When {
             keys,
             destinations: destinations.clone(),

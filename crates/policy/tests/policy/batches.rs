@@ -3,8 +3,8 @@
 use quorate_chain::{Danger, Effects, Reading, analyse_for};
 use quorate_policy::Shown;
 use quorate_types::{
-    Action, Batch, BitcoinNetwork, Curve, DerivationPath, Hash32, Intent, KeyId, KeyName,
-    KeyRecord, Network, OperatorId, Payload, PublicKey, Scheme, Threshold,
+    Action, Batch, BitcoinNetwork, ChainRules, Curve, DerivationPath, Hash32, Intent, KeyId,
+    KeyName, KeyRecord, Network, OperatorId, Payload, PublicKey, Scheme, Threshold,
 };
 
 use crate::support::*;
@@ -134,10 +134,10 @@ fn what_nobody_can_vouch_for_does_not_hide_behind_what_somebody_can() {
 
 #[test]
 fn fees_are_judged_together() {
-    let desk = Desk::new("[[rule]]\nid = \"fee\"\ntype = \"fee\"\nasset = \"ETH\"\nmax = \"1\"");
+    let desk = Desk::new("[[rule]]\nid = \"fee\"\ntype = \"fee\"\nasset = \"ETH\"\nmax = \"0.3\"");
     let mut asks = [transfer(ALICE, "1"), transfer(BOB, "1")];
     for ask in &mut asks {
-        ask.effects.fee = ether("0.6");
+        ask.effects.fee = ether("0.2");
         desk.allowed(ask);
     }
     assert_eq!(desk.denied(&together(&asks)), ["fee"]);
@@ -206,7 +206,7 @@ fn shown(members: &[Payload]) -> Shown {
             purpose: String::new(),
         },
     };
-    Shown::signing(&intent, &record, &analysis)
+    Shown::signing(&intent, &record, &analysis, &ChainRules::default())
 }
 
 #[test]

@@ -12,7 +12,8 @@ use quorate_policy::{
 };
 use quorate_types::canonical::Canonical as _;
 use quorate_types::{
-    Hash32, IntentHash, KeyId, KeyName, OperatorId, PartyId, Payload, ValidBundle, ValidRoster,
+    ChainRules, Hash32, IntentHash, KeyId, KeyName, OperatorId, PartyId, Payload, ValidBundle,
+    ValidRoster,
 };
 
 use crate::support::*;
@@ -492,6 +493,7 @@ impl Cluster {
                 effects: &effects,
                 sighashes: &[Hash32::from_bytes([number; 32])],
             },
+            asked_at: self.now,
             proposed_at: self.now,
             now: self.now,
         };
@@ -503,7 +505,8 @@ impl Cluster {
         };
         let history = self.agents[member].book.history();
         let (decision, _) = self.shared.engine.decide(&request, &evidence, history);
-        matches!(decision, Decision::Allow(_)).then(|| request.spend().unwrap())
+        matches!(decision, Decision::Allow(_))
+            .then(|| request.spend(&ChainRules::default()).unwrap())
     }
 
     fn give_up(&mut self, attempt: usize, member: usize) {
@@ -642,6 +645,7 @@ fn lied(transaction: usize, amount: u64, at: u64) -> Spend {
         (KeyId::from_bytes([1; 32]), KeyName::new("hot").unwrap()),
         Some(ETHEREUM),
         &effects,
+        &ChainRules::default(),
         &[Hash32::from_bytes([transaction as u8; 32])],
         at,
     )

@@ -115,7 +115,8 @@ impl<'a> Line<'a> {
         let (network, asset, amount) = amount_of(asset, amount);
         let mut effects = Effects::default();
         if self.if_next(&["fee"]) {
-            effects.fee = units(self.next(), 18);
+            let decimals = if network == ETHEREUM { 18 } else { 8 };
+            effects.fee = units(self.next(), decimals);
         }
         if self.if_next(&["rate"]) {
             effects.fee_rate = Some(self.next().parse().unwrap());
@@ -202,7 +203,7 @@ fn judged(desk: &mut Desk, text: &str) -> String {
         } else if line.if_next(&["at"]) {
             let day = line.next();
             desk.now = at(day, line.next());
-            desk.proposed_at = desk.now;
+            (desk.proposed_at, desk.asked_at) = (desk.now, desk.now);
         } else {
             panic!("cannot read {text:?} from {:?}", line.words[line.at]);
         }

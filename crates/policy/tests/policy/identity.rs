@@ -2,7 +2,7 @@
 
 use quorate_chain::{Analysis, analyse};
 use quorate_policy::{Spend, sighashes};
-use quorate_types::{Curve, IntentHash, KeyId, KeyName, Payload, PublicKey, Scheme};
+use quorate_types::{ChainRules, Curve, IntentHash, KeyId, KeyName, Payload, PublicKey, Scheme};
 
 use crate::support::*;
 
@@ -36,6 +36,7 @@ fn spend(payload: &Payload, number: usize, intent: u8) -> Spend {
         key,
         Some(ETHEREUM),
         &analysis.effects,
+        &ChainRules::default(),
         &hashes,
         NOW,
     )

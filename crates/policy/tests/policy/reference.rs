@@ -1,8 +1,8 @@
 //! The same decisions by another way: what the templates say of themselves, taken word by word, without Cedar, without running sums
 //! and without the crate's own code. Policies, people, approvals, histories and requests are generated.
 
-mod evaluator;
-mod worlds;
+pub mod evaluator;
+pub mod worlds;
 
 use std::collections::BTreeSet;
 

@@ -7,9 +7,9 @@ use quorate_policy::{
 };
 use quorate_types::canonical::{Canonical as _, tagged_hash};
 use quorate_types::{
-    AdminSignature, Admins, Approval, Bundle, Curve, Hash32, IntentHash, KeyId, KeyName, Network,
-    OperatorEntry, OperatorId, PartyEntry, PartyId, Payload, PersonId, Proof, Roster, Scheme,
-    SignedApproval, SignedBundle, Threshold, ValidBundle, ValidRoster, Verdict,
+    AdminSignature, Admins, Approval, Bundle, ChainRules, Curve, Hash32, IntentHash, KeyId,
+    KeyName, Network, OperatorEntry, OperatorId, PartyEntry, PartyId, Payload, PersonId, Proof,
+    Roster, Scheme, SignedApproval, SignedBundle, Threshold, ValidBundle, ValidRoster, Verdict,
 };
 
 pub const ETHEREUM: Network = Network::Evm { chain_id: 1 };
@@ -146,6 +146,7 @@ pub struct Desk {
     pub frozen: Vec<String>,
     pub approvals: Vec<SignedApproval>,
     pub now: u64,
+    pub asked_at: u64,
     pub proposed_at: u64,
     pub operator: String,
 }
@@ -181,6 +182,7 @@ impl Desk {
             frozen: Vec::new(),
             approvals: Vec::new(),
             now: NOW,
+            asked_at: NOW,
             proposed_at: NOW,
             operator: "operator".to_owned(),
         }
@@ -207,6 +209,7 @@ impl Desk {
             operator: &operator,
             operator_key: &key(&self.operator).verifying_key().to_bytes(),
             act,
+            asked_at: self.asked_at,
             proposed_at: self.proposed_at,
             now: self.now,
         };
@@ -228,6 +231,7 @@ impl Desk {
             (id, name),
             Some(ask.network),
             &ask.effects,
+            &ChainRules::default(),
             &[sighash(ask)],
             self.now,
         ));
@@ -324,6 +328,7 @@ pub fn movement(asset: AssetRef, destination: &str, amount: U256) -> Movement {
         kind: MovementKind::Transfer,
         destination: destination.to_owned(),
         amount,
+        own: None,
     }
 }
 

@@ -1,7 +1,5 @@
 //! `quorate init`.
 
-use std::path::Path;
-
 use anyhow::Context as _;
 use quorate_types::Threshold;
 use serde_json::json;
@@ -11,11 +9,13 @@ use crate::output;
 use crate::provision::{self, Spec};
 
 /// A policy's text from a file.
-fn policy_text(file: Option<&Path>) -> anyhow::Result<Option<String>> {
-    file.map(|file| {
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
-    })
-    .transpose()
+fn policy_text(args: &InitArgs) -> anyhow::Result<String> {
+    match &args.policy {
+        Some(file) => {
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+        }
+        None => Ok(provision::plain_policy(args.network)),
+    }
 }
 
 /// Writes a new cluster's directory.
@@ -31,7 +31,7 @@ pub fn run(args: &InitArgs, json: bool) -> anyhow::Result<()> {
             args.admin_quorum.unwrap_or(args.admins / 2 + 1),
         ),
         approvers: args.approver.clone(),
-        policy: policy_text(args.policy.as_deref())?,
+        policy: policy_text(args)?,
     };
     provision::create(&args.dir, &spec, |what| {
         if !json {

@@ -68,7 +68,10 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
 
 fn create(args: &UpArgs) -> anyhow::Result<()> {
     let threshold = Threshold::new(args.threshold, args.parties)?;
-    let spec = Spec::local(threshold, "quorate");
+    let spec = Spec {
+        policy: provision::plain_policy(args.network),
+        ..Spec::local(threshold, "quorate")
+    };
     println!("new {} cluster in {}", spec.threshold, args.dir.display());
     provision::create(&args.dir, &spec, |what| println!("  writing {what}"))
 }

@@ -65,7 +65,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 fn create_cluster(dir: &ClusterDir) -> anyhow::Result<()> {
     let spec = Spec {
         approvers: vec![PersonId::new("ann")?, PersonId::new("ben")?],
-        policy: Some(policies::POLICY.to_owned()),
+        policy: policies::POLICY.to_owned(),
         ..Spec::local(Threshold::new(2, 3)?, "demo")
     };
     provision::create(dir.path(), &spec, |_| {})

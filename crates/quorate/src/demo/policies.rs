@@ -52,7 +52,9 @@ impl Demo {
         for name in ["ann", "ben"] {
             let approver =
                 Operator::load(&dir.path().join("people").join(name).join("client.toml"))?;
-            let decoded = Decoded::fetch(&approver.viewer, view.intent).await?;
+            let policy = approver.viewer.policy().await?;
+            let chains = &policy.bundle().chains;
+            let decoded = Decoded::fetch(&approver.viewer, view.intent, chains).await?;
             println!(
                 "    {name} reads: {}",
                 decoded.shown.lines().get(1).map_or("", String::as_str)
@@ -62,7 +64,9 @@ impl Demo {
             println!("    {name} approves");
         }
         let view = self.operator.viewer.api.finish(view).await?;
-        let decoded = Decoded::fetch(&self.operator.viewer, view.intent).await?;
+        let viewer = &self.operator.viewer;
+        let chains = viewer.policy().await?.bundle().chains.clone();
+        let decoded = Decoded::fetch(viewer, view.intent, &chains).await?;
         let signed = decoded.assembled(&view)?.context("it was not signed")?;
         for assembled in signed {
             println!("    signed: {}", assembled.id);

@@ -19,8 +19,8 @@ use quorate_storage::{
 };
 use quorate_types::canonical::Canonical as _;
 use quorate_types::{
-    Admin, AdminSignature, Admins, Hash32, OperatorEntry, OperatorId, PartyEntry, PartyId,
-    PersonId, Roster, SignedBundle, Threshold, ValidRoster,
+    Admin, AdminSignature, Admins, BitcoinNetwork, Hash32, OperatorEntry, OperatorId, PartyEntry,
+    PartyId, PersonId, Roster, SignedBundle, Threshold, ValidRoster,
 };
 use rand_core::OsRng;
 
@@ -44,8 +44,8 @@ pub struct Spec {
     pub admins: (u16, u16),
     /// People who may approve, each with a key of their own.
     pub approvers: Vec<PersonId>,
-    /// The first policy's text; a plain one where there is none.
-    pub policy: Option<String>,
+    /// The first policy's text.
+    pub policy: String,
 }
 
 impl Spec {
@@ -59,7 +59,7 @@ impl Spec {
             api_port: 7777,
             admins: (1, 1),
             approvers: Vec::new(),
-            policy: None,
+            policy: plain_policy(BitcoinNetwork::Mainnet),
         }
     }
 }
@@ -173,7 +173,13 @@ pub fn create(dir: &Path, spec: &Spec, mut progress: impl FnMut(&str)) -> anyhow
     Ok(())
 }
 
-/// The plain policy that a new cluster gets.
+/// The plain policy that a new cluster gets, for its one Bitcoin network.
+pub fn plain_policy(bitcoin: BitcoinNetwork) -> String {
+    let main = format!("network = \"{}\"", BitcoinNetwork::Mainnet);
+    START.replace(&main, &format!("network = \"{bitcoin}\""))
+}
+
+/// The same for the main network, as it is printed.
 pub const START: &str = include_str!("../../policies/start.toml");
 
 /// Compiles, signs and writes the first policy; returns the bundle's JSON.
@@ -184,7 +190,7 @@ fn first_policy(
     admins: &[Signer],
     people: &[Signer],
 ) -> anyhow::Result<Vec<u8>> {
-    let mut text = spec.policy.clone().unwrap_or_else(|| START.to_owned());
+    let mut text = spec.policy.clone();
     if !people.is_empty() {
         text.push_str("\n# --- people, and the keys they were given\n");
     }

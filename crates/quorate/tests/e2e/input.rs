@@ -83,6 +83,11 @@ fn t20_transactions_that_are_not_exactly_one_canonical_transaction_are_refused()
     let regtest = "bitcoin-regtest";
     refused("hot", regtest, &[psbt.serialize(), vec![0]].concat(), "");
     refused("hot", regtest, &psbt.serialize()[..60], "");
+    // T31: the same bytes with another label.
+    for other in ["bitcoin", "bitcoin-testnet"] {
+        let why = "the policy's Bitcoin network is bitcoin-regtest";
+        refused("hot", other, &psbt.serialize(), why);
+    }
     let mut more_out = psbt.clone();
     more_out.unsigned_tx.output[0].value += Amount::ONE_BTC;
     refused("hot", regtest, &more_out.serialize(), "exceed the inputs");

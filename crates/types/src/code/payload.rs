@@ -24,6 +24,13 @@ codes! {
         /// The batch has more messages or inputs to sign than one request may have.
         PayloadTooManyItems = "payload-too-many-items", @ Caller,
             "Split it into several requests.";
+        /// The payload has more inputs, outputs or movements than are judged at once.
+        PayloadTooManyParts = "payload-too-many-parts", @ Caller,
+            "Split the work into smaller transactions; the message says what there are too many of.";
+        /// Some members of the batch are valid on one network, others on every one, so that no rule
+        /// can be about all of it.
+        PayloadMixedNetworks = "payload-mixed-networks", @ Caller,
+            "Sign those that name a chain apart from those that do not.";
         /// Raw bytes belong to no chain, but one was named.
         RawWithNetwork = "raw-with-network", @ Caller,
             "Leave `--chain` out, or use the chain's own payload kind.";

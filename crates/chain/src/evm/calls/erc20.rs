@@ -4,13 +4,13 @@ use alloy_dyn_abi::DynSolValue as V;
 use alloy_primitives::U256;
 
 use super::abi::Reader;
-use super::meaning::{Meaning, Target, token};
+use super::meaning::{Meaning, Target, token, token_or_item};
 
 pub(super) const FUNCTIONS: &[(&str, Reader)] = &[
     ("transfer(address,uint256)", transfer),
     ("transferFrom(address,address,uint256)", transfer_from),
     ("approve(address,uint256)", approve),
-    ("increaseAllowance(address,uint256)", approve),
+    ("increaseAllowance(address,uint256)", increase),
     ("decreaseAllowance(address,uint256)", decrease),
     (
         "permit(address,address,uint256,uint256,uint8,bytes32,bytes32)",
@@ -31,22 +31,32 @@ fn transfer(target: &Target, values: &[V]) -> Option<Meaning> {
     }
 }
 
-/// ERC-721 has the same selector, with a token id where ERC-20 has the amount, and the call data does not say which it is. Read as
-/// ERC-20 of at least one unit, from whoever it comes: the destination and the contract are right either way, and no id makes it
-/// vanish from a limit.
+/// Counted from whoever it comes. ERC-721 has the same selector, with an item's id for the amount.
 fn transfer_from(target: &Target, values: &[V]) -> Option<Meaning> {
     match values {
         [V::Address(_), V::Address(to), V::Uint(amount, _)] => Some(Meaning::transfer(
-            token(target.contract),
+            token_or_item(target.contract),
             *to,
-            (*amount).max(U256::ONE),
+            *amount,
         )),
         _ => None,
     }
 }
 
-/// `approve` of ERC-721 has the same selector, with a token id for the amount.
+/// `approve` of ERC-721 has the same selector, with an item's id for the amount.
 fn approve(target: &Target, values: &[V]) -> Option<Meaning> {
+    match values {
+        [V::Address(spender), V::Uint(amount, _)] => Some(Meaning::approval(
+            token_or_item(target.contract),
+            *spender,
+            *amount,
+        )),
+        _ => None,
+    }
+}
+
+/// Only ERC-20 has it.
+fn increase(target: &Target, values: &[V]) -> Option<Meaning> {
     match values {
         [V::Address(spender), V::Uint(amount, _)] => {
             Some(Meaning::approval(token(target.contract), *spender, *amount))

@@ -7,6 +7,9 @@ use alloy_primitives::{Address, U256};
 
 use crate::effects::{AssetRef, Danger, Movement, MovementKind};
 
+/// 2^120 smallest units are 10^18 whole tokens of 18 decimals, more than any token's real supply.
+const UNLIMITED_BITS: usize = 120;
+
 /// Most tokens in one batch.
 pub(super) const MAX_ITEMS: usize = 256;
 
@@ -43,12 +46,13 @@ impl Meaning {
                 kind: MovementKind::Transfer,
                 destination: to.to_checksum(None),
                 amount,
+                own: None,
             }],
             ..Self::default()
         }
     }
 
-    /// An approval; from 2^255 on it has no bound that means anything.
+    /// An approval; from [`UNLIMITED_BITS`] on it has no bound that means anything.
     pub(crate) fn approval(asset: AssetRef, spender: Address, amount: U256) -> Self {
         Self {
             movements: vec![Movement {
@@ -56,10 +60,11 @@ impl Meaning {
                 kind: MovementKind::Approval,
                 destination: spender.to_checksum(None),
                 amount,
+                own: None,
             }],
             ..Self::default()
         }
-        .with_danger_if(amount.bit(255), Danger::UnlimitedApproval)
+        .with_danger_if(amount.bit_len() > UNLIMITED_BITS, Danger::UnlimitedApproval)
     }
 
     pub(crate) fn danger(danger: Danger) -> Self {
@@ -91,6 +96,13 @@ impl Meaning {
 
 pub(crate) fn token(contract: Address) -> AssetRef {
     AssetRef::Token {
+        contract: contract.to_checksum(None),
+    }
+}
+
+/// Of the functions that ERC-20 and ERC-721 share.
+pub(super) fn token_or_item(contract: Address) -> AssetRef {
+    AssetRef::TokenOrItem {
         contract: contract.to_checksum(None),
     }
 }

@@ -4,9 +4,8 @@
 //! version are not looked at: they are the contract's own affair.
 
 use alloy_dyn_abi::{DynSolValue as V, TypedData};
-use alloy_primitives::{Address, U256, address};
+use alloy_primitives::{Address, address};
 
-use crate::effects::Danger;
 use crate::evm::calls::{Meaning, all_or_nothing, read_inner, safe_tx, token};
 use crate::facts::TypedMeaning;
 
@@ -31,22 +30,22 @@ const KNOWN: &[(&str, &str, Reader)] = &[
     (
         "PermitSingle(PermitDetails details,address spender,uint256 sigDeadline)PermitDetails(address token,uint160 amount,uint48 expiration,uint48 nonce)",
         "allowance by Permit2",
-        permit2_allowance,
+        permit2,
     ),
     (
         "PermitBatch(PermitDetails[] details,address spender,uint256 sigDeadline)PermitDetails(address token,uint160 amount,uint48 expiration,uint48 nonce)",
         "allowance by Permit2, in a batch",
-        permit2_allowance,
+        permit2,
     ),
     (
         "PermitTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline)TokenPermissions(address token,uint256 amount)",
         "order to transfer by Permit2",
-        permit2_transfer,
+        permit2,
     ),
     (
         "PermitBatchTransferFrom(TokenPermissions[] permitted,address spender,uint256 nonce,uint256 deadline)TokenPermissions(address token,uint256 amount)",
         "order to transfer by Permit2, in a batch",
-        permit2_transfer,
+        permit2,
     ),
     (
         "SafeTx(address to,uint256 value,bytes data,uint8 operation,uint256 safeTxGas,uint256 baseGas,uint256 gasPrice,address gasToken,address refundReceiver,uint256 nonce)",
@@ -98,24 +97,15 @@ fn dai_permit(contract: Address, values: &[V]) -> Option<Meaning> {
     }
 }
 
-/// `uint160` amounts: Permit2 reads the highest as unlimited, and half of it has no bound that means anything either.
-fn permit2_allowance(contract: Address, values: &[V]) -> Option<Meaning> {
-    permit2(contract, values, 159)
-}
-
-fn permit2_transfer(contract: Address, values: &[V]) -> Option<Meaning> {
-    permit2(contract, values, 255)
-}
-
-/// One or many `(token, amount, ..)`, then the spender. An amount with the top bit set is unlimited.
-fn permit2(contract: Address, values: &[V], top_bit: usize) -> Option<Meaning> {
+/// One or many `(token, amount, ..)`, then the spender.
+fn permit2(contract: Address, values: &[V]) -> Option<Meaning> {
     let [permitted, V::Address(spender), ..] = values else {
         return None;
     };
     if contract != PERMIT2 {
         return None;
     }
-    let one = |details: &V| approval(fields(details)?, *spender, top_bit);
+    let one = |details: &V| approval(fields(details)?, *spender);
     match permitted {
         V::Array(many) => many.iter().try_fold(Meaning::default(), |all, details| {
             Some(all.and(one(details)?))
@@ -124,13 +114,13 @@ fn permit2(contract: Address, values: &[V], top_bit: usize) -> Option<Meaning> {
     }
 }
 
-fn approval(details: &[V], spender: Address, top_bit: usize) -> Option<Meaning> {
-    let [V::Address(contract), V::Uint(amount, _), ..] = details else {
-        return None;
-    };
-    let unlimited = *amount >> top_bit != U256::ZERO;
-    let approval = Meaning::approval(token(*contract), spender, *amount);
-    Some(approval.with_danger_if(unlimited, Danger::UnlimitedApproval))
+fn approval(details: &[V], spender: Address) -> Option<Meaning> {
+    match details {
+        [V::Address(contract), V::Uint(amount, _), ..] => {
+            Some(Meaning::approval(token(*contract), spender, *amount))
+        }
+        _ => None,
+    }
 }
 
 fn safe(_: Address, values: &[V]) -> Option<Meaning> {

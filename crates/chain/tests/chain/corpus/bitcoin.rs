@@ -144,6 +144,10 @@ fn payments() -> Vec<Entry> {
     ]
 }
 
+fn address(scheme: Scheme, path: &str) -> Address {
+    Address::from_script(&own(scheme, path), bitcoin::Network::Bitcoin).unwrap()
+}
+
 fn change() -> Vec<Entry> {
     use Scheme::{Bip340, Ecdsa};
     let mut derived = spend(
@@ -155,17 +159,20 @@ fn change() -> Vec<Entry> {
     let mut lying = spend(Ecdsa, &[100_000], &[(to(P2WPKH), 99_000)]);
     tell(Ecdsa, &mut lying, 0, "m/1/5");
     let unsaid = spend(Ecdsa, &[100_000], &[(own(Ecdsa, "m/1/6"), 99_000)]);
-    let unsaid_address = {
-        let network = bitcoin::Network::Bitcoin;
-        Address::from_script(&own(Ecdsa, "m/1/6"), network).unwrap()
-    };
+    let unsaid_address = address(Ecdsa, "m/1/6");
     vec![
         entry(
             "p2tr-derived-change",
             "a wallet that gives change a new address and says where it is (TAP_BIP32_DERIVATION)",
             Bip340,
             derived.serialize(),
-            vec![format!("transfer 40000 native to {P2TR}")],
+            vec![
+                format!("transfer 40000 native to {P2TR}"),
+                format!(
+                    "transfer 59000 native to {}, at m/1/5",
+                    address(Bip340, "m/1/5")
+                ),
+            ],
             "1000",
         ),
         entry(
@@ -211,7 +218,13 @@ fn version_2() -> Vec<Entry> {
             "BIP-370, written by the crate psbt-v2",
             Bip340,
             version2(&derived).serialize(),
-            vec![format!("transfer 40000 native to {P2TR}")],
+            vec![
+                format!("transfer 40000 native to {P2TR}"),
+                format!(
+                    "transfer 59000 native to {}, at m/1/5",
+                    address(Bip340, "m/1/5")
+                ),
+            ],
             "1000",
         ),
         entry(

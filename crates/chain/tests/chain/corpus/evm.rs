@@ -120,7 +120,7 @@ fn tokens() -> Vec<Entry> {
             USDT,
             call("approve(address,uint256)", unlimited),
             vec![format!(
-                "approval {UNLIMITED} token {USDT} to {UNISWAP_V2_ROUTER}"
+                "approval {UNLIMITED} token or item of {USDT} to {UNISWAP_V2_ROUTER}"
             )],
             &["unlimited-approval"],
         ),
@@ -176,7 +176,7 @@ fn items() -> Vec<Entry> {
             "transferFrom of the same item: the call data does not say that it is no ERC-20",
             BAYC,
             call("transferFrom(address,address,uint256)", bayc),
-            vec![format!("transfer 1234 token {BAYC} to {FRIEND}")],
+            vec![format!("transfer 1234 token or item of {BAYC} to {FRIEND}")],
             &[],
         ),
         calling(
@@ -349,7 +349,7 @@ fn access_list() -> Entry {
             input: Bytes::from(call("transferFrom(address,address,uint256)", arguments)),
             access_list: AccessList(vec![item]),
         }),
-        vec![format!("transfer 3 token {USDC} to {FRIEND}")],
+        vec![format!("transfer 3 token or item of {USDC} to {FRIEND}")],
         &[],
         FEE,
     )

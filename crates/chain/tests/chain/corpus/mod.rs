@@ -75,6 +75,7 @@ fn asset(asset: &AssetRef) -> String {
     match asset {
         AssetRef::Native => "native".to_owned(),
         AssetRef::Token { contract } => format!("token {contract}"),
+        AssetRef::TokenOrItem { contract } => format!("token or item of {contract}"),
         AssetRef::Item { contract, id } => format!("item {id} of {contract}"),
     }
 }
@@ -85,9 +86,12 @@ fn text(movement: &Movement) -> String {
         MovementKind::Approval => "approval",
     };
     let asset = asset(&movement.asset);
+    let own = movement.own.as_ref().map(|path| format!(", at {path}"));
     format!(
-        "{kind} {} {asset} to {}",
-        movement.amount, movement.destination
+        "{kind} {} {asset} to {}{}",
+        movement.amount,
+        movement.destination,
+        own.unwrap_or_default()
     )
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_chain::{AssetRef, Danger, Reading, U256};
-use quorate_types::{Approval, Asset, Verdict};
+use quorate_chain::{AssetRef, Danger, Movement, Reading, U256};
+use quorate_types::{Approval, Asset, Network, Verdict};
 
 use super::Outcome;
 use super::worlds::{Case, Contract, DAYS, Human, KEY_GROUPS, Kind, When, Word, World, span};
@@ -13,8 +13,10 @@ use crate::naive;
 struct Leg<'a> {
     asset: Option<&'a Asset>,
     moves: bool,
-    /// To all destinations together.
+    /// To all destinations together, with the fee that is paid in it.
     amount: i128,
+    /// The same without the fee.
+    moved: i128,
     destination: &'a str,
 }
 
@@ -34,6 +36,12 @@ pub fn decide(world: &World, case: &Case) -> Outcome {
     let (approvers, rejected) = words(world, case, initiator);
     if rejected {
         return only("rejected");
+    }
+    if case
+        .bound_network()
+        .is_some_and(|n| n.to_string() == "bitcoin-testnet")
+    {
+        return only("bitcoin-network");
     }
     let desk = Desk {
         world,
@@ -142,29 +150,42 @@ impl<'a> Desk<'a> {
             asset: None,
             moves: false,
             amount: 0,
+            moved: 0,
             destination: "",
         };
-        let movements = &self.case.effects.movements;
+        let movements = self.leaving();
         let name = |asset: &AssetRef| match asset {
             AssetRef::Native => None,
-            AssetRef::Token { contract } => Some(contract.clone()),
+            AssetRef::Token { contract } | AssetRef::TokenOrItem { contract } => {
+                Some(contract.clone())
+            }
             AssetRef::Item { contract, id } => Some(format!("{contract}#{id}")),
         };
         let mut legs = Vec::new();
         let mut seen = BTreeSet::new();
-        for movement in movements {
+        for movement in &movements {
             let of = name(&movement.asset);
             if !seen.insert((of.clone(), movement.destination.as_str())) {
                 continue;
             }
-            let there = |a: &&Asset| Some(a.network) == self.case.network && a.contract == of;
+            let there =
+                |a: &&Asset| Some(a.network) == self.case.bound_network() && a.contract == of;
             let asset = self.world.assets.iter().find(there);
             let same = movements.iter().filter(|m| name(&m.asset) == of);
-            let total = same.fold(U256::ZERO, |sum, m| sum.saturating_add(m.amount));
+            let moved = same.fold(U256::ZERO, |sum, m| {
+                let id = matches!(m.asset, AssetRef::TokenOrItem { .. }) && m.amount.is_zero();
+                sum.saturating_add(if id { U256::from(1) } else { m.amount })
+            });
+            let fee = match of {
+                None => self.case.effects.fee,
+                Some(_) => U256::ZERO,
+            };
+            let units = |total| asset.map_or(i128::from(i64::MAX), |a| naive::units(total, a));
             legs.push(Leg {
                 asset,
                 moves: true,
-                amount: asset.map_or(i128::from(i64::MAX), |a| naive::units(total, a)),
+                amount: units(moved.saturating_add(fee)),
+                moved: units(moved),
                 destination: &movement.destination,
             });
         }
@@ -174,13 +195,53 @@ impl<'a> Desk<'a> {
         legs
     }
 
+    /// Not what goes to addresses that count as change.
+    fn leaving(&self) -> Vec<&'a Movement> {
+        let change = |m: &&Movement| {
+            let path = m.own.as_ref().map(ToString::to_string);
+            self.world.names_change && path.is_some_and(|path| path.starts_with("m/1/"))
+        };
+        let movements = self.case.effects.movements.iter();
+        movements.filter(|m| !change(m)).collect()
+    }
+
+    /// Whether more than so much of an asset leaves, be it as a fee.
+    fn more_than(&self, asset: &Asset, units: i64, leg: &Leg<'_>) -> bool {
+        let moves = leg.asset.is_some_and(|a| a.id == asset.id) && leg.amount > i128::from(units);
+        let here = asset.contract.is_none() && Some(asset.network) == self.case.bound_network();
+        moves || here && naive::units(self.case.effects.fee, asset) > i128::from(units)
+    }
+
+    /// The bounds that hold where a policy sets none.
+    fn excessive_fee(&self) -> bool {
+        let Some(network) = self.case.bound_network() else {
+            return false;
+        };
+        let (most, percent, free) = match network {
+            Network::Bitcoin(_) => (5_000_000u128, 10u8, 50_000u128),
+            _ => (500_000_000_000_000_000, 25, 50_000_000_000_000_000),
+        };
+        let fee = self.case.effects.fee;
+        let coins = self.leaving();
+        let coins = coins.iter().filter(|m| m.asset == AssetRef::Native);
+        let moved = coins.fold(U256::ZERO, |sum, m| sum.saturating_add(m.amount));
+        let share = moved.saturating_mul(U256::from(percent));
+        fee > U256::from(most)
+            || fee > U256::from(free)
+                && !moved.is_zero()
+                && fee.saturating_mul(U256::from(100u8)) > share
+    }
+
     fn network(&self) -> String {
-        self.case.network.map(|n| n.to_string()).unwrap_or_default()
+        self.case
+            .bound_network()
+            .map(|n| n.to_string())
+            .unwrap_or_default()
     }
 
     fn in_book(&self, address: &str) -> bool {
         self.world.book.iter().any(|(entry, usable)| {
-            *usable && Some(entry.network) == self.case.network && entry.address == address
+            *usable && Some(entry.network) == self.case.bound_network() && entry.address == address
         })
     }
 
@@ -206,15 +267,16 @@ impl<'a> Desk<'a> {
         } else {
             &when.actions
         };
-        let asset = when.asset.map(|a| &self.world.assets[a].id);
+        let asset = when.asset.map(|a| &self.world.assets[a]);
         actions.contains(&self.case.action)
             && all(&when.keys, self.case.key)
             && when.key_group.is_none_or(|g| self.is_key_of(g))
             && all(&when.networks, &self.network())
-            && asset.is_none_or(|id| leg.asset.is_some_and(|a| a.id == *id))
-            && when
-                .above
-                .is_none_or(|above| leg.amount > i128::from(above))
+            && match (asset, when.above) {
+                (None, _) => true,
+                (Some(asset), Some(above)) => self.more_than(asset, above, leg),
+                (Some(asset), None) => leg.asset.is_some_and(|a| a.id == asset.id),
+            }
             && all(&when.destinations, leg.destination)
             && (!when.unknown_destination || !self.in_book(leg.destination))
             && (when.proposed_by.is_empty() || when.proposed_by.iter().any(|g| self.in_group(g)))
@@ -256,11 +318,22 @@ impl<'a> Desk<'a> {
             if self.speaks(id, kind, leg) {
                 found.push((id.clone(), lifted(kind)));
             }
+            if let Kind::Gather(group, count, within, when) = kind
+                && self.applies(when, leg, &SIGNING)
+                && self.too_late(group, *count, span(within))
+            {
+                found.push((format!("{id}-late"), false));
+            }
         }
         let signing = SIGNING.contains(&self.case.action);
-        for danger in &self.case.effects.dangers {
-            // Valid on every chain is no danger by itself.
-            if signing && danger.name() != "any-chain" && !self.danger_allowed(danger.name(), leg) {
+        let mut dangers = self.case.effects.dangers.clone();
+        if self.excessive_fee() {
+            dangers.insert(Danger::ExcessiveFee);
+        }
+        for danger in &dangers {
+            // A message is valid on every chain, and that is no danger by itself.
+            let natural = danger.name() == "any-chain" && self.case.action == "message";
+            if signing && !natural && !self.danger_allowed(danger.name(), leg) {
                 found.push((format!("no-{}", danger.name()), false));
             }
         }
@@ -311,8 +384,17 @@ impl<'a> Desk<'a> {
         !calls.is_empty() && (calls.iter().all(whole) || calls.iter().all(method))
     }
 
+    /// Whether so many of the group did not approve in time, which has passed.
+    fn too_late(&self, group: &str, count: usize, within: u64) -> bool {
+        let since = |at: u64| at.saturating_sub(self.case.asked_at);
+        let of = |h: &&&Human| h.groups.contains(&group);
+        let timely = |h: &&&Human| since(last_word(self.case, h)) <= within;
+        let in_time = self.approvers.iter().filter(of).filter(timely).count();
+        since(self.case.now) > within && in_time < count
+    }
+
     fn all_destinations(&self, test: impl Fn(&str) -> bool) -> bool {
-        let movements = &self.case.effects.movements;
+        let movements = self.leaving();
         !movements.is_empty() && movements.iter().all(|m| test(&m.destination))
     }
 
@@ -320,7 +402,9 @@ impl<'a> Desk<'a> {
         let effects = &self.case.effects;
         let on = |when: &When| self.applies(when, leg, &SIGNING);
         match kind {
-            Kind::Threshold(group, count, when) => on(when) && self.approvals(group) < *count,
+            Kind::Threshold(group, count, when) | Kind::Gather(group, count, _, when) => {
+                on(when) && self.approvals(group) < *count
+            }
             Kind::Roles(roles, when) => {
                 let has = |r: &&str| self.approvers.iter().any(|h| h.roles.contains(r));
                 on(when) && !roles.iter().all(has)
@@ -346,12 +430,16 @@ impl<'a> Desk<'a> {
                     }
                     let when = When {
                         keys,
-                        asset: Some(*asset),
-                        above: Some(*max),
                         destinations: destinations.clone(),
                         ..When::default()
                     };
+                    let asset = &self.world.assets[*asset];
+                    let this = leg.asset.is_some_and(|a| a.id == asset.id);
                     on(&when)
+                        && match destinations.is_empty() {
+                            true => self.more_than(asset, *max, leg),
+                            false => this && leg.moved > i128::from(*max),
+                        }
                 };
                 over && !lifted
             }
@@ -389,7 +477,7 @@ impl<'a> Desk<'a> {
             Kind::Fee { asset, max, rate } => {
                 let asset = &self.world.assets[*asset];
                 let fee = naive::units(effects.fee, asset);
-                let here = Some(asset.network) == self.case.network;
+                let here = Some(asset.network) == self.case.bound_network();
                 let over = max.is_some_and(|max| fee > i128::from(max))
                     || rate.is_some_and(|rate| effects.fee_rate.unwrap_or(0) > u64::from(rate));
                 on(&When::default()) && here && over
@@ -410,21 +498,42 @@ impl<'a> Desk<'a> {
         let counters = self.world.counters();
         let place = counters.iter().position(|c| c.id.as_str() == id).unwrap();
         let past = naive::distinct(self.case.past.iter().cloned());
-        let own = self.case.own_spend();
+        let own = self.case.own_spend(self.world);
         naive::standings(&counters, &self.world.assets, &past, &own, leg.destination)[place]
     }
 
     fn counted(&self) -> bool {
         let counters = self.world.counters();
-        let own = self.case.own_spend();
+        let own = self.case.own_spend(self.world);
         let counts = |to: &str| {
             counters
                 .iter()
                 .any(|c| naive::counts(c, &self.world.assets, &own, to))
         };
-        let mut places = self.case.effects.movements.iter();
+        let leaving = self.leaving();
+        let mut places = leaving.iter();
         self.case.signs() && (counts("") || places.any(|m| counts(&m.destination)))
     }
+}
+
+/// When somebody whose approval counts gave it.
+fn last_word(case: &Case, human: &Human) -> u64 {
+    let theirs = |w: &&Word| w.who == human.name && w.verdict == Verdict::Approve;
+    let counts = |w: &&Word| {
+        !w.damaged
+            && w.this_request
+            && w.this_roster
+            && w.this_policy
+            && w.these_sighashes
+            && w.this_display
+            && human.keys.contains(&w.signer)
+            && w.issued_at <= case.now + 60_000
+            && case.now < w.expires_at
+            && w.expires_at >= w.issued_at
+            && w.expires_at - w.issued_at <= Approval::MAX_LIFETIME_MS
+    };
+    let words = case.words.iter().filter(theirs).filter(counts);
+    words.map(|w| w.issued_at).max().unwrap_or(0)
 }
 
 const SIGNING: [&str; 3] = ["transaction", "message", "typed-data"];
@@ -433,7 +542,11 @@ const ANYTHING: [&str; 7] = super::worlds::ACTIONS;
 /// Whether approvals or time lift it.
 fn lifted(kind: &Kind) -> bool {
     match kind {
-        Kind::Threshold(..) | Kind::Roles(..) | Kind::TimeLock(..) | Kind::Hours { .. } => true,
+        Kind::Threshold(..)
+        | Kind::Gather(..)
+        | Kind::Roles(..)
+        | Kind::TimeLock(..)
+        | Kind::Hours { .. } => true,
         Kind::Limit { or, .. } => or.is_some(),
         _ => false,
     }

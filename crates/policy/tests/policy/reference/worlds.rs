@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use ed25519_dalek::Signer as _;
 use quorate_chain::{AssetRef, Call, Danger, Effects, Movement, MovementKind, Reading, U256};
 use quorate_policy::{Act, Book, Decision, Engine, Evidence, History, Request, Spend, compile};
+use quorate_types::ChainRules;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::{
     Approval, Asset, BookEntry, Counter, Hash32, IntentHash, KeyId, KeyName, Measure, Network,
@@ -69,7 +70,7 @@ pub const GROUPS: [&str; 3] = ["treasury", "risk", "trading"];
 const ROLES: [&str; 2] = ["head", "compliance"];
 const PEOPLE: [&str; 5] = ["ann", "ben", "cas", "trader", "bot"];
 const OPERATORS: [&str; 3] = ["operator", "trader", "bot"];
-pub const NETWORKS: [&str; 3] = ["ethereum", "ethereum:10", "bitcoin"];
+pub const NETWORKS: [&str; 4] = ["ethereum", "ethereum:10", "bitcoin", "bitcoin-testnet"];
 const PLACES: [&str; 4] = [ALICE, BOB, "bc1qdestination", "elsewhere"];
 const METHODS: [&str; 3] = ["0xa9059cbb", "0x095ea7b3", "0x"];
 pub const ACTIONS: [&str; 7] = [
@@ -136,6 +137,7 @@ pub enum Kind {
         keys: Vec<&'static str>,
     },
     TimeLock(&'static str, When),
+    Gather(&'static str, usize, &'static str, When),
     Hours {
         days: Vec<&'static str>,
         from: u64,
@@ -167,6 +169,7 @@ pub struct World {
     /// Which entries are old enough, with the others.
     pub book: Vec<(BookEntry, bool)>,
     pub rules: Vec<(String, Kind)>,
+    pub names_change: bool,
     pub text: String,
 }
 
@@ -190,6 +193,7 @@ impl World {
         let mut world = Self {
             book: book(tape),
             rules: Vec::new(),
+            names_change: tape.rarely(3),
             text: String::new(),
             humans,
             assets,
@@ -200,6 +204,26 @@ impl World {
             }
         }
         world.text = world.toml();
+        world
+    }
+
+    /// As its text says; change is what goes below m/1, on some.
+    pub fn chains(&self) -> ChainRules {
+        ChainRules {
+            change: match self.names_change {
+                true => vec!["m/1".parse().unwrap()],
+                false => Vec::new(),
+            },
+            ..ChainRules::default()
+        }
+    }
+
+    /// One whose addresses are all old enough, which its text does not say.
+    pub fn of_age(tape: &mut Tape) -> Self {
+        let mut world = Self::new(tape);
+        for (_, usable) in &mut world.book {
+            *usable = true;
+        }
         world
     }
 
@@ -247,7 +271,7 @@ impl World {
 
     fn rule(&self, tape: &mut Tape) -> Option<Kind> {
         let list = |tape: &mut Tape| tape.at_least_one(&PLACES);
-        Some(match tape.below(17) {
+        Some(match tape.below(18) {
             0 | 1 => {
                 let (group, count) = self.approvals(tape)?;
                 Kind::Threshold(group, count, self.when(tape))
@@ -278,6 +302,10 @@ impl World {
                 per: tape.some(&["key", "destination"], 3),
                 keys: tape.some(&KEYS, 6),
             },
+            16 => {
+                let (group, count) = self.approvals(tape)?;
+                Kind::Gather(group, count, tape.one(&WINDOWS), self.when(tape))
+            }
             6 => Kind::TimeLock(tape.one(&WINDOWS), self.when(tape)),
             7 => {
                 let from = tape.one(&[0, 8 * 60, 17 * 60 + 46, 23 * 60 + 59]);
@@ -315,11 +343,7 @@ impl World {
             14 => match tape.below(3) {
                 0 => Kind::AllowUnknownAssets(self.when(tape)),
                 _ => {
-                    let dangers: Vec<&str> = Danger::ALL
-                        .iter()
-                        .filter(|d| **d != Danger::AnyChain)
-                        .map(|d| d.name())
-                        .collect();
+                    let dangers: Vec<&str> = Danger::ALL.iter().map(|d| d.name()).collect();
                     let calls = if tape.rarely(2) {
                         contracts(tape)?
                     } else {
@@ -557,6 +581,9 @@ impl World {
                 entry.network, entry.address, entry.label
             );
         }
+        if self.names_change {
+            let _ = writeln!(text, "[bitcoin]\nchange = [\"m/1\"]");
+        }
         for (id, kind) in &self.rules {
             let _ = writeln!(text, "[[rule]]\nid = \"{id}\"\n{}", self.rule_text(kind));
         }
@@ -659,6 +686,11 @@ impl World {
             Kind::TimeLock(delay, when) => {
                 simple("time-lock", format!("delay = \"{delay}\""), when)
             }
+            Kind::Gather(group, count, within, when) => {
+                let rest =
+                    format!("group = \"{group}\"\napprovals = {count}\nwithin = \"{within}\"");
+                simple("gather", rest, when)
+            }
             Kind::Hours {
                 days,
                 from,
@@ -749,6 +781,7 @@ pub struct Case {
     pub words: Vec<Word>,
     pub frozen: bool,
     pub now: u64,
+    pub asked_at: u64,
     pub proposed_at: u64,
     pub past: Vec<Spend>,
     approvals: Vec<SignedApproval>,
@@ -787,7 +820,10 @@ impl World {
         let mut effects = Effects::default();
         for _ in 0..tape.one(&[1, 0, 1, 2, 3]) {
             let contract = || USDC.to_owned();
-            let asset = match tape.below(8) {
+            let asset = match tape.below(9) {
+                8 => AssetRef::TokenOrItem {
+                    contract: contract(),
+                },
                 0..=3 => AssetRef::Native,
                 4 | 5 => AssetRef::Token {
                     contract: contract(),
@@ -805,6 +841,9 @@ impl World {
                 kind: tape.one(&[MovementKind::Transfer, MovementKind::Approval]),
                 destination: tape.pick(&PLACES).to_owned(),
                 amount: self.amount(tape),
+                own: tape
+                    .rarely(8)
+                    .then(|| tape.pick(&["m/1/0", "m/0/1"]).parse().unwrap()),
             });
         }
         for contract in [USDC, BOB, ALICE] {
@@ -833,6 +872,7 @@ impl World {
         if tape.rarely(4) {
             effects.dangers.extend(tape.some(&Danger::ALL, 6));
         }
+        effects.any_network = tape.rarely(8);
         effects
     }
 
@@ -840,8 +880,9 @@ impl World {
         Spend::new(
             IntentHash::from_bytes([9; 32]),
             (key_id(case.key), KeyName::new(case.key).unwrap()),
-            case.network,
+            case.bound_network(),
             &case.effects,
+            &self.chains(),
             &[Hash32::from_bytes([case.transaction; 32])],
             at,
         )
@@ -854,7 +895,7 @@ impl World {
             other => ACTIONS[other - 4],
         };
         let signs = !UNSIGNED.contains(&action);
-        let network = tape.one(&[0, 0, 0, 1, 2]);
+        let network = tape.one(&[0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3]);
         Case {
             operator: tape.one(&OPERATORS),
             action,
@@ -869,6 +910,7 @@ impl World {
             words: Vec::new(),
             frozen: false,
             now,
+            asked_at: now,
             proposed_at: now,
             past: Vec::new(),
             approvals: Vec::new(),
@@ -890,6 +932,7 @@ impl World {
             7 * 24 * HOUR,
         ];
         case.proposed_at = now - tape.one(&ago);
+        case.asked_at = now - tape.one(&ago);
         case.frozen = tape.rarely(40);
         for transaction in 1..=tape.below(6) {
             let mut before = self.ask(tape, now);
@@ -1034,6 +1077,7 @@ impl Case {
             operator: &OperatorId::new(self.operator).unwrap(),
             operator_key: &key(self.operator).verifying_key().to_bytes(),
             act,
+            asked_at: self.asked_at,
             proposed_at: self.proposed_at,
             now: self.now,
         };
@@ -1052,17 +1096,23 @@ impl Case {
         engine.decide(&request, &evidence, &history).0
     }
 
+    /// The chain, where it is not only the asker's word.
+    pub fn bound_network(&self) -> Option<Network> {
+        self.network.filter(|_| !self.effects.any_network)
+    }
+
     pub fn signs(&self) -> bool {
         !UNSIGNED.contains(&self.action)
     }
 
     /// As the agents would record it.
-    pub fn own_spend(&self) -> Spend {
+    pub fn own_spend(&self, world: &World) -> Spend {
         Spend::new(
             INTENT,
             (key_id(self.key), KeyName::new(self.key).unwrap()),
-            self.network,
+            self.bound_network(),
             &self.effects,
+            &world.chains(),
             &[SIGHASH],
             self.now,
         )
