@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::KeyListing;
-use quorate_types::{Intent, IntentHash, SignedApproval, SignedBundle, SignedFreeze, SignedIntent};
+use quorate_types::{
+    Hash32, Intent, IntentHash, SignedApproval, SignedBundle, SignedDiscard, SignedFreeze,
+    SignedIntent,
+};
 use reqwest::{Certificate, Identity, Response};
 use serde::de::DeserializeOwned;
 
@@ -91,6 +94,23 @@ impl Client {
     /// See [`ClientError`].
     pub async fn keys(&self) -> Result<Vec<KeyListing>, ClientError> {
         self.get(routes::KEYS).await
+    }
+
+    /// Has every custodian list a key no more that did not come into force.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn discard(&self, discard: &SignedDiscard) -> Result<Vec<Delivery>, ClientError> {
+        self.post(routes::DISCARD, discard.canonical_bytes()).await
+    }
+
+    /// What every custodian signs to be in force with it, over a challenge that is to be fresh.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn affirmations(&self, challenge: Hash32) -> Result<Vec<Delivery>, ClientError> {
+        let path = routes::AFFIRMATIONS.replace("{challenge}", &challenge.to_string());
+        self.get(&path).await
     }
 
     /// Hands in a signed intent. Handing in the same one again is harmless.

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `GET /v1/status` | | [`ClusterStatus`] |
 //! | `GET /v1/keys` | | list of [`quorate_types::node::KeyListing`] |
+//! | `POST /v1/keys/discard` | a signed wish's canonical bytes | list of [`Delivery`] |
+//! | `GET /v1/affirmations/{challenge}` | | list of [`Delivery`] |
 //! | `POST /v1/intents?wait_ms=N` | a signed intent's canonical bytes | [`IntentView`] |
 //! | `GET /v1/intents` | | list of [`IntentView`], the latest first |
 //! | `GET /v1/intents/{hash}?wait_ms=N` | | [`IntentView`] |

@@ -3,7 +3,7 @@
 use quorate_types::node::{CommitteeRecord, KeyListing, NodeStatus, Refusal};
 use quorate_types::{
     Code, Hash32, IntentHash, PartyId, PersonId, ProblemCode, ProtocolListing, Signature,
-    Threshold, Verdict,
+    SignedAffirmation, Threshold, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,10 @@ pub mod routes {
     pub const STATUS: &str = "/v1/status";
     /// Keys.
     pub const KEYS: &str = "/v1/keys";
+    /// Where wishes to discard unfinished keys are posted.
+    pub const DISCARD: &str = "/v1/keys/discard";
+    /// What custodians sign to be in force with them.
+    pub const AFFIRMATIONS: &str = "/v1/affirmations/{challenge}";
     /// Where intents are posted.
     pub const INTENTS: &str = "/v1/intents";
     /// One intent.
@@ -103,13 +107,32 @@ pub struct Said {
     pub at: u64,
 }
 
-/// How publishing or freezing went, for each custodian.
+/// How publishing, freezing or asking went, for each custodian. The orchestrator's word, but for what is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Who.
     pub party: PartyId,
-    /// Why not; nothing where it is done.
+    /// Why not; nothing where it is done. One that did not answer may still do it later.
     pub problem: Option<String>,
+    /// Signed: the custodian refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// Signed: what is in force with the custodian after it did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affirmation: Option<SignedAffirmation>,
+}
+
+impl Delivery {
+    /// Nothing went wrong, and nothing is signed.
+    #[must_use]
+    pub const fn done(party: PartyId) -> Self {
+        Self {
+            party,
+            problem: None,
+            refusal: None,
+            affirmation: None,
+        }
+    }
 }
 
 /// What an intent yielded.

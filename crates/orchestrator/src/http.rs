@@ -15,8 +15,8 @@ use axum_server::tls_rustls::RustlsConfig;
 use quorate_api::{IntentView, Problem, routes};
 use quorate_types::canonical::Canonical as _;
 use quorate_types::{
-    Intent, IntentHash, ProblemCode, RefusalCode, SignedApproval, SignedBundle, SignedFreeze,
-    SignedIntent,
+    Intent, IntentHash, ProblemCode, RefusalCode, SignedApproval, SignedBundle, SignedDiscard,
+    SignedFreeze, SignedIntent,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -57,6 +57,8 @@ pub fn router(coordinator: Arc<Coordinator>) -> Router {
     Router::new()
         .route(routes::STATUS, get(status))
         .route(routes::KEYS, get(keys))
+        .route(routes::DISCARD, post(discard))
+        .route(routes::AFFIRMATIONS, get(affirmations))
         .route(routes::INTENTS, post(submit).get(intents))
         .route(routes::INTENT, get(intent))
         .route(routes::REQUEST, get(request))
@@ -105,8 +107,41 @@ async fn status(State(coordinator): State<Arc<Coordinator>>) -> Response {
     Json(coordinator.status().await).into_response()
 }
 
-async fn keys(State(coordinator): State<Arc<Coordinator>>) -> Response {
-    Json(coordinator.keys().await).into_response()
+async fn keys(State(coordinator): State<Arc<Coordinator>>) -> Result<Response, Failed> {
+    let keys = coordinator.keys().await.map_err(Failed)?;
+    Ok(Json(keys).into_response())
+}
+
+async fn discard(
+    State(coordinator): State<Arc<Coordinator>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failed> {
+    let body = body.map_err(|e| unreadable(e.status(), e.body_text()))?;
+    let discard =
+        SignedDiscard::from_canonical_bytes(&body, SignedDiscard::MAX_LEN).map_err(|e| {
+            Failed(Problem::new(
+                400,
+                RefusalCode::Unreadable,
+                "Not a wish to discard a key",
+                e,
+            ))
+        })?;
+    Ok(Json(coordinator.discard(discard).await).into_response())
+}
+
+async fn affirmations(
+    State(coordinator): State<Arc<Coordinator>>,
+    Path(challenge): Path<String>,
+) -> Result<Response, Failed> {
+    let challenge = challenge.parse().map_err(|e| {
+        Failed(Problem::new(
+            400,
+            RefusalCode::Unreadable,
+            "Not a challenge",
+            e,
+        ))
+    })?;
+    Ok(Json(coordinator.affirmations(challenge).await).into_response())
 }
 
 async fn submit(

@@ -9,6 +9,7 @@ pub mod coordinator;
 pub mod http;
 pub mod keys;
 pub mod nodes;
+mod silent;
 
 pub use config::OrchestratorConfig;
 pub use coordinator::Coordinator;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use quorate_messaging::{Subject, Transport, TransportError};
-use quorate_types::node::{NodeReply, NodeRequest};
+use quorate_types::node::{NodeReply, NodeRequest, Refusal};
 use quorate_types::{
     Dialect, FailureCode, FrameError, PartyId, ProblemCode, RefusalCode, WireVersion,
 };
@@ -33,6 +33,9 @@ pub enum NodeError {
         /// The orchestrator's.
         ours: WireVersion,
     },
+    /// A refusal where an answer is needed.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
     /// Bytes that are no answer.
     #[error("{party} answered something unreadable: {reason}")]
     Unreadable {
@@ -51,9 +54,10 @@ impl NodeError {
             Self::Version { .. } => {
                 ProblemCode::Failed(FailureCode::Refused(RefusalCode::VersionUnsupported))
             }
-            Self::Transport(_) | Self::Incapable(_) | Self::Unreadable { .. } => {
-                ProblemCode::PartyOffline
-            }
+            Self::Transport(_)
+            | Self::Incapable(_)
+            | Self::Refused(_)
+            | Self::Unreadable { .. } => ProblemCode::PartyOffline,
         }
     }
 }

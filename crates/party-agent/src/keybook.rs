@@ -10,8 +10,11 @@ use quorate_mpc_protocol::{Aux, AuxError, Production, ReadyAux, Share, ShareErro
 use quorate_storage::{
     EncryptedFileStore, ItemKind, ItemName, Ledger, LedgerError, SecretStore, StoreError,
 };
+use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{CommitteeListing, CommitteeRecord, KeyListing, NodeRequest, Record};
-use quorate_types::{Attestation, Hash32, KeyId, KeyName, KeyRecord, SessionId, ValidRoster};
+use quorate_types::{
+    Attestation, Hash32, KeyId, KeyName, KeyRecord, SessionId, SignedDiscard, ValidRoster,
+};
 
 /// Why a key or setup cannot be stored or used.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,9 @@ pub enum KeyBookError {
     /// A share of this key is there; nothing may take its place.
     #[error("a share of key {0} exists already and is not replaced")]
     AlreadyMade(KeyId),
+    /// A key in force is not discarded.
+    #[error("key {0} is in force, and is not discarded")]
+    InForce(KeyName),
     /// The name is used by another key.
     #[error("a key named {0} exists already")]
     NameTaken(KeyName),
@@ -92,6 +98,8 @@ fn listing((record, attestations, active): &Entry) -> KeyListing {
 #[derive(Default)]
 struct Book {
     keys: BTreeMap<KeyId, Entry>,
+    /// Of those that are not active, those that are listed no more. INVARIANT: none of them is active.
+    discarded: BTreeSet<KeyId>,
     /// Of the active ones.
     names: HashMap<KeyName, KeyId>,
     highest_epoch: u32,
@@ -110,6 +118,7 @@ impl Book {
     fn put(&mut self, (record, attestations, active): Entry) {
         if active {
             self.names.insert(record.name.clone(), record.id);
+            self.discarded.remove(&record.id);
         }
         self.highest_epoch = self.highest_epoch.max(record.epoch);
         self.keys.insert(record.id, (record, attestations, active));
@@ -157,7 +166,10 @@ impl KeyBook {
         ledger: Arc<Ledger>,
         roster: Arc<ValidRoster>,
     ) -> Result<Arc<Self>, KeyBookError> {
-        let mut book = Book::default();
+        let mut book = Book {
+            discarded: discarded(&ledger)?,
+            ..Book::default()
+        };
         for (name, bytes) in ledger
             .records("key/")?
             .into_iter()
@@ -222,18 +234,43 @@ impl KeyBook {
     pub fn page(&self, after: Option<KeyId>) -> Vec<KeyListing> {
         use std::ops::Bound::{Excluded, Unbounded};
         let start = after.map_or(Unbounded, Excluded);
-        self.lock()
-            .keys
-            .range((start, Unbounded))
+        let book = self.lock();
+        let keys = book.keys.range((start, Unbounded));
+        keys.filter(|(id, _)| !book.discarded.contains(id))
             .take(NodeRequest::MAX_KEYS)
             .map(|(_, entry)| listing(entry))
             .collect()
     }
 
-    /// One key, if it is here.
+    /// One key, if it is here, discarded or not: whoever asks for it by its id may have to tell this
+    /// agent that it is in force.
     #[must_use]
     pub fn listing(&self, id: KeyId) -> Vec<KeyListing> {
-        self.lock().keys.get(&id).map(listing).into_iter().collect()
+        let book = self.lock();
+        book.keys.get(&id).map(listing).into_iter().collect()
+    }
+
+    /// Lists a key no more that is not active, after a restart too. Its share stays: other custodians may have all attestations, and then
+    /// the key still comes into force. Repeating it is harmless. Blocks: not for an async thread.
+    ///
+    /// # Errors
+    /// [`KeyBookError::UnknownKey`], [`KeyBookError::InForce`], the ledger's.
+    pub fn discard(&self, id: KeyId, wish: &SignedDiscard) -> Result<(), KeyBookError> {
+        let _alone = self.activating.blocking_lock();
+        {
+            let book = self.lock();
+            let (record, _, active) = book.keys.get(&id).ok_or(KeyBookError::UnknownKey(id))?;
+            if *active {
+                return Err(KeyBookError::InForce(record.name.clone()));
+            }
+            if book.discarded.contains(&id) {
+                return Ok(());
+            }
+        }
+        let name = format!("{DISCARDED}{id}");
+        self.ledger.put_record(&name, &wish.canonical_bytes())?;
+        self.lock().discarded.insert(id);
+        Ok(())
     }
 
     /// Whether there is a share of this key, active or not.
@@ -520,6 +557,20 @@ impl KeyBook {
     fn persist(&self, name: &str, stored: &Stored) -> Result<(), KeyBookError> {
         Ok(self.ledger.put_record(name, &encode(name, stored)?)?)
     }
+}
+
+/// Where the ledger keeps operators' wishes to discard keys. Backups do not carry them: a restored custodian lists those keys again.
+const DISCARDED: &str = "discarded-key/";
+
+/// The keys that operators discarded. One that came into force after that is among them; [`Book::put`] takes it out.
+fn discarded(ledger: &Ledger) -> Result<BTreeSet<KeyId>, KeyBookError> {
+    let mut ids = BTreeSet::new();
+    for (name, bytes) in ledger.records(DISCARDED)? {
+        let wish = SignedDiscard::from_canonical_bytes(&bytes, SignedDiscard::MAX_LEN);
+        let wish = wish.map_err(|_| KeyBookError::Damaged(name))?;
+        ids.insert(wish.discard.key);
+    }
+    Ok(ids)
 }
 
 fn encode(name: &str, stored: &Stored) -> Result<Vec<u8>, KeyBookError> {

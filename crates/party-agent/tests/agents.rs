@@ -19,8 +19,8 @@ use quorate_storage::LedgerError;
 use quorate_testkit::sim::ceremony_rng;
 use quorate_types::node::{NodeReply, NodeRequest, Record, RunResult};
 use quorate_types::{
-    Action, CeremonyKind, Curve, DerivationPath, KeyId, Payload, Recipient, RefusalCode,
-    SessionDescriptor, SessionId, Threshold,
+    Action, CeremonyKind, Curve, DerivationPath, Hash32, KeyId, OperatorId, Payload, Recipient,
+    RefusalCode, SessionDescriptor, SessionId, SignedDiscard, Threshold,
 };
 use rand_core::OsRng;
 use support::{Committee, begin, party, prepare, refused};
@@ -407,4 +407,98 @@ async fn an_agent_whose_identity_is_gone_says_so_and_blames_nobody() {
         replies.iter().all(|r| matches!(r, NodeReply::Finished(_))),
         "{replies:?}"
     );
+}
+
+async fn listed(committee: &Committee, number: usize) -> Vec<bool> {
+    match committee
+        .ask(number, NodeRequest::Keys { after: None })
+        .await
+    {
+        NodeReply::Keys(keys) => keys.iter().map(|key| key.active).collect(),
+        other => panic!("not keys: {other:?}"),
+    }
+}
+
+/// Discarding destroys nothing: whoever attested a key cannot know that nobody has all attestations.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discarded_key_is_listed_no_more_and_still_comes_into_force_once_all_attested() {
+    let mut committee = Committee::new(2, 3, 3).await;
+    let intent = committee.create_key("half", Curve::Ed25519);
+    let (record, attestations) = committee.agree(&intent).await;
+    let Record::Key(key) = record.clone() else {
+        panic!("not a key")
+    };
+    assert_eq!(listed(&committee, 1).await, [false]);
+    let wish = committee.discard(key.id);
+    for change in [
+        |w: &mut SignedDiscard| w.signature[7] ^= 1,
+        |w: &mut SignedDiscard| w.discard.cluster = Hash32::from_bytes([1; 32]),
+        |w: &mut SignedDiscard| w.discard.operator = OperatorId::new("stranger").unwrap(),
+    ] {
+        let mut wrong = wish.clone();
+        change(&mut wrong);
+        let reply = committee.ask(1, NodeRequest::Discard(wrong)).await;
+        assert_eq!(refusal_code(&reply), "operator-signature");
+    }
+    let other = committee.discard(KeyId::from_bytes([1; 32]));
+    let reply = committee.ask(1, NodeRequest::Discard(other)).await;
+    assert_eq!(refusal_code(&reply), "key-unknown");
+    assert_eq!(listed(&committee, 1).await, [false]);
+
+    for _ in 0..2 {
+        let reply = committee.ask(1, NodeRequest::Discard(wish.clone())).await;
+        assert_eq!(reply, NodeReply::Noted);
+        assert!(listed(&committee, 1).await.is_empty());
+    }
+    committee.restart(1).await;
+    assert!(
+        listed(&committee, 1).await.is_empty(),
+        "after a restart too"
+    );
+
+    for number in [1, 2, 3] {
+        let request = NodeRequest::Activate {
+            record: record.clone(),
+            attestations: attestations.clone(),
+        };
+        assert_eq!(committee.ask(number, request).await, NodeReply::Active);
+    }
+    assert_eq!(listed(&committee, 1).await, [true]);
+    let reply = committee.ask(1, NodeRequest::Discard(wish)).await;
+    assert_eq!(refusal_code(&reply), "key-in-force");
+    committee.restart(1).await;
+    assert_eq!(listed(&committee, 1).await, [true]);
+    let sign = sign_raw(&committee, key.id, b"after all");
+    let replies = committee.run(&sign, &[party(1), party(2)], &[1, 2]).await;
+    let signed = |r: &NodeReply| matches!(r, NodeReply::Finished(_));
+    assert!(replies.iter().all(signed), "{replies:?}");
+}
+
+/// What is ordered, and by whom it is heard, is not the orchestrator's to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_signs_what_is_in_force_with_it_over_the_challenge() {
+    let committee = Committee::new(2, 3, 1).await;
+    let challenge = Hash32::from_bytes([7; 32]);
+    let reply = committee.ask(1, NodeRequest::Affirm { challenge }).await;
+    let NodeReply::Affirmed(signed) = reply else {
+        panic!("not affirmed: {reply:?}")
+    };
+    let good = signed
+        .verify(&committee.roster, &party(1), challenge)
+        .unwrap();
+    assert_eq!(good.policy, Some(committee.policy_hash()));
+    assert_eq!((good.policy_version, good.orders.len()), (1, 0));
+    let roster = &committee.roster;
+    let other = Hash32::from_bytes([8; 32]);
+    assert!(
+        signed.verify(roster, &party(1), other).is_none(),
+        "not fresh"
+    );
+    assert!(signed.verify(roster, &party(2), challenge).is_none());
+    let mut forged = signed.clone();
+    forged.affirmation.policy_version = 2;
+    assert!(forged.verify(roster, &party(1), challenge).is_none());
+    let mut forged = signed;
+    forged.affirmation.party = party(2);
+    assert!(forged.verify(roster, &party(2), challenge).is_none());
 }

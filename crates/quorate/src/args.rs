@@ -8,10 +8,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use quorate_orchestrator::command::OrchestratorArgs;
-use quorate_party_agent::command::{AgentArgs, LiftBanArgs, LocalArgs, UnsealArgs};
+use quorate_party_agent::command::{
+    AcceptPolicyArgs, AgentArgs, LiftBanArgs, LocalArgs, UnsealArgs,
+};
 use quorate_party_agent::identity_command::IdentityCommand;
 use quorate_party_agent::protector::ProtectorCommand;
-use quorate_types::{Curve, DerivationPath, KeyName, Network, PersonId, Protocol, Scheme};
+use quorate_types::{
+    BitcoinNetwork, Curve, DerivationPath, KeyName, Network, PersonId, Protocol, Scheme,
+};
 
 pub use passkey::*;
 pub use policy::*;
@@ -151,6 +155,11 @@ pub enum RunAgent {
         after_help = "An agent whose disk was restored waits until so many peers have said what they last heard from it that one of them must be\nhonest. With fewer, what only the others saw is not known: intents issued until now are refused all the same, and presignatures\ndestroyed. Make sure first that no other copy of this custodian runs.\n\nExample:\n  quorate agent accept-restore --config custodians/party-1/agent.toml"
     )]
     AcceptRestore(LocalArgs),
+    /// Confirm the policy's version to a quarantined agent whose peers cannot
+    #[command(
+        after_help = "Whoever holds an old disk against the others' will could be made to enforce an old policy. Where so few peers answer that all of them\nmay be hostile, or all custodians must sign, only people can tell which version is in force: ask the admins, not the orchestrator.\n\nExample:\n  quorate agent accept-policy 7 --config custodians/party-1/agent.toml"
+    )]
+    AcceptPolicy(AcceptPolicyArgs),
     /// Let a custodian that failed a consistency check of DKLs23 sign with this one again
     #[command(
         after_help = "The check fails when the other custodian's program is broken or hostile, and each failure tells it something about the setup. Find out\nwhich before lifting a ban. Only setups made later are used with it again: quorate key set-protocol <key> dkls23 --renew\n\nExample:\n  quorate agent lift-ban --key hot --party party-2 --config custodians/party-1/agent.toml"
@@ -183,6 +192,11 @@ pub enum KeyCommand {
     Create(CreateArgs),
     /// List the keys
     List,
+    /// List a key no more that did not come into force, because its creation failed
+    #[command(
+        after_help = "Nothing that can sign is touched: a key that every custodian has attested is not discarded, and the shares of discarded ones stay in the\ncustodians' stores.\n\nExamples:\n  quorate key discard hot\n  quorate key discard 3f2a91c4"
+    )]
+    Discard(DiscardArgs),
     /// Have another protocol sign for an ECDSA key: the same shares, the same address
     SetProtocol(SetProtocolArgs),
     /// Show one key, with who attests it
@@ -191,6 +205,15 @@ pub enum KeyCommand {
         /// The key's name
         name: KeyName,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct DiscardArgs {
+    /// The name of unfinished keys, or the id of one; as many of its first digits as make it unique
+    pub key: String,
+    /// Do not ask again
+    #[arg(long, short = 'y')]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -270,6 +293,10 @@ pub struct InitArgs {
     /// The first policy's text, see `quorate policy init`; a plain one if not given
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// The one Bitcoin network whose transactions are signed: bitcoin, testnet or regtest; with
+    /// --policy its text says it, under [bitcoin]
+    #[arg(long, default_value = "bitcoin", conflicts_with = "policy")]
+    pub network: BitcoinNetwork,
     /// The new directory
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
@@ -278,6 +305,7 @@ pub struct InitArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   quorate up
+  quorate up --network regtest --dir trial
   quorate up --parties 5 --threshold 3 --dir five")]
 pub struct UpArgs {
     /// How many custodians (n), for a new cluster
@@ -289,6 +317,10 @@ pub struct UpArgs {
     /// The cluster's directory; made if it is not there
     #[arg(long, default_value = "quorate-cluster")]
     pub dir: PathBuf,
+    /// The one Bitcoin network whose transactions are signed, for a new cluster: bitcoin, testnet
+    /// or regtest
+    #[arg(long, default_value = "bitcoin")]
+    pub network: BitcoinNetwork,
     /// Run everything in this process even if there is a nats-server
     #[arg(long)]
     pub in_process: bool,

@@ -54,6 +54,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Key(KeyCommand::SetProtocol(args)) => {
             commands::key::set_protocol(&client, &args, json).await
         }
+        Command::Key(KeyCommand::Discard(args)) => {
+            commands::key::discard(&client, &args, json).await
+        }
         Command::Key(KeyCommand::List) => commands::key::list(&client, json).await,
         Command::Key(KeyCommand::Show { name }) => commands::key::show(&client, &name, json).await,
         Command::Address(args) => commands::address::run(&client, args, json).await,
@@ -81,6 +84,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Agent(RunAgent::AcceptClock(args)) => {
             commands::agent::accept_clock(&args, json).await
+        }
+        Command::Agent(RunAgent::AcceptPolicy(args)) => {
+            commands::agent::show(&args.run().await?, json)
         }
         Command::Agent(RunAgent::LiftBan(args)) => commands::agent::show(&args.run().await?, json),
         Command::Agent(RunAgent::Protector(command)) => {

@@ -4,23 +4,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use ed25519_dalek::{Signer as _, SigningKey};
-use quorate_api::{Client, Tls};
+use quorate_api::{Client, PartyStatus, Tls};
 use quorate_party_agent::passphrase;
 use quorate_service::{Configuration, now_ms};
 use quorate_storage::{SealedBox, read_private};
-use quorate_types::RefusalCode;
 use quorate_types::canonical::Canonical;
-use quorate_types::node::KeyListing;
+use quorate_types::node::{KeyListing, NodeStatus, Standing};
 use quorate_types::{
     Action, Intent, IntentHash, KeyId, KeyName, KeyRecord, OperatorId, PersonId, Proof,
     SignedIntent, ValidBundle, ValidRoster, VerifiedIntent,
 };
+use quorate_types::{ProblemCode, RefusalCode};
 use rand_core::{OsRng, RngCore as _};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::exit::{said, untrue};
+use crate::exit::{self, said, untrue};
 
 /// `client.toml`. Relative paths are relative to the file's own directory. Unknown fields are refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,6 +104,22 @@ pub struct Operator {
     key: SigningKey,
 }
 
+/// Keys of one name.
+pub struct Named {
+    /// The one in force.
+    pub good: Option<KeyListing>,
+    /// Those that never came into force.
+    pub unfinished: Vec<KeyListing>,
+}
+
+/// A key of a list by its id, if every custodian has signed it.
+pub fn by_id(keys: &[KeyListing], id: KeyId) -> anyhow::Result<KeyRecord> {
+    let found = keys.iter().find(|k| k.record.id == id && k.active);
+    found
+        .map(|k| k.record.clone())
+        .with_context(|| format!("no key {} that every custodian attests", id.short()))
+}
+
 impl Viewer {
     /// Reads the configuration and everything it names except the key.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
@@ -155,41 +171,67 @@ impl Viewer {
         Ok(keys)
     }
 
+    /// All keys, also where too few custodians can be asked to be sure that there is none.
+    pub async fn keys_if_any(&self) -> anyhow::Result<Vec<KeyListing>> {
+        let keys = self.keys().await;
+        let none = |e: &anyhow::Error| exit::problem_of(e).code == ProblemCode::PartyOffline;
+        match keys {
+            Err(error) if none(&error) => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
     fn fully_attested(&self, key: &KeyListing) -> bool {
         self.roster.attesters(&key.record, &key.attestations).len() == self.roster.parties().len()
     }
 
-    /// A key by name. What the orchestrator says is believed only if every custodian has signed it.
-    pub async fn key(&self, name: &KeyName) -> anyhow::Result<KeyRecord> {
+    /// What there is of a name: the one key that every custodian has signed, and what failed creations left. Every command looks names up here.
+    pub async fn named(&self, name: &KeyName) -> anyhow::Result<Named> {
         let keys = self.keys().await?;
-        let mut named = keys
-            .into_iter()
-            .filter(|k| k.record.name == *name)
-            .peekable();
-        if named.peek().is_none() {
+        let named = keys.into_iter().filter(|k| k.record.name == *name);
+        let (mut good, unfinished): (Vec<_>, Vec<_>) = named.partition(|k| k.active);
+        if good.len() > 1 {
+            untrue!("there is more than one key named {name}; this should not be possible");
+        }
+        let good = good.pop();
+        if good.is_none() && unfinished.is_empty() {
+            self.unless_enough_answer(&format!("no custodian that answers has a key named {name}"))
+                .await?;
             said!(
                 RefusalCode::KeyUnknown,
                 "no key named {name}; `quorate key list` shows the keys there are"
             );
         }
-        let attested: Vec<KeyRecord> = named.filter(|k| k.active).map(|k| k.record).collect();
-        match attested.as_slice() {
-            [record] => Ok(record.clone()),
-            [] => said!(
+        Ok(Named { good, unfinished })
+    }
+
+    /// A key by name. What the orchestrator says is believed only if every custodian has signed it.
+    pub async fn key(&self, name: &KeyName) -> anyhow::Result<KeyRecord> {
+        match self.named(name).await?.good {
+            Some(key) => Ok(key.record),
+            None => said!(
                 RefusalCode::KeyNotActive,
-                "key {name} is not attested by every custodian; do not use its address"
+                "key {name} is unfinished: it is not attested by every custodian; do not use its address"
             ),
-            _ => untrue!("there is more than one key named {name}; this should not be possible"),
         }
     }
 
-    /// A key by id, if every custodian has signed it.
-    pub async fn key_by_id(&self, id: KeyId) -> anyhow::Result<KeyRecord> {
-        let keys = self.keys().await?;
-        let found = keys.into_iter().find(|k| k.record.id == id && k.active);
-        found
-            .map(|k| k.record)
-            .with_context(|| format!("no key {} that every custodian attests", id.short()))
+    /// Fails where fewer than t custodians answer that something is not there. Of t one is honest, and knows every key in force.
+    pub async fn unless_enough_answer(&self, what: &str) -> anyhow::Result<()> {
+        let status = self.api.status().await?;
+        let sealed = |s: &NodeStatus| matches!(s.standing, Standing::Sealed { .. });
+        let away = |p: &&PartyStatus| p.status.as_ref().is_none_or(sealed);
+        let away = status.parties.iter().filter(away);
+        let away: Vec<&str> = away.map(|p| p.party.as_str()).collect();
+        let answer = self.roster.parties().len().saturating_sub(away.len());
+        if answer < usize::from(self.roster.threshold().t()) {
+            said!(
+                ProblemCode::PartyOffline,
+                "{what}; {} cannot be asked now",
+                away.join(", ")
+            );
+        }
+        Ok(())
     }
 
     /// The policy's whole history, every version checked against the one before, from the roster's admins on.

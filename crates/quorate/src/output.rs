@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use quorate_api::Delivery;
 use quorate_storage::write_private;
 use quorate_types::{CodeSet as _, ProblemCode, Protocol};
 use serde::Serialize;
@@ -118,15 +117,5 @@ fn hint(code: ProblemCode) -> Option<&'static str> {
         | ProblemCode::Client
         | ProblemCode::Unreachable => None,
         other => Some(other.about().remedy),
-    }
-}
-
-/// How an order went at each custodian.
-pub fn deliveries(deliveries: &[Delivery], done: &str) {
-    for Delivery { party, problem } in deliveries {
-        match problem {
-            None => println!("{party}: {done}"),
-            Some(problem) => println!("{party}: NOT {done}: {problem}"),
-        }
     }
 }

@@ -59,11 +59,20 @@ pub enum Capability {
     Presignatures,
     /// Hands out FROST nonce commitments ahead.
     NoncesAhead,
+    /// Signs what is in force with it.
+    Affirmations,
+    /// Lists keys no more that were discarded before they came into force.
+    Discards,
 }
 
 impl Capability {
     /// Every capability that this program knows.
-    pub const ALL: [Self; 2] = [Self::Presignatures, Self::NoncesAhead];
+    pub const ALL: [Self; 4] = [
+        Self::Presignatures,
+        Self::NoncesAhead,
+        Self::Affirmations,
+        Self::Discards,
+    ];
 
     /// Stable name, kebab-case.
     #[must_use]
@@ -71,6 +80,8 @@ impl Capability {
         match self {
             Self::Presignatures => "presignatures",
             Self::NoncesAhead => "nonces-ahead",
+            Self::Affirmations => "affirmations",
+            Self::Discards => "discards",
         }
     }
 }

@@ -5,13 +5,16 @@
 //! randomness are arguments. Everything that is hashed or signed has one canonical encoding
 //! (Borsh, <https://borsh.io>), always under a domain tag, see [`canonical`].
 
+pub mod affirmation;
 pub mod approval;
 pub mod batch;
 pub mod bundle;
 pub mod canonical;
+pub mod chain_rules;
 pub mod code;
 pub mod derivation;
 pub mod dialect;
+pub mod discard;
 pub mod ids;
 pub mod intent;
 pub mod key;
@@ -27,15 +30,18 @@ pub mod session;
 pub mod signature;
 pub mod statement;
 
+pub use affirmation::{Affirmation, SignedAffirmation};
 pub use approval::{Approval, FreezeOrder, Proof, SignedApproval, SignedFreeze, Verdict};
 pub use batch::{Batch, BatchError};
 pub use bundle::{
     Admin, AdminSignature, Admins, Asset, BookEntry, Bundle, BundleError, Counter, Credential,
     KeyGroup, Measure, Person, Rule, SignedBundle, ValidBundle,
 };
+pub use chain_rules::{ChainRules, FeeBound};
 pub use code::{Class, Code, CodeSet, FailureCode, PayloadCode, ProblemCode, RefusalCode};
 pub use derivation::{DerivationPath, DerivationPathError};
 pub use dialect::{Capabilities, Capability, Dialect, FrameError, WireVersion};
+pub use discard::{KeyDiscard, SignedDiscard};
 pub use ids::{
     GroupName, Hash32, IdError, IntentHash, KeyId, KeyName, OperatorId, PartyId, PersonId,
     RoleName, RuleId, SessionId,

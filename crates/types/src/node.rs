@@ -11,8 +11,8 @@ use crate::roster::ValidRoster;
 use crate::{
     Attestation, Ban, Capability, Code, Dialect, FailureCode, Hash32, IntentHash, KeyId, KeyRecord,
     NonceCommitments, PartyId, PoolLevel, Preprocessed, PresignaturePool, Protocol,
-    ProtocolListing, ProtocolRecord, RefusalCode, SessionId, Signature, SignedApproval,
-    SignedBundle, SignedFreeze, SignedIntent, SignedPartials,
+    ProtocolListing, ProtocolRecord, RefusalCode, SessionId, Signature, SignedAffirmation,
+    SignedApproval, SignedBundle, SignedDiscard, SignedFreeze, SignedIntent, SignedPartials,
 };
 
 /// A request to one agent.
@@ -151,6 +151,13 @@ pub enum NodeRequest {
         /// All parties' attestations.
         attestations: Vec<Attestation>,
     },
+    /// Sign what is in force with you.
+    Affirm {
+        /// Number chosen by whoever wants to know.
+        challenge: Hash32,
+    },
+    /// List a key no more that did not come into force.
+    Discard(SignedDiscard),
 }
 
 impl NodeRequest {
@@ -176,6 +183,8 @@ impl NodeRequest {
                 Some(Capability::Presignatures)
             }
             Self::Commit { .. } => Some(Capability::NoncesAhead),
+            Self::Affirm { .. } => Some(Capability::Affirmations),
+            Self::Discard(_) => Some(Capability::Discards),
             _ => None,
         }
     }
@@ -556,7 +565,7 @@ pub enum NodeReply {
     Commitments(Vec<NonceCommitments>),
     /// To `Pools`.
     Pools(Vec<PoolLevel>),
-    /// To `Say`, `Freeze` and `Settle`: it is remembered.
+    /// To `Say`, `Freeze`, `Settle` and `Discard`: it is remembered.
     Noted,
     /// To `Policy` and `Publish`.
     Bundle(Option<Box<SignedBundle>>),
@@ -577,6 +586,8 @@ pub enum NodeReply {
     Active,
     /// To anything.
     Refused(Refusal),
+    /// To `Affirm`.
+    Affirmed(Box<SignedAffirmation>),
 }
 
 impl Canonical for NodeReply {

@@ -99,10 +99,15 @@ impl Equivocation {
         theirs: &[SignedStatement],
     ) -> Option<Self> {
         ours.iter().find_map(|a| {
-            let b = theirs
+            // A decoy that nobody signed may stand before the one that convicts.
+            let mut conflicting = theirs
                 .iter()
-                .find(|b| conflict(&a.statement, &b.statement))?;
-            (a.verify(roster).is_ok() && b.verify(roster).is_ok()).then(|| Self {
+                .filter(|b| conflict(&a.statement, &b.statement))
+                .peekable();
+            conflicting.peek()?;
+            a.verify(roster).ok()?;
+            let b = conflicting.find(|b| b.verify(roster).is_ok())?;
+            Some(Self {
                 first: a.clone(),
                 second: b.clone(),
             })
@@ -130,4 +135,72 @@ fn conflict(a: &Statement, b: &Statement) -> bool {
         && (a.session, a.kind, a.round, a.sequence) == (b.session, b.kind, b.round, b.sequence)
         && a.sender == b.sender
         && a.commitment != b.commitment
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer as _, SigningKey};
+
+    use super::*;
+    use crate::{Admins, OperatorEntry, OperatorId, PartyEntry, PersonId, Roster, Threshold};
+
+    fn key(number: u8) -> SigningKey {
+        SigningKey::from_bytes(&[number; 32])
+    }
+
+    fn party(number: u8) -> PartyId {
+        PartyId::new(&format!("party-{number}")).unwrap()
+    }
+
+    fn roster() -> ValidRoster {
+        let public = |number| key(number).verifying_key().to_bytes();
+        let entry = |number: u8| PartyEntry {
+            id: party(number),
+            identity: public(number),
+            channel: public(number + 100),
+        };
+        let roster = Roster {
+            cluster: "test".to_owned(),
+            threshold: Threshold::new(2, 3).unwrap(),
+            parties: (1..=3).map(entry).collect(),
+            operators: vec![OperatorEntry {
+                id: OperatorId::new("operator").unwrap(),
+                key: public(50),
+            }],
+            admins: Admins::single(PersonId::new("admin").unwrap(), public(51)),
+        };
+        roster.try_into().unwrap()
+    }
+
+    fn said(commitment: u8, signer: u8) -> SignedStatement {
+        let statement = Statement {
+            session: SessionId::from_bytes([7; 32]),
+            kind: CeremonyKind::Keygen,
+            round: 1,
+            sender: party(3),
+            recipient: Recipient::Everyone,
+            sequence: 0,
+            timestamp: 1,
+            commitment: Hash32::from_bytes([commitment; 32]),
+            body: Hash32::from_bytes([0; 32]),
+        };
+        let signature = key(signer).sign(&statement.signing_bytes()).to_bytes();
+        SignedStatement {
+            statement,
+            signature,
+        }
+    }
+
+    /// The liar's accomplice puts statements that nobody signed before the one that convicts.
+    #[test]
+    fn t06_a_badly_signed_decoy_does_not_hide_the_conflict() {
+        let (roster, ours) = (roster(), [said(1, 3)]);
+        let (decoy, real) = (said(2, 2), said(3, 3));
+        let found = |theirs: &[SignedStatement]| Equivocation::find(&roster, &ours, theirs);
+        assert_eq!(found(std::slice::from_ref(&decoy)), None);
+        let proof = found(&[decoy.clone(), decoy, real.clone()]).unwrap();
+        assert_eq!(proof.second, real);
+        assert!(proof.verify(&roster));
+        assert_eq!(found(&ours), None);
+    }
 }

@@ -10,11 +10,12 @@ use std::path::Path;
 
 use quorate_types::canonical::Canonical;
 use quorate_types::node::{Failure, NodeReply, NodeRequest, NodeStatus, Refusal, Standing};
-use quorate_types::presence::{Heartbeat, Presence, SignedHeartbeat};
+use quorate_types::presence::{Heartbeat, PolicyWord, Presence, SignedHeartbeat, SignedPolicyWord};
 use quorate_types::{
-    Action, Curve, DerivationPath, Dialect, FailureCode, Hash32, Intent, IntentHash, KeyId,
-    KeyName, Network, OperatorId, PartyId, Payload, Preprocessed, RefusalCode, Scheme,
-    SignedIntent, WireVersion,
+    Action, Affirmation, Capability, Curve, DerivationPath, Dialect, FailureCode, FreezeOrder,
+    Hash32, Intent, IntentHash, KeyDiscard, KeyId, KeyName, Network, OperatorId, PartyId, Payload,
+    PersonId, Preprocessed, RefusalCode, Scheme, SignedAffirmation, SignedDiscard, SignedIntent,
+    WireVersion,
 };
 
 fn party(number: u8) -> PartyId {
@@ -126,14 +127,54 @@ fn requests() -> Vec<(&'static str, NodeRequest)> {
                 wait_ms: 5,
             },
         ),
+        (
+            "affirm",
+            NodeRequest::Affirm {
+                challenge: Hash32::from_bytes([10; 32]),
+            },
+        ),
+        ("discard", NodeRequest::Discard(discard(key))),
     ]
+}
+
+fn discard(key: KeyId) -> SignedDiscard {
+    SignedDiscard {
+        discard: KeyDiscard {
+            cluster: Hash32::from_bytes([1; 32]),
+            operator: OperatorId::new("operator").unwrap(),
+            key,
+        },
+        signature: [3; 64],
+    }
+}
+
+fn affirmed() -> SignedAffirmation {
+    let order = FreezeOrder {
+        cluster: Hash32::from_bytes([1; 32]),
+        person: PersonId::new("cas").unwrap(),
+        nonce: [2; 16],
+        issued_at: 1_700_000_000_000,
+        reason: "why".to_owned(),
+    };
+    SignedAffirmation {
+        affirmation: Affirmation {
+            cluster: Hash32::from_bytes([1; 32]),
+            party: party(1),
+            challenge: Hash32::from_bytes([10; 32]),
+            at: 1_700_000_000_001,
+            policy_version: 2,
+            policy: Some(Hash32::from_bytes([2; 32])),
+            orders: vec![order],
+        },
+        signature: [3; 64],
+    }
 }
 
 fn status() -> NodeStatus {
     NodeStatus {
         party: party(1),
         version: "0.1.0".to_owned(),
-        dialect: Dialect::current(),
+        dialect: first(),
         roster: Hash32::from_bytes([1; 32]),
         primes: 4,
         primes_needed: 4,
@@ -177,6 +218,7 @@ fn replies() -> Vec<(&'static str, NodeReply)> {
         ("failed", NodeReply::Failed(failure)),
         ("active", NodeReply::Active),
         ("refused", NodeReply::Refused(refusal)),
+        ("affirmed", NodeReply::Affirmed(Box::new(affirmed()))),
     ]
 }
 
@@ -202,16 +244,45 @@ fn presence() -> Vec<(&'static str, Presence)> {
         heartbeat,
         signature,
     });
-    vec![("heartbeat", heartbeat), ("recall", recall)]
+    let ask_policy = Presence::AskPolicy {
+        party: party(2),
+        nonce: [4; 32],
+        have: 3,
+        from: Some(party(1)),
+    };
+    let policy = Presence::Policy(Box::new(SignedPolicyWord {
+        word: PolicyWord {
+            from: party(1),
+            to: party(2),
+            nonce: [4; 32],
+            version: 3,
+            settled: true,
+            next: None,
+            freezes: Vec::new(),
+        },
+        signature,
+    }));
+    vec![
+        ("heartbeat", heartbeat),
+        ("recall", recall),
+        ("ask-policy", ask_policy),
+        ("policy", policy),
+    ]
+}
+
+/// The dialect of the first programs of version 1. What else later ones can do is only a longer
+/// list.
+fn first() -> Dialect {
+    let could = [Capability::Presignatures, Capability::NoncesAhead];
+    Dialect {
+        version: WireVersion(1),
+        capabilities: could.into_iter().collect(),
+    }
 }
 
 fn lines<T: Canonical>(kind: &str, messages: Vec<(&'static str, T)>) -> Vec<String> {
-    let dialect = Dialect {
-        version: WireVersion(1),
-        ..Dialect::current()
-    };
     let line = |(name, message): (&str, T)| {
-        format!("{kind} {name} {}\n", hex::encode(dialect.frame(&message)))
+        format!("{kind} {name} {}\n", hex::encode(first().frame(&message)))
     };
     messages.into_iter().map(line).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate_api::{IntentState, IntentView, Problem, Said};
 use quorate_types::node::Refusal;
-use quorate_types::{ProblemCode, SignedApproval, VerifiedIntent};
+use quorate_types::{ProblemCode, RefusalCode, SignedApproval, VerifiedIntent};
 use tokio::sync::{Notify, watch};
 
 /// An intent being worked on, or worked on before.
@@ -64,6 +64,27 @@ impl Case {
         self.attempts.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The problem of a word about a request that has ended.
+    pub fn ended(&self) -> Option<Problem> {
+        let view = self.view.borrow();
+        let hash = view.intent;
+        match view.state {
+            IntentState::Running | IntentState::Pending => None,
+            IntentState::Done => {
+                let detail = format!("request {hash} has been signed, or done, already");
+                let code = RefusalCode::AlreadySigned;
+                Some(Problem::new(409, code, "Too late", detail))
+            }
+            IntentState::Failed => {
+                let how = view.problem.as_ref().map(|problem| problem.detail.as_str());
+                let how = how.unwrap_or("without a result");
+                let detail = format!("request {hash} has ended already: {how}");
+                let code = ProblemCode::RequestEnded;
+                Some(Problem::new(409, code, "Too late", detail))
+            }
+        }
+    }
+
     /// Takes somebody's word; the same one again changes nothing.
     pub fn add(&self, said: SignedApproval) -> Result<(), Problem> {
         {
@@ -96,10 +117,10 @@ impl Case {
         Ok(())
     }
 
-    /// Waits for somebody's word, but no longer than this.
-    pub async fn news(&self, patience: Duration) {
-        // Whether there was any is for the custodians to say.
-        let _ = tokio::time::timeout(patience, self.news.notified()).await;
+    /// Waits for somebody's word, but no longer than this; whether there was one.
+    pub async fn news(&self, patience: Duration) -> bool {
+        let heard = tokio::time::timeout(patience, self.news.notified()).await;
+        heard.is_ok()
     }
 
     pub fn pending(&self, waiting: Vec<Refusal>) {

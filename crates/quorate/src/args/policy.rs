@@ -69,7 +69,12 @@ pub struct FreezeArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Write a text to begin with
+    /// Show the policy in force: its version, who signed it; with --toml its text, exactly
+    #[command(
+        after_help = "The text in force is where the next version begins: it has everybody who is in the policy now.\n\nExamples:\n  quorate policy show\n  quorate policy show --toml > policy.toml\n  quorate policy show --toml --version 3"
+    )]
+    Show(PolicyShowArgs),
+    /// Write a text to begin with, for a cluster that is yet to be made
     #[command(after_help = "Example:\n  quorate policy init --out policy.toml")]
     Init(PolicyInitArgs),
     /// Compile a text and check it strictly; nothing is sent anywhere
@@ -100,6 +105,16 @@ pub enum PolicyCommand {
     /// Every version, who signed it, and what it changed
     #[command(after_help = "Example:\n  quorate policy history")]
     History,
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyShowArgs {
+    /// Print the text and nothing else
+    #[arg(long)]
+    pub toml: bool,
+    /// Another version than the one in force
+    #[arg(long, value_name = "NUMBER")]
+    pub version: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +206,9 @@ pub struct PolicySignArgs {
     /// Lift this freeze order; repeat for more. `quorate status` shows those in force
     #[arg(long, value_name = "HASH")]
     pub unfreeze: Vec<quorate_types::Hash32>,
+    /// Lift every freeze order that is in force with custodians that answer
+    #[arg(long, conflicts_with = "unfreeze")]
+    pub unfreeze_all: bool,
     /// Do not ask again
     #[arg(long, short = 'y')]
     pub yes: bool,

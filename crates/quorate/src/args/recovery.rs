@@ -129,10 +129,11 @@ pub struct IntoArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  quorate restore --from backup.age --identity key.txt --into party-1
-  quorate restore --from s3://bucket/quorate?region=eu-central-1 --identity key.txt --into party-1
+  quorate restore --from backup.age --identity key.txt --roster roster.json --into party-1
+  quorate restore --from s3://bucket/quorate?region=eu-central-1 --identity key.txt --roster roster.json --into party-1
 
-Never run the restored custodian and the old one both. The restored one takes part in nothing until its peers have confirmed
+Whoever knows a recipient can encrypt something to it, and with a backup comes a configuration, which may name a library to load: so
+the roster must come from elsewhere, another custodian say, or at least the custodian's identity key. Never run the restored custodian and the old one both. The restored one takes part in nothing until its peers have confirmed
 what they saw of it.")]
 pub struct RestoreArgs {
     /// A file, a backup's URL as `backup list` shows it, or a store's URL for the newest in it
@@ -143,8 +144,12 @@ pub struct RestoreArgs {
     #[command(flatten)]
     pub into: IntoArgs,
     /// The roster that the backup must have
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present = "identity_key")]
     pub roster: Option<PathBuf>,
+    /// The custodian's public identity key, which must have signed the backup: 64 hexadecimal
+    /// digits, as every roster has them
+    #[arg(long, value_name = "HEX")]
+    pub identity_key: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,5 @@
-//! `quorate agent unseal | seal | status | accept-clock | accept-restore | lift-ban`: a word with the agent that runs on this machine.
+//! `quorate agent unseal | seal | status | accept-clock | accept-restore | accept-policy |
+//! lift-ban`: a word with the agent that runs on this machine.
 
 use quorate_party_agent::command::LocalArgs;
 use quorate_party_agent::control::{AgentStatus, ControlRequest};

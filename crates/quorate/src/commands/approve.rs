@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use quorate::passkey::{self, Display};
+use quorate_api::IntentState;
 use quorate_policy::{sighashes, webauthn};
 use quorate_service::now_ms;
 use quorate_types::canonical::Canonical;
@@ -14,6 +15,7 @@ use quorate_types::{
 use rand_core::{OsRng, RngCore as _};
 
 use crate::args::{ApproveArgs, ClientArgs, FreezeArgs};
+use crate::commands::affirmed::Ordered;
 use crate::commands::request::{self, Decoded};
 use crate::exit::{declined, misuse};
 use crate::operator::{Operator, Viewer};
@@ -27,9 +29,17 @@ pub async fn run(
     json: bool,
 ) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
+    // Nobody looks at what is shown: the orchestrator would choose among all that begin so.
+    let blind = args.yes || json;
+    if blind && crate::args::whole_hash(&args.request).is_none() {
+        misuse!("with --yes or --json the whole hash of the request is needed");
+    }
     let hash = request::find(&viewer, &args.request).await?;
-    let decoded = Decoded::fetch(&viewer, hash).await?;
     let policy = viewer.policy().await?;
+    let decoded = Decoded::fetch(&viewer, hash, &policy.bundle().chains).await?;
+    if verdict == Verdict::Approve {
+        request::unless_ended(&decoded, &viewer.api.poll_now(hash).await?)?;
+    }
     if !json {
         for line in decoded.shown.lines() {
             eprintln!("  {line}");
@@ -51,7 +61,16 @@ pub async fn run(
         true => by_passkey(&viewer, &policy, &person, &approval, decoded.shown.lines()).await?,
         false => Operator::load(&client.client)?.proof(&approval),
     };
-    let view = viewer.api.say(&SignedApproval { approval, proof }).await?;
+    let mut view = viewer.api.say(&SignedApproval { approval, proof }).await?;
+    if verdict != Verdict::Approve {
+        // What is being signed at this moment may be signed all the same: the person is told which it was.
+        while view.state == IntentState::Running {
+            view = viewer.api.poll(hash).await?;
+        }
+        if view.state == IntentState::Done {
+            request::unless_ended(&decoded, &view)?;
+        }
+    }
     if json {
         return output::json(&view);
     }
@@ -164,17 +183,18 @@ pub async fn freeze(client: &ClientArgs, args: FreezeArgs, json: bool) -> anyhow
     };
     let proof = operator.proof(&order);
     let id = order.canonical_hash();
-    let deliveries = operator
-        .viewer
-        .api
-        .freeze(&SignedFreeze { order, proof })
-        .await?;
+    let viewer = &operator.viewer;
+    let deliveries = viewer.api.freeze(&SignedFreeze { order, proof }).await?;
+    let has = |order: &FreezeOrder| order.canonical_hash() == id;
+    let ordered = Ordered::new(&viewer.roster, deliveries, id, |affirmation| {
+        affirmation.orders.iter().any(has)
+    });
     if json {
-        return output::json(&serde_json::json!({ "order": id, "custodians": deliveries }));
+        output::json(&serde_json::json!({ "order": id, "custodians": ordered.in_json() }))?;
+    } else {
+        ordered.print("stopped");
+        println!("order {id}");
+        println!("lift it with: quorate policy sign policy.toml --unfreeze {id} --out bundle.json");
     }
-    output::deliveries(&deliveries, "stopped");
-    println!(
-        "order {id}\nlift it with: quorate policy sign policy.toml --unfreeze {id} --out bundle.json"
-    );
-    Ok(())
+    ordered.unless_too_few("stopped")
 }

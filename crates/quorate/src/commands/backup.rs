@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use quorate_party_agent::backup::{Made, Source, StoredBackup, Summary, Verified, make, verify};
 use quorate_party_agent::passphrase::obtain;
 use quorate_party_agent::{AgentConfig, control};
@@ -12,14 +12,14 @@ use quorate_storage::backup::{
 };
 use quorate_storage::blobs::BlobStores;
 use quorate_storage::{escrow, read_private};
-use quorate_types::PartyId;
+use quorate_types::{PartyId, ProblemCode};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::args::{
     BackupCommand, BackupCreateArgs, BackupListArgs, BackupVerifyArgs, EscrowArgs, OpenArgs,
 };
-use crate::exit::misuse;
+use crate::exit::{misuse, said};
 use crate::output;
 
 /// Carries a command out.
@@ -158,11 +158,7 @@ async fn list(args: BackupListArgs, json: bool) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     let mut unreachable = Vec::new();
     for url in &urls {
-        let found = match BlobStores::open([url]) {
-            Ok(store) => store.list(below).await,
-            Err(error) => Err(error),
-        };
-        match found {
+        match BlobStores::open([url])?.list(below).await {
             Ok(names) => {
                 let names = names.iter().filter_map(|name| ObjectName::parse(name));
                 rows.extend(names.map(|name| (object_url(url, &name), name)));
@@ -170,8 +166,12 @@ async fn list(args: BackupListArgs, json: bool) -> anyhow::Result<()> {
             Err(error) => unreachable.push(error.to_string()),
         }
     }
-    if unreachable.len() == urls.len() {
-        bail!("{}", unreachable.join("; "));
+    if rows.is_empty() && !unreachable.is_empty() {
+        said!(
+            ProblemCode::Unreachable,
+            "no backup was found where stores answer, and some do not: {}",
+            unreachable.join("; ")
+        );
     }
     rows.sort_by_key(|(_, name)| name.made_at);
     if json {

@@ -1,14 +1,14 @@
 //! `quorate key`.
 
 use anyhow::Context as _;
-use quorate_api::ResultView;
-use quorate_types::RefusalCode;
+use quorate_api::{Delivery, ResultView};
 use quorate_types::node::KeyListing;
 use quorate_types::{Action, Curve, KeyName, KeyRecord, Protocol, ProtocolListing, Scheme};
+use quorate_types::{KeyDiscard, OperatorId, ProblemCode, RefusalCode, SignedDiscard};
 use serde_json::json;
 
-use crate::args::{ClientArgs, CreateArgs, SetProtocolArgs};
-use crate::exit::{misuse, said, untrue};
+use crate::args::{ClientArgs, CreateArgs, DiscardArgs, SetProtocolArgs};
+use crate::exit::{declined, misuse, said, untrue};
 use crate::operator::{Operator, Viewer};
 use crate::output;
 
@@ -117,7 +117,8 @@ async fn change(
 pub async fn list(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
     let mut keys = viewer.keys().await?;
-    keys.sort_by(|a, b| a.record.name.cmp(&b.record.name));
+    let place = |key: &KeyListing| (key.record.name.clone(), !key.active, key.record.id);
+    keys.sort_by_key(place);
     if json {
         return output::json(&keys);
     }
@@ -132,10 +133,9 @@ pub async fn list(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
             threshold,
             ..
         } = &key.record;
-        let state = if key.active {
-            ""
-        } else {
-            "   NOT ATTESTED BY EVERY CUSTODIAN"
+        let state = match key.active {
+            true => String::new(),
+            false => unfinished(&viewer, key),
         };
         println!(
             "{name:<20} {:<10} {scheme:<7} {:<8} {threshold}  {public_key}{state}",
@@ -152,22 +152,126 @@ pub async fn list(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
 /// Shows one key.
 pub async fn show(client: &ClientArgs, name: &KeyName, json: bool) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
-    let keys = viewer.keys().await?;
-    let Some(key) = keys.into_iter().find(|k| k.record.name == *name) else {
-        said!(
-            RefusalCode::KeyUnknown,
-            "no key named {name}; `quorate key list` shows the keys there are"
-        );
-    };
+    let named = viewer.named(name).await?;
+    let others = named
+        .unfinished
+        .iter()
+        .skip(usize::from(named.good.is_none()));
+    let others: Vec<KeyListing> = others.cloned().collect();
+    let key = named.good.or_else(|| named.unfinished.into_iter().next());
+    let key = key.context("a name without keys")?;
     if json {
         let attested_by = viewer.roster.attesters(&key.record, &key.attestations);
-        return output::json(
-            &json!({ "key": key, "attested_by": attested_by, "protocol": key.signs_by() }),
-        );
+        return output::json(&json!({
+            "key": key, "attested_by": attested_by, "protocol": key.signs_by(), "unfinished": others,
+        }));
     }
     print(&viewer, &key);
+    if !key.active {
+        println!("state       {}", unfinished(&viewer, &key));
+    }
+    for other in others {
+        println!(
+            "also        {}{}",
+            other.record.id,
+            unfinished(&viewer, &other)
+        );
+    }
     output::warn_of(key.signs_by());
     Ok(())
+}
+
+/// What is to be known of a key that never came into force.
+fn unfinished(viewer: &Viewer, key: &KeyListing) -> String {
+    let attested = viewer.roster.attesters(&key.record, &key.attestations);
+    format!(
+        "   UNFINISHED: attested by {} of {} custodians, do not use it; id {}",
+        attested.len(),
+        viewer.roster.parties().len(),
+        key.record.id.short()
+    )
+}
+
+/// Has custodians list unfinished keys no more.
+pub async fn discard(client: &ClientArgs, args: &DiscardArgs, json: bool) -> anyhow::Result<()> {
+    let operator = Operator::load(&client.client)?;
+    let keys = operator.viewer.keys().await?;
+    let wanted = to_discard(&keys, &args.key)?;
+    for key in wanted.iter().filter(|_| !json) {
+        eprintln!("  {}{}", key.record.id, unfinished(&operator.viewer, key));
+    }
+    if !args.yes && !output::confirmed("Discard this?", "discard")? {
+        declined!("nothing was discarded");
+    }
+    let mut left = Vec::new();
+    let mut discarded = Vec::new();
+    for key in wanted {
+        let discard = KeyDiscard {
+            cluster: operator.viewer.roster.cluster_id(),
+            operator: OperatorId::new(operator.name().as_str())?,
+            key: key.record.id,
+        };
+        let signature = operator.sign_object(&discard);
+        let signed = SignedDiscard { discard, signature };
+        let deliveries = operator.viewer.api.discard(&signed).await?;
+        // A custodian that never had a share has nothing to discard.
+        let unknown = |d: &Delivery| {
+            let refusal = d.refusal.as_ref();
+            refusal.is_some_and(|r| r.code == RefusalCode::KeyUnknown)
+        };
+        let kept = deliveries.iter().filter(|d| !unknown(d));
+        left.extend(kept.filter_map(|d| Some(format!("{}: {}", d.party, d.problem.as_ref()?))));
+        discarded.push(key.record.id);
+    }
+    if !left.is_empty() {
+        said!(
+            ProblemCode::OrderIncomplete,
+            "not discarded everywhere: {}",
+            left.join("; ")
+        );
+    }
+    match json {
+        true => output::json(&json!({ "discarded": discarded })),
+        false => {
+            println!("discarded");
+            Ok(())
+        }
+    }
+}
+
+/// The unfinished keys of a name, or the one of an id.
+fn to_discard<'a>(keys: &'a [KeyListing], text: &str) -> anyhow::Result<Vec<&'a KeyListing>> {
+    let named: Vec<&KeyListing> = keys
+        .iter()
+        .filter(|k| k.record.name.as_str() == text)
+        .collect();
+    let found = match named.is_empty() {
+        false => named,
+        true => {
+            let of_id = keys.iter();
+            let of_id: Vec<_> = of_id
+                .filter(|k| k.record.id.to_string().starts_with(text))
+                .collect();
+            if of_id.len() > 1 {
+                misuse!("more than one key's id begins with {text:?}; give more digits");
+            }
+            of_id
+        }
+    };
+    if found.is_empty() {
+        said!(
+            RefusalCode::KeyUnknown,
+            "no key is named {text:?}, or has an id that begins so; `quorate key list` shows those there are"
+        );
+    }
+    let unfinished: Vec<_> = found.into_iter().filter(|k| !k.active).collect();
+    if unfinished.is_empty() {
+        said!(
+            RefusalCode::KeyInForce,
+            "{text} is a key in force, and there is no unfinished one of that name"
+        );
+    }
+    Ok(unfinished)
 }
 
 fn print(viewer: &Viewer, key: &KeyListing) {

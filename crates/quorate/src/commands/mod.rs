@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod address;
+pub mod affirmed;
 pub mod agent;
 pub mod approve;
 pub mod backup;

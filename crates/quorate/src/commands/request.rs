@@ -8,13 +8,16 @@ use quorate_chain::{Analysis, Assembled, analyse_for, assemble};
 use quorate_policy::Shown;
 use quorate_types::ProblemCode;
 use quorate_types::RefusalCode;
-use quorate_types::{Action, IntentHash, KeyRecord, Network, PublicKey, Verdict, VerifiedIntent};
+use quorate_types::node::KeyListing;
+use quorate_types::{
+    Action, ChainRules, IntentHash, KeyRecord, Network, PublicKey, Verdict, VerifiedIntent,
+};
 use serde_json::json;
 
 use crate::args::{ClientArgs, RequestCommand, ShowArgs, whole_hash};
 use crate::commands::sign::{add_signed, text_of};
 use crate::exit::{misuse, said, untrue};
-use crate::operator::{Operator, Viewer};
+use crate::operator::{Operator, Viewer, by_id};
 use crate::output;
 
 /// A request, read and understood on this machine.
@@ -37,8 +40,23 @@ pub struct Signing {
 }
 
 impl Decoded {
-    /// Fetches a request, checks its operator's signature, and decodes it for its key.
-    pub async fn fetch(viewer: &Viewer, hash: IntentHash) -> anyhow::Result<Self> {
+    /// Fetches a request, checks its operator's signature, and decodes it for its key, as the chain
+    /// rules of the policy say.
+    pub async fn fetch(
+        viewer: &Viewer,
+        hash: IntentHash,
+        chains: &ChainRules,
+    ) -> anyhow::Result<Self> {
+        Self::fetch_with(viewer, &viewer.keys().await?, chains, hash).await
+    }
+
+    /// The same with keys that are at hand.
+    pub async fn fetch_with(
+        viewer: &Viewer,
+        keys: &[KeyListing],
+        chains: &ChainRules,
+        hash: IntentHash,
+    ) -> anyhow::Result<Self> {
         let intent = viewer.request(hash).await?;
         let Action::Sign {
             key,
@@ -49,7 +67,7 @@ impl Decoded {
         } = &intent.intent().action
         else {
             let changed = match &intent.intent().action {
-                Action::SetProtocol { key, .. } => Some(viewer.key_by_id(*key).await?),
+                Action::SetProtocol { key, .. } => Some(by_id(keys, *key)?),
                 _ => None,
             };
             let shown = Shown::other(intent.intent(), changed.as_ref());
@@ -60,9 +78,9 @@ impl Decoded {
                 shown,
             });
         };
-        let record = viewer.key_by_id(*key).await?;
+        let record = by_id(keys, *key)?;
         let (child, analysis) = analyse_for(payload, *network, &record, path)?;
-        let shown = Shown::signing(intent.intent(), &record, &analysis);
+        let shown = Shown::signing(intent.intent(), &record, &analysis, chains);
         let network = *network;
         Ok(Self {
             changed: None,
@@ -133,19 +151,23 @@ pub async fn find(viewer: &Viewer, text: &str) -> anyhow::Result<IntentHash> {
 
 async fn list(viewer: &Viewer, json: bool) -> anyhow::Result<()> {
     let views = viewer.api.intents().await?;
+    // Also where there are none: an orchestrator that reaches no custodian is not one with nothing to do.
+    let keys = viewer.keys_if_any().await?;
     if json {
         return output::json(&views);
     }
     if views.is_empty() {
         println!("no requests");
     }
+    let policy = viewer.policy().await?;
+    let chains = &policy.bundle().chains;
     for view in views {
         let hash = view.intent.to_string();
         let short = hash.get(..12).unwrap_or(&hash);
         println!(
             "{short}  {:8} {}",
             state(&view),
-            first_line(viewer, &view).await
+            first_line(viewer, &keys, chains, &view).await
         );
         for line in waiting_lines(&view) {
             println!("              {line}");
@@ -154,8 +176,13 @@ async fn list(viewer: &Viewer, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn first_line(viewer: &Viewer, view: &IntentView) -> String {
-    match Decoded::fetch(viewer, view.intent).await {
+async fn first_line(
+    viewer: &Viewer,
+    keys: &[KeyListing],
+    chains: &ChainRules,
+    view: &IntentView,
+) -> String {
+    match Decoded::fetch_with(viewer, keys, chains, view.intent).await {
         Ok(decoded) => decoded.shown.lines().get(1).cloned().unwrap_or_default(),
         Err(error) => format!("cannot be decoded here: {error:#}"),
     }
@@ -211,7 +238,7 @@ async fn show(viewer: &Viewer, args: &ShowArgs, json: bool) -> anyhow::Result<()
         waiting.finish_and_clear();
         view = ended?;
     }
-    let decoded = Decoded::fetch(viewer, hash).await?;
+    let decoded = Decoded::fetch(viewer, hash, &viewer.policy().await?.bundle().chains).await?;
     let signed = decoded.assembled(&view)?;
     let network = decoded.signing.as_ref().and_then(|s| s.network);
     let text = signed.as_ref().map(|signed| text_of(network, signed));
@@ -253,6 +280,34 @@ async fn show(viewer: &Viewer, args: &ShowArgs, json: bool) -> anyhow::Result<()
         (_, None) => {}
     }
     Ok(())
+}
+
+/// Fails where a request has ended, as somebody's word on it then comes too late. That it is signed is believed with its signatures alone.
+pub fn unless_ended(decoded: &Decoded, view: &IntentView) -> anyhow::Result<()> {
+    let hash = view.intent;
+    match view.state {
+        IntentState::Running | IntentState::Pending => Ok(()),
+        IntentState::Done => {
+            let signed = decoded.assembled(view)?.unwrap_or_default();
+            let ids: Vec<_> = signed.iter().map(|one| one.id.as_str()).collect();
+            let what = match ids.as_slice() {
+                [] => "done".to_owned(),
+                ids => format!("signed (id {})", ids.join(", ")),
+            };
+            said!(
+                RefusalCode::AlreadySigned,
+                "request {hash} is {what} already; nothing that is said now changes that"
+            )
+        }
+        IntentState::Failed => {
+            let how = view.problem.as_ref().map(|problem| problem.detail.as_str());
+            said!(
+                ProblemCode::RequestEnded,
+                "request {hash} has ended already: {}",
+                how.unwrap_or("without a result")
+            )
+        }
+    }
 }
 
 /// Writes a signed transaction.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::backup::{open_verified, opener, read};
 use crate::args::{IntoArgs, RestoreArgs};
+use crate::exit::misuse;
 use crate::output;
 
 /// Restores a custodian.
@@ -15,8 +16,25 @@ pub async fn run(args: RestoreArgs, json: bool) -> anyhow::Result<()> {
     let found = read(&args.from).await?;
     let opener = opener(&args.open)?;
     let verified = open_verified(&args.from, &found, &opener, args.roster.as_deref())?;
+    if let Some(key) = &args.identity_key {
+        check_identity(&verified, key)?;
+    }
     let restored = write(&verified, &args.into, found.known_counter)?;
     report(&verified, &restored, &[], json)
+}
+
+/// Whether the custodian whose backup it is has this identity key, which then signed it.
+fn check_identity(backup: &Verified, key: &str) -> anyhow::Result<()> {
+    let mut expected = [0; 32];
+    if hex::decode_to_slice(key.trim(), &mut expected).is_err() {
+        misuse!("{key:?} is no identity key; it has 64 hexadecimal digits");
+    }
+    let party = &backup.summary().party;
+    let found = backup.roster().party(party).map(|entry| entry.identity);
+    if found != Some(expected) {
+        misuse!("the backup is by another identity key than {key}; nothing was written");
+    }
+    Ok(())
 }
 
 /// Writes the custodian's directory.

@@ -1,9 +1,13 @@
 //! `quorate status`.
 
-use quorate_types::node::PoolStatus;
+use quorate_api::ClusterStatus;
+use quorate_types::canonical::Canonical as _;
+use quorate_types::node::{PoolStatus, Standing};
 use quorate_types::{PartyId, WireVersion};
+use serde_json::json;
 
 use crate::args::ClientArgs;
+use crate::commands::affirmed::{InForce, described};
 use crate::operator::Viewer;
 use crate::output;
 
@@ -22,9 +26,17 @@ fn presignatures(pool: &PoolStatus) -> String {
 /// Shows how every custodian is.
 pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
-    let status = viewer.api.status().await?;
+    let (status, in_force) = tokio::join!(viewer.api.status(), InForce::ask(&viewer));
+    let (status, in_force) = (status?, in_force?);
     if json {
-        return output::json(&status);
+        let mut found = serde_json::to_value(&status)?;
+        if let serde_json::Value::Object(found) = &mut found {
+            found.insert("orders".to_owned(), in_force.orders_in_json());
+            let unknown = in_force.unknown.iter();
+            let unknown = unknown.map(|(party, why)| json!({ "party": party, "problem": why }));
+            found.insert("not_affirmed".to_owned(), unknown.collect());
+        }
+        return output::json(&found);
     }
     println!("cluster {} ({})", status.cluster, status.threshold);
     for party in &status.parties {
@@ -59,8 +71,8 @@ pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
                         ban.key.short()
                     );
                 }
-                for order in &node.frozen {
-                    println!("  {:<10} FROZEN by order {order}", "");
+                if !node.frozen.is_empty() {
+                    println!("  {:<10} FROZEN", "");
                 }
                 if !node.standing.is_serving() {
                     println!("  {:<10} {}", "", node.standing);
@@ -86,5 +98,31 @@ pub async fn run(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
             ),
         }
     }
+    print_orders(&in_force, &status);
     Ok(())
+}
+
+/// Freeze orders, each with whoever signed that it has it in force.
+fn print_orders(in_force: &InForce, status: &ClusterStatus) {
+    let orders = in_force.orders();
+    for (order, with) in &orders {
+        println!("FROZEN by order {}", order.canonical_hash());
+        println!("  {}", described(order));
+        let with: Vec<&str> = with.iter().map(|party| party.as_str()).collect();
+        println!("  in force with {}", with.join(", "));
+    }
+    if !orders.is_empty() {
+        println!(
+            "  lift with: quorate policy sign policy.toml --unfreeze-all --out bundle.json, then publish"
+        );
+    }
+    // Of one that is offline or sealed it is said above.
+    let takes_part = |party: &PartyId| {
+        let shown = status.parties.iter().find(|p| p.party == *party);
+        let node = shown.and_then(|p| p.status.as_ref());
+        node.is_some_and(|n| !matches!(n.standing, Standing::Sealed { .. }))
+    };
+    for (party, why) in in_force.unknown.iter().filter(|(p, _)| takes_part(p)) {
+        println!("  {party} does not sign what is in force with it: {why}");
+    }
 }

@@ -221,6 +221,7 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
         "verify wrote something"
     );
 
+    let roster = home.join("roster.json");
     let restored = place.run(&[
         "restore",
         "--from",
@@ -229,6 +230,8 @@ fn t25_a_lost_custodian_comes_back_from_its_backup_and_signs() {
         "owner.key",
         "--into",
         "back",
+        "--roster",
+        roster.to_str().unwrap(),
     ]);
     let said = restored.ok().stdout;
     assert!(
@@ -489,7 +492,7 @@ fn a_drill_leaves_nothing_but_a_transcript_that_no_byte_can_be_changed_of() {
 }
 
 #[test]
-fn t24_a_backup_that_is_not_right_is_refused_with_its_reason_and_nothing_is_written() {
+fn t24_t37_a_backup_that_is_not_right_is_refused_with_its_reason_and_nothing_is_written() {
     let place = Place::with_cluster();
     let config = "cluster/custodians/party-1/agent.toml";
     place.secret("words", "correct horse battery staple");
@@ -551,7 +554,12 @@ fn t24_a_backup_that_is_not_right_is_refused_with_its_reason_and_nothing_is_writ
             "another roster",
         ),
     ] {
-        let args = [&["restore", "--from", from, "--into", into], with].concat();
+        let pinned = match with.contains(&"--roster") {
+            true => Vec::new(),
+            false => vec!["--roster", "cluster/custodians/party-1/roster.json"],
+        };
+        let args = ["restore", "--from", from, "--into", into];
+        let args = [&args, with, &pinned].concat();
         let refused = place.run(&args).failed().stderr;
         assert!(refused.contains(says), "{from}: {refused}");
         if into == "new" {
@@ -564,6 +572,16 @@ fn t24_a_backup_that_is_not_right_is_refused_with_its_reason_and_nothing_is_writ
             "{from}: something was written"
         );
     }
+    // Whole, but whose it is nothing says; and another's.
+    let unpinned = ["restore", "--from", "good.age", "--into", "new"];
+    let unpinned = [&unpinned[..], &words].concat();
+    let refused = place.run(&unpinned).failed().stderr;
+    assert!(refused.contains("--roster"), "{refused}");
+    let key = "11".repeat(32);
+    let theirs = [&unpinned[..], &["--identity-key", &key]].concat();
+    let refused = place.run(&theirs).failed().stderr;
+    assert!(refused.contains("another identity key"), "{refused}");
+    assert!(tree(place.0.path()) == before, "something was written");
     let again = [
         "backup",
         "create",

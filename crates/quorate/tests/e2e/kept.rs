@@ -113,7 +113,10 @@ impl Kept {
         let verified = self.run("backup verify backup.age --identity owner.key --json");
         let keys = &verified.json()["keys"];
         assert_eq!(keys.as_array().map(Vec::len), Some(KEYS.len()));
-        self.run("restore --from backup.age --identity owner.key --into back");
+        let roster = "cluster/orchestrator/roster.json";
+        self.run(&format!(
+            "restore --from backup.age --identity owner.key --into back --roster {roster}"
+        ));
         self.has_its_shares("back");
     }
 

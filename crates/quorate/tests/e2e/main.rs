@@ -36,4 +36,5 @@ mod sealed;
 mod solana_chain;
 mod strangers;
 mod texts;
+mod told;
 mod up;

@@ -106,7 +106,14 @@ fn t25_where_peers_are_lost_for_good_the_custodian_accepts_the_restore() {
     let status = cluster.wait_until(1, "quarantined");
     let reason = status["standing"]["reason"].as_str().unwrap();
     assert!(reason.contains("quorate agent accept-restore"), "{reason}");
-    cluster.agent_cli(1, &["accept-restore"]).ok();
+    // The one peer there is may be hostile, and keep a later policy to itself.
+    let waits = cluster.agent_cli(1, &["accept-restore"]).failed();
+    assert!(
+        waits.stderr.contains("quorate agent accept-policy"),
+        "{}",
+        waits.stderr
+    );
+    cluster.agent_cli(1, &["accept-policy", "1"]).ok();
     assert_eq!(cluster.wait_until(1, "serving")["restores"], 1);
 }
 

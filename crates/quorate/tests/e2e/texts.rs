@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Ran, quorate};
 
-const COMMANDS: [&[&str]; 59] = [
+const COMMANDS: [&[&str]; 62] = [
     &[],
     &["init"],
     &["up"],
@@ -16,6 +16,7 @@ const COMMANDS: [&[&str]; 59] = [
     &["committee", "setup"],
     &["key"],
     &["key", "create"],
+    &["key", "discard"],
     &["key", "list"],
     &["key", "set-protocol"],
     &["key", "show"],
@@ -29,6 +30,7 @@ const COMMANDS: [&[&str]; 59] = [
     &["withdraw"],
     &["freeze"],
     &["policy"],
+    &["policy", "show"],
     &["policy", "init"],
     &["policy", "check"],
     &["policy", "explain"],
@@ -47,6 +49,7 @@ const COMMANDS: [&[&str]; 59] = [
     &["agent", "status"],
     &["agent", "accept-clock"],
     &["agent", "accept-restore"],
+    &["agent", "accept-policy"],
     &["agent", "lift-ban"],
     &["agent", "protector"],
     &["agent", "protector", "add"],

@@ -26,6 +26,9 @@ codes! {
         /// Not every custodian has attested the key yet, so none signs with it.
         KeyNotActive = "key-not-active", @ PeerAbsent,
             "`quorate key list` makes custodians activate keys whose attestations are all there; `quorate status` shows who is away.";
+        /// The key is in force with the custodian, so it is not discarded.
+        KeyInForce = "key-in-force", @ Caller,
+            "`quorate key list` shows which keys are unfinished; only those can be discarded.";
         /// Another key has this name, or is being made under it.
         KeyNameTaken = "key-name-taken", @ Caller,
             "Choose another `--name`; `quorate key list` shows those in use.";
@@ -79,6 +82,9 @@ codes! {
         /// The policy lets the request through once people have approved it, or time has passed.
         PolicyPending = "policy-pending", @ Waiting,
             "`quorate request list` shows what waits for whom. Approvers: `quorate approve REQUEST`.";
+        /// The request has been signed: what people say of it comes too late.
+        AlreadySigned = "already-signed", @ Caller,
+            "`quorate request show REQUEST` has the signature. What was signed cannot be taken back here; act on its chain, or freeze what is to come: `quorate freeze`.";
         /// A rule of the policy forbids the request.
         PolicyDenied = "policy-denied", @ Denied,
             "`quorate policy explain` shows the rules; `quorate policy simulate` tries a transaction.";
@@ -164,6 +170,10 @@ codes! {
         /// The custodian, or the orchestrator, works on as much as it takes at once.
         Busy = "busy", transient @ PeerAbsent,
             "Try again after the seconds in `Retry-After`, or in a moment.";
+        /// An operator, a person or a custodian has as much kept or worked on here as one may
+        /// have; others are not affected.
+        Quota = "quota", transient @ Caller,
+            "Wait until earlier requests have ended or expired; the message says what there is too much of.";
         /// The bytes are no request of this protocol.
         Unreadable = "unreadable", @ Caller,
             "Compare versions with `quorate status` and `quorate version`.";

@@ -1,43 +1,69 @@
 //! What a policy comes to, in words.
 
-use std::collections::BTreeMap;
+use quorate_policy::{changes, printable, words};
+use quorate_types::{Bundle, ValidBundle, ValidRoster};
+use serde_json::{Value, json};
 
-use quorate_types::{Bundle, Rule, ValidRoster};
-use serde_json::json;
-
-use super::{draft, named_or_in_force};
+use super::{read_draft, seen};
 use crate::args::{ClientArgs, ExplainArgs, PolicyFileArgs};
 use crate::operator::Viewer;
 use crate::output;
 
 pub async fn explain(client: &ClientArgs, args: &ExplainArgs, json: bool) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
-    let bundle = named_or_in_force(&viewer, args.file.as_deref()).await?;
+    let bundle = seen(&viewer, args.file.as_deref()).await?;
     if json {
-        return output::json(&json!({ "rules": bundle.rules, "counters": bundle.counters }));
+        return output::json(&in_json(&bundle));
     }
-    for rule in &bundle.rules {
-        println!("{:24} {}", rule.id.to_string(), meaning(rule));
-        if args.cedar {
-            for line in rule.cedar.lines() {
-                println!("    {line}");
-            }
-        }
-    }
+    print(&bundle, args.cedar);
     Ok(())
 }
 
-/// The rule's own words: what it permits, refuses, or waits for.
-fn meaning(rule: &Rule) -> String {
-    let annotation = |name: &str| {
-        let (_, rest) = rule.cedar.split_once(&format!("@{name}(\""))?;
-        rest.split_once("\")").map(|(text, _)| text.to_owned())
-    };
-    let reason = annotation("reason").unwrap_or_else(|| "its own Cedar; see --cedar".to_owned());
-    match (annotation("pending"), rule.cedar.contains("permit(")) {
-        (Some(what), _) => format!("waits    {reason} [{what}]"),
-        (None, true) => format!("permits  {reason}"),
-        (None, false) => format!("refuses  {reason}"),
+/// A policy for programs: its rules as they are evaluated, and everything it says in words.
+pub fn in_json(bundle: &Bundle) -> Value {
+    let words = words(bundle);
+    let said = words.statements.iter();
+    let said: Vec<Value> = said
+        .map(|s| json!({ "about": s.about, "name": s.name, "text": s.text }))
+        .collect();
+    json!({ "rules": bundle.rules, "counters": bundle.counters, "words": said, "doubts": words.doubts })
+}
+
+/// Which version it is, from when, signed by whom.
+pub fn heading(policy: &ValidBundle) -> String {
+    let signatures = policy.signed().signatures.iter();
+    let signers: Vec<_> = signatures.map(|s| s.admin.as_str()).collect();
+    format!(
+        "version {}  {}  {}  signed by {}",
+        policy.bundle().version,
+        output::time(policy.bundle().issued_at),
+        policy.hash().short(),
+        signers.join(", ")
+    )
+}
+
+/// A policy in words, each rule with its Cedar if that is wanted.
+pub fn print(bundle: &Bundle, cedar: bool) {
+    let words = words(bundle);
+    for doubt in &words.doubts {
+        println!("! {doubt}");
+    }
+    for statement in &words.statements {
+        println!("{statement}");
+        let id = match statement.about {
+            "rule" => statement.name.clone(),
+            "danger" => format!("no-{}", statement.name),
+            _ => continue,
+        };
+        // What is said in Cedar already is not said twice.
+        let wanted = cedar && !statement.text.contains('\n');
+        for rule in bundle
+            .rules
+            .iter()
+            .filter(|r| wanted && r.id.as_str() == id)
+        {
+            println!("    {}", printable(&rule.cedar));
+        }
     }
 }
 
@@ -73,13 +99,10 @@ pub fn warnings(bundle: &Bundle, roster: &ValidRoster) -> Vec<String> {
 pub async fn diff(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
     let in_force = viewer.policy().await?;
-    let draft = draft(&args.file, &viewer.roster, Some(&in_force), Vec::new())?;
-    let changes = changes(in_force.bundle(), draft.bundle());
+    let draft = read_draft(&args.file, &viewer.roster, Some(&in_force), Vec::new())?;
+    let changes = against(in_force.bundle(), draft.bundle());
     if json {
         return output::json(&changes);
-    }
-    if changes.is_empty() {
-        println!("nothing changes");
     }
     for line in changes {
         println!("{line}");
@@ -87,95 +110,16 @@ pub async fn diff(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> any
     Ok(())
 }
 
-/// What one version changes against another, one line each.
-pub fn changes(before: &Bundle, after: &Bundle) -> Vec<String> {
-    let mut lines = Vec::new();
-    let rules = |b: &Bundle| {
-        b.rules
-            .iter()
-            .map(|r| (r.id.to_string(), meaning(r) + "\u{0}" + &r.cedar))
-            .collect()
-    };
-    compare("rule", &rules(before), &rules(after), &mut lines);
-    let people = |b: &Bundle| {
-        b.people
-            .iter()
-            .map(|p| (p.id.to_string(), text(p)))
-            .collect()
-    };
-    compare("person", &people(before), &people(after), &mut lines);
-    let admins = |b: &Bundle| {
-        b.admins
-            .members
-            .iter()
-            .map(|a| (a.id.to_string(), hex::encode(a.key)))
-            .collect()
-    };
-    compare("admin", &admins(before), &admins(after), &mut lines);
-    let assets = |b: &Bundle| b.assets.iter().map(|a| (a.id.clone(), text(a))).collect();
-    compare("asset", &assets(before), &assets(after), &mut lines);
-    let book = |b: &Bundle| {
-        b.book
-            .iter()
-            .map(|e| (format!("{} {}", e.network, e.address), e.label.clone()))
-            .collect()
-    };
-    compare("address", &book(before), &book(after), &mut lines);
-    let counters = |b: &Bundle| {
-        b.counters
-            .iter()
-            .map(|c| (c.id.to_string(), text(c)))
-            .collect()
-    };
-    compare("counter", &counters(before), &counters(after), &mut lines);
-    let groups = |b: &Bundle| {
-        b.key_groups
-            .iter()
-            .map(|g| (g.name.to_string(), text(g)))
-            .collect()
-    };
-    compare("key group", &groups(before), &groups(after), &mut lines);
-    let settings = |b: &Bundle| {
-        BTreeMap::from([
-            ("admin quorum".to_owned(), b.admins.quorum.to_string()),
-            (
-                "address delay".to_owned(),
-                format!("{} s", b.book_delay_ms / 1000),
-            ),
-            ("limit_ack".to_owned(), format!("{:?}", b.limit_ack)),
-            ("passkeys".to_owned(), text(&b.relying_party)),
-            ("separations".to_owned(), text(&b.separations)),
-        ])
-    };
-    compare("setting", &settings(before), &settings(after), &mut lines);
-    lines.extend(after.lifts.iter().map(|id| format!("+ lifts freeze {id}")));
+/// What one version changes against another, one text each; also that it changes nothing but its text.
+pub fn against(before: &Bundle, after: &Bundle) -> Vec<String> {
+    let mut lines = changes(Some(before), after);
+    if lines.is_empty() {
+        lines.push(match before.source == after.source {
+            true => "nothing changes".to_owned(),
+            false => "nothing changes but the form of the text, or its comments".to_owned(),
+        });
+    }
     lines
-}
-
-fn text<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-fn compare(
-    what: &str,
-    before: &BTreeMap<String, String>,
-    after: &BTreeMap<String, String>,
-    lines: &mut Vec<String>,
-) {
-    let first = |text: &String| text.split('\u{0}').next().unwrap_or_default().to_owned();
-    for (name, old) in before {
-        match after.get(name) {
-            None => lines.push(format!("- {what} {name}: {}", first(old))),
-            Some(new) if new != old => {
-                lines.push(format!("- {what} {name}: {}", first(old)));
-                lines.push(format!("+ {what} {name}: {}", first(new)));
-            }
-            Some(_) => {}
-        }
-    }
-    for (name, new) in after.iter().filter(|(name, _)| !before.contains_key(*name)) {
-        lines.push(format!("+ {what} {name}: {}", first(new)));
-    }
 }
 
 pub async fn history(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
@@ -189,25 +133,14 @@ pub async fn history(client: &ClientArgs, json: bool) -> anyhow::Result<()> {
     }
     for (index, version) in chain.iter().enumerate() {
         let bundle = version.bundle();
-        let signers: Vec<_> = version
-            .signed()
-            .signatures
-            .iter()
-            .map(|s| s.admin.as_str())
-            .collect();
-        println!(
-            "version {}  {}  {}  signed by {}",
-            bundle.version,
-            output::time(bundle.issued_at),
-            version.hash().short(),
-            signers.join(", ")
-        );
+        println!("{}", heading(version));
         let before = index.checked_sub(1).and_then(|i| chain.get(i));
-        for line in before
-            .map(|b| changes(b.bundle(), bundle))
-            .unwrap_or_default()
-        {
-            println!("    {line}");
+        let lines = match before {
+            Some(before) => against(before.bundle(), bundle),
+            None => changes(None, bundle),
+        };
+        for line in lines {
+            println!("    {}", line.replace('\n', "\n    "));
         }
     }
     Ok(())

@@ -1,27 +1,34 @@
 //! `quorate policy`.
 
 mod explain;
+mod keys;
 mod simulate;
 
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use quorate_policy::{Header, check_rules, compile};
+use quorate_policy::{Header, check_rules, compile, words};
 use quorate_service::now_ms;
 use quorate_types::canonical::Canonical as _;
-use quorate_types::{AdminSignature, Bundle, Hash32, SignedBundle, ValidBundle, ValidRoster};
+use quorate_types::{
+    AdminSignature, Bundle, Hash32, ProblemCode, SignedBundle, ValidBundle, ValidRoster,
+};
 use serde_json::json;
 
-use crate::args::{ClientArgs, PolicyCommand, PolicyFileArgs, PolicyInitArgs, PolicySignArgs};
-use crate::exit::{declined, misuse};
+use crate::args::{
+    ClientArgs, PolicyCommand, PolicyFileArgs, PolicyInitArgs, PolicyShowArgs, PolicySignArgs,
+};
+use crate::commands::affirmed::{InForce, Ordered, described};
+use crate::exit::{declined, misuse, said};
 use crate::operator::{Operator, Viewer};
 use crate::{output, provision};
 
 /// `quorate policy ...`.
 pub async fn run(client: &ClientArgs, command: PolicyCommand, json: bool) -> anyhow::Result<()> {
     match command {
+        PolicyCommand::Show(args) => show(client, &args, json).await,
         PolicyCommand::Init(args) => init(&args),
-        PolicyCommand::Check(args) => check(client, &args, json),
+        PolicyCommand::Check(args) => check(client, &args, json).await,
         PolicyCommand::Explain(args) => explain::explain(client, &args, json).await,
         PolicyCommand::Simulate(args) => simulate::run(client, &args, json).await,
         PolicyCommand::Diff(args) => explain::diff(client, &args, json).await,
@@ -78,25 +85,25 @@ pub fn draft(
     previous: Option<&ValidBundle>,
     lifts: Vec<Hash32>,
 ) -> anyhow::Result<Draft> {
+    let draft = read_draft(file, roster, previous, lifts)?;
+    if let (Draft::Signed(signed), [doubt, ..]) = (&draft, &words(draft.bundle()).doubts[..]) {
+        let version = signed.bundle.version;
+        bail!("{}: {doubt} Do not sign version {version}", file.display());
+    }
+    Ok(draft)
+}
+
+/// Reads a draft to look at it, a bundle whose rules are not what its text comes to as well: its words say so.
+pub fn read_draft(
+    file: &Path,
+    roster: &ValidRoster,
+    previous: Option<&ValidBundle>,
+    lifts: Vec<Hash32>,
+) -> anyhow::Result<Draft> {
     let text = read(file)?;
     let named = || file.display().to_string();
     if file.extension().is_some_and(|e| e == "json") {
         let signed: SignedBundle = serde_json::from_str(&text).with_context(named)?;
-        let b = &signed.bundle;
-        let header = Header {
-            cluster: b.cluster,
-            version: b.version,
-            previous: b.previous,
-            issued_at: b.issued_at,
-            admins: b.admins.clone(),
-            lifts: b.lifts.clone(),
-        };
-        if compile(&b.source, header).with_context(named)? != *b {
-            bail!(
-                "{}: the rules in the bundle are not what its text comes to; do not sign it",
-                file.display()
-            );
-        }
         checked(&signed.bundle, roster).with_context(named)?;
         return Ok(Draft::Signed(signed));
     }
@@ -116,6 +123,16 @@ pub fn draft(
     Ok(Draft::Text(bundle))
 }
 
+/// The policy of a file, or without one that in force, to be looked at.
+async fn seen(viewer: &Viewer, file: Option<&Path>) -> anyhow::Result<Bundle> {
+    Ok(match file {
+        Some(file) => read_draft(file, &viewer.roster, None, Vec::new())?
+            .bundle()
+            .clone(),
+        None => viewer.policy().await?.bundle().clone(),
+    })
+}
+
 /// The policy of a file, or without one that in force.
 async fn named_or_in_force(viewer: &Viewer, file: Option<&Path>) -> anyhow::Result<Bundle> {
     Ok(match file {
@@ -132,10 +149,15 @@ fn checked(bundle: &Bundle, roster: &ValidRoster) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> anyhow::Result<()> {
-    let roster = Viewer::load(&client.client)?.roster;
-    let draft = draft(&args.file, &roster, None, Vec::new())?;
+async fn check(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> anyhow::Result<()> {
+    let viewer = Viewer::load(&client.client)?;
+    let roster = &viewer.roster;
+    let draft = draft(&args.file, roster, None, Vec::new())?;
     let bundle = draft.bundle();
+    let keys = keys::Known::ask(&viewer).await?;
+    if let Some(unknown) = keys.unknown(bundle)? {
+        misuse!("{}: {unknown}", args.file.display());
+    }
     if json {
         return output::json(bundle);
     }
@@ -148,7 +170,10 @@ fn check(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> anyhow::Resu
         bundle.assets.len(),
         bundle.book.len()
     );
-    for warning in explain::warnings(bundle, &roster) {
+    for warning in keys.notes(bundle)? {
+        println!("note: {warning}");
+    }
+    for warning in explain::warnings(bundle, roster) {
         println!("note: {warning}");
     }
     println!(
@@ -162,7 +187,8 @@ async fn sign(client: &ClientArgs, args: &PolicySignArgs, json: bool) -> anyhow:
     let operator = Operator::load(&client.client)?;
     let roster = &operator.viewer.roster;
     let in_force = operator.viewer.policy().await?;
-    let draft = draft(&args.file, roster, Some(&in_force), args.unfreeze.clone())?;
+    let lifts = lifts(&operator.viewer, args, json).await?;
+    let draft = draft(&args.file, roster, Some(&in_force), lifts)?;
     let mut signed = match draft {
         Draft::Text(bundle) => SignedBundle {
             bundle,
@@ -185,8 +211,13 @@ async fn sign(client: &ClientArgs, args: &PolicySignArgs, json: bool) -> anyhow:
         );
     }
     if !json {
-        for line in explain::changes(in_force.bundle(), &signed.bundle) {
+        for line in explain::against(in_force.bundle(), &signed.bundle) {
             eprintln!("  {line}");
+        }
+        let keys = keys::Known::ask(&operator.viewer).await?;
+        let unknown = keys.unknown(&signed.bundle)?;
+        for note in unknown.into_iter().chain(keys.notes(&signed.bundle)?) {
+            eprintln!("  note: {note}");
         }
     }
     if !args.yes && !output::confirmed("Sign this policy?", "sign")? {
@@ -233,12 +264,80 @@ async fn publish(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> anyh
         signed.clone().follow(&viewer.roster, Some(&in_force))?;
     }
     let deliveries = viewer.api.publish(&signed).await?;
+    let hash = signed.bundle.canonical_hash();
+    // A later version may have come into force meanwhile.
+    let ordered = Ordered::new(&viewer.roster, deliveries, hash, |affirmation| {
+        affirmation.policy == Some(hash) || affirmation.policy_version > version
+    });
+    let done = format!("bound by version {version}");
     if json {
-        return output::json(&deliveries);
+        output::json(&ordered.in_json())?;
+    } else {
+        ordered.print(&done);
+        if ordered.is_partial() {
+            println!("those that were not reached get it as soon as they take part again");
+        }
     }
-    output::deliveries(&deliveries, &format!("version {version} in force"));
-    if deliveries.iter().any(|d| d.problem.is_some()) {
-        println!("those that were not reached get it as soon as they take part again");
+    ordered.unless_too_few(&done)
+}
+
+/// The freeze orders to lift, shown with what custodians sign of them.
+async fn lifts(viewer: &Viewer, args: &PolicySignArgs, json: bool) -> anyhow::Result<Vec<Hash32>> {
+    if args.unfreeze.is_empty() && !args.unfreeze_all {
+        return Ok(Vec::new());
     }
+    if args.file.extension().is_some_and(|e| e == "json") {
+        misuse!(
+            "{} is a bundle, which says itself what it lifts; --unfreeze goes with a text",
+            args.file.display()
+        );
+    }
+    let in_force = InForce::ask(viewer).await?;
+    let orders = in_force.orders();
+    if args.unfreeze_all && orders.is_empty() {
+        misuse!("no custodian that answers has a freeze order in force");
+    }
+    let all = orders.iter().map(|(order, _)| order.canonical_hash());
+    let lifted = match args.unfreeze_all {
+        true => all.collect(),
+        false => args.unfreeze.clone(),
+    };
+    for id in lifted.iter().filter(|_| !json) {
+        let known = orders.iter().find(|(o, _)| o.canonical_hash() == *id);
+        let what = known.map(|(order, _)| described(order));
+        let what = what.unwrap_or_else(|| "no custodian that answers has it".to_owned());
+        eprintln!("  lifts order {id} {what}");
+    }
+    for (party, why) in in_force.unknown.iter().filter(|_| !json) {
+        eprintln!("  note: orders that only {party} has are not known: {why}");
+    }
+    Ok(lifted)
+}
+
+async fn show(client: &ClientArgs, args: &PolicyShowArgs, json: bool) -> anyhow::Result<()> {
+    let viewer = Viewer::load(&client.client)?;
+    let mut chain = viewer.policies().await?;
+    if let Some(version) = args.version {
+        chain.retain(|b| b.bundle().version == version);
+    }
+    let Some(policy) = chain.pop() else {
+        said!(
+            ProblemCode::PolicyUnknown,
+            "there is no such version; `quorate policy history` shows those there are"
+        );
+    };
+    let bundle = policy.bundle();
+    if args.toml {
+        for doubt in words(bundle).doubts {
+            eprintln!("warning: {doubt}");
+        }
+        print!("{}", bundle.source);
+        return Ok(());
+    }
+    if json {
+        return output::json(&json!({ "hash": policy.hash(), "signed": policy.signed() }));
+    }
+    println!("{}", explain::heading(&policy));
+    explain::print(bundle, false);
     Ok(())
 }

@@ -11,14 +11,15 @@ use quorate_policy::{
 use quorate_service::now_ms;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::{
-    Action, AdminSignature, Admins, Approval, Bundle, Credential, Hash32, IntentHash, KeyRecord,
-    OperatorId, PersonId, Proof, SignedApproval, SignedBundle, ValidRoster, Verdict,
+    Action, AdminSignature, Admins, Approval, Bundle, ChainRules, Credential, Hash32, IntentHash,
+    KeyRecord, OperatorId, PersonId, Proof, SignedApproval, SignedBundle, ValidRoster, Verdict,
 };
 use rand_core::OsRng;
 use serde_json::{Value, json};
 
 use super::named_or_in_force;
 use crate::args::{ClientArgs, SimulateArgs};
+use crate::commands::affirmed::{InForce, described};
 use crate::commands::request::Decoded;
 use crate::commands::{payload, sign};
 use crate::exit::misuse;
@@ -73,6 +74,10 @@ impl Rehearsal {
         })
     }
 
+    fn chains(&self) -> ChainRules {
+        self.engine.bundle().bundle().chains.clone()
+    }
+
     /// A key for a person that nobody else has.
     fn key_of(stand_in: &SigningKey, person: &PersonId) -> SigningKey {
         let seed = quorate_types::canonical::tagged_hash(
@@ -111,7 +116,11 @@ impl Rehearsal {
         case.approved_by.iter().map(approve).collect()
     }
 
-    fn judge(&self, case: &Case<'_>) -> anyhow::Result<(Decision, Option<Spend>)> {
+    fn judge(
+        &self,
+        case: &Case<'_>,
+        frozen: &[String],
+    ) -> anyhow::Result<(Decision, Option<Spend>)> {
         let operator = self.roster.operator(case.operator);
         let operator =
             operator.with_context(|| format!("operator {} is not in the roster", case.operator))?;
@@ -120,23 +129,28 @@ impl Rehearsal {
             operator: case.operator,
             operator_key: &operator.key,
             act: case.act,
+            asked_at: case.proposed_at,
             proposed_at: case.proposed_at,
             now: case.now,
         };
         let evidence = Evidence {
             approvals: &self.approvals(case),
             display: Hash32::from_bytes([0; 32]),
-            frozen: &[],
+            frozen,
             book: &self.book,
         };
         let (decision, _) = self.engine.decide(&request, &evidence, &self.history);
-        Ok((decision, request.spend()))
+        Ok((decision, request.spend(&self.chains())))
     }
 }
 
 pub async fn run(client: &ClientArgs, args: &SimulateArgs, json: bool) -> anyhow::Result<()> {
     let viewer = Viewer::load(&client.client)?;
     let bundle = named_or_in_force(&viewer, args.file.as_deref()).await?;
+    known_approvers(&bundle, &args.approved_by)?;
+    if viewer.roster.operator(&args.operator).is_none() {
+        misuse!("operator {} is not in the roster", args.operator);
+    }
     let mut rehearsal = Rehearsal::new(&viewer.roster, &bundle)?;
     if args.past {
         return past(&viewer, &mut rehearsal, json).await;
@@ -162,11 +176,19 @@ pub async fn run(client: &ClientArgs, args: &SimulateArgs, json: bool) -> anyhow
         proposed_at: now.saturating_sub(waited),
         now,
     };
-    let (decision, _) = rehearsal.judge(&case)?;
+    let counted = remembered(&viewer, &mut rehearsal).await?;
+    let in_force = InForce::ask(&viewer).await?;
+    let orders = in_force.orders().into_iter();
+    let orders = orders.filter(|(order, _)| !bundle.lifts.contains(&order.canonical_hash()));
+    let frozen: Vec<String> = orders.map(|(order, _)| described(&order)).collect();
+    let (decision, _) = rehearsal.judge(&case, &frozen)?;
+    let (otherwise, _) = rehearsal.judge(&case, &[])?;
+    let left_out = left_out(&counted, &in_force);
     if json {
-        return output::json(
-            &json!({ "decision": in_json(&decision), "effects": understood.analysis.effects }),
-        );
+        return output::json(&json!({
+            "decision": in_json(&decision), "frozen": frozen, "unless_frozen": in_json(&otherwise),
+            "not_taken_into_account": left_out, "effects": understood.analysis.effects,
+        }));
     }
     for line in understood.analysis.facts.summary_lines() {
         println!("  {line}");
@@ -174,17 +196,91 @@ pub async fn run(client: &ClientArgs, args: &SimulateArgs, json: bool) -> anyhow
     for line in in_words(&decision) {
         println!("{line}");
     }
-    println!("(nothing that was spent before is counted)");
+    if !frozen.is_empty() {
+        println!("once that is lifted:");
+        for line in in_words(&otherwise) {
+            println!("  {line}");
+        }
+    }
+    for line in left_out {
+        println!("({line})");
+    }
     Ok(())
+}
+
+/// Refuses approvers whom the policy does not know: nothing that they say would count.
+fn known_approvers(bundle: &Bundle, approvers: &[PersonId]) -> anyhow::Result<()> {
+    let known = |person: &&PersonId| bundle.people.iter().any(|p| p.id == **person);
+    if let Some(stranger) = approvers.iter().find(|person| !known(person)) {
+        let people: Vec<&str> = bundle.people.iter().map(|p| p.id.as_str()).collect();
+        misuse!(
+            "nobody in the policy is named {stranger}; it knows {}",
+            people.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// What was signed before, as far as the orchestrator remembers it.
+struct Remembered {
+    counted: usize,
+    /// Requests that are signed, and cannot be decoded here.
+    unread: usize,
+}
+
+/// Has what was signed before count in limits.
+async fn remembered(viewer: &Viewer, rehearsal: &mut Rehearsal) -> anyhow::Result<Remembered> {
+    let (mut counted, mut unread) = (0, 0);
+    let keys = viewer.keys().await?;
+    let chains = rehearsal.chains();
+    let views = viewer.api.intents().await?;
+    for view in views.iter().filter(|v| v.state == IntentState::Done) {
+        match Decoded::fetch_with(viewer, &keys, &chains, view.intent).await {
+            Ok(decoded) if decoded.signing.is_some() => {
+                past_one(rehearsal, view, &decoded)?;
+                counted += 1;
+            }
+            Ok(_) => {}
+            Err(_) => unread += 1,
+        }
+    }
+    Ok(Remembered { counted, unread })
+}
+
+/// What the judgement does not take into account, a sentence each.
+fn left_out(remembered: &Remembered, in_force: &InForce) -> Vec<String> {
+    let Remembered { counted, unread } = remembered;
+    let mut lines = vec![format!(
+        "limits count the {counted} signed requests that the orchestrator remembers; custodians count what they have recorded, which may be more"
+    )];
+    if *unread > 0 {
+        lines.push(format!(
+            "{unread} signed requests cannot be read here, and are not counted"
+        ));
+    }
+    let silent = in_force.unknown.iter().map(|(party, _)| party.as_str());
+    let silent: Vec<&str> = silent.collect();
+    if !silent.is_empty() {
+        lines.push(format!(
+            "whether {} is frozen is not known",
+            silent.join(", ")
+        ));
+    }
+    lines.push(
+        "addresses count at once here, and at custodians once they are old enough".to_owned(),
+    );
+    lines
 }
 
 /// Judges what the orchestrator remembers in the order in which it was proposed; what was signed counts for what came later.
 async fn past(viewer: &Viewer, rehearsal: &mut Rehearsal, json: bool) -> anyhow::Result<()> {
     let mut views = viewer.api.intents().await?;
     views.reverse();
+    let keys = viewer.keys().await?;
+    let chains = rehearsal.chains();
     let mut rows = Vec::new();
     for view in &views {
-        let decoded = Decoded::fetch(viewer, view.intent).await?;
+        let decoded = Decoded::fetch_with(viewer, &keys, &chains, view.intent).await?;
         let decision = past_one(rehearsal, view, &decoded)?;
         rows.push(
             json!({ "request": view.intent, "state": view.state, "decision": in_json(&decision) }),
@@ -197,7 +293,11 @@ async fn past(viewer: &Viewer, rehearsal: &mut Rehearsal, json: bool) -> anyhow:
             }
         }
     }
-    if json { output::json(&rows) } else { Ok(()) }
+    if json {
+        return output::json(&rows);
+    }
+    println!("(freeze orders, and addresses that were too new then, are not taken into account)");
+    Ok(())
 }
 
 fn past_one(
@@ -234,7 +334,7 @@ fn past_one(
         proposed_at: intent.issued_at,
         now: intent.issued_at.max(last_word),
     };
-    let (decision, spend) = rehearsal.judge(&case)?;
+    let (decision, spend) = rehearsal.judge(&case, &[])?;
     if let (IntentState::Done, Some(spend)) = (view.state, spend) {
         rehearsal.history.insert(spend);
     }
