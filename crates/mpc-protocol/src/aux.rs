@@ -146,7 +146,8 @@ fn check_moduli<L: Level>(message: &Msg<sha2::Sha256, L>) -> Result<(), &'static
     let Msg::Round2(parameters) = message else {
         return Ok(());
     };
-    let max_bits = 2 * u64::from(L::RSA_PRIME_BITLEN);
+    // A product of two primes of k bits has 2k - 1 bits, the level's least, or 2k.
+    let max_bits = u64::from(L::RSA_PUBKEY_BITLEN) + 1;
     let sound = [&parameters.N, &parameters.hat_N]
         .iter()
         .all(|n| n.cmp0().is_gt() && !n.is_even() && n.significant_bits() <= max_bits);

@@ -12,6 +12,7 @@ pub mod committee;
 pub mod dkls;
 pub mod keys;
 pub mod malicious;
+pub mod moduli;
 pub mod policy;
 pub mod primes;
 pub mod sim;

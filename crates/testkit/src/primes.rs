@@ -5,6 +5,7 @@ use quorate_types::Hash32;
 
 const PRIMES_520: &str = include_str!("../fixtures/primes-520.txt");
 const PRIMES_1536: &str = include_str!("../fixtures/primes-1536.txt");
+const LOPSIDED_3072: &str = include_str!("../fixtures/lopsided-3072.txt");
 
 fn nth(list: &str, index: usize) -> SafePrime {
     let line = list.lines().nth(index).expect("enough test primes");
@@ -39,6 +40,13 @@ pub fn small_list(party: u16) -> Vec<SafePrime> {
 #[must_use]
 pub fn full_list(party: u16) -> Vec<SafePrime> {
     listed(PRIMES_1536, party)
+}
+
+/// Two primes, each 3 modulo 4, whose product is as long as a modulus of the production level: one
+/// of 200 bits, one of 2872.
+#[must_use]
+pub fn lopsided() -> [SafePrime; 2] {
+    [0, 1].map(|index| nth(LOPSIDED_3072, index))
 }
 
 fn listed(list: &str, party: u16) -> Vec<SafePrime> {

@@ -26,7 +26,9 @@ const IMPURE_PATHS: &[&str] = &[
     "Instant::",
     "OsRng",
 ];
-/// Threshold libraries: only mpc-protocol names them.
+/// Crates that name threshold libraries: one to use them, one to attack them.
+const NAMES_THRESHOLD: &[&str] = &["quorate-mpc-protocol", "quorate-testkit"];
+/// Threshold libraries.
 const THRESHOLD: &[&str] = &[
     "cggmp24",
     "cggmp24-keygen",
@@ -73,9 +75,9 @@ fn direct(package: &Package, complaints: &mut Vec<String>) {
     let name = package.name.as_str();
     for dependency in package.dependencies.iter().filter(|d| d.is_normal()) {
         let on = dependency.name.as_str();
-        if THRESHOLD.contains(&on) && name != "quorate-mpc-protocol" {
+        if THRESHOLD.contains(&on) && !NAMES_THRESHOLD.contains(&name) {
             complaints.push(format!(
-                "{name} names the threshold library {on}; only quorate-mpc-protocol may"
+                "{name} names the threshold library {on}; only quorate-mpc-protocol may, and testkit to attack it"
             ));
         }
         if KEY_HARDWARE.contains(&on) && name != "quorate-storage" {

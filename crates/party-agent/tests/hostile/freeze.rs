@@ -40,7 +40,7 @@ async fn attack_despite_a_freeze(target: &mut Target) -> Result<(), Broken> {
             if restarted {
                 target.restart(number).await;
             }
-            let reply = target.say(number, target.prepare(&late)).await;
+            let reply = target.asked(number, &late).await;
             target.stays_out(number, late.hash(), &reply, &frozen)?;
         }
     }
@@ -52,9 +52,9 @@ async fn attack_despite_a_freeze(target: &mut Target) -> Result<(), Broken> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_freeze_stops_what_is_asked_and_what_is_prepared() {
     let mut target = Target::honest("").await;
-    attack_despite_a_freeze(&mut target).await.unwrap();
+    holds!(&mut target, attack_despite_a_freeze);
     let mut weak = Target::weak("", deaf_to_guardians).await;
-    attack_despite_a_freeze(&mut weak).await.unwrap_err();
+    breaks!(&mut weak, attack_despite_a_freeze);
 }
 
 async fn attack_with_a_new_key_or_protocol(target: &Target) -> Result<(), Broken> {
@@ -74,7 +74,7 @@ async fn attack_with_a_new_key_or_protocol(target: &Target) -> Result<(), Broken
     for action in [new_key, new_protocol] {
         let ask = target.ask(target.intent("operator", action)).by(&[1, 2, 3]);
         for number in [1, 2, 3] {
-            let reply = target.say(number, target.prepare(&ask)).await;
+            let reply = target.asked(number, &ask).await;
             target.stays_out(number, ask.hash(), &reply, &denied(&["frozen"]))?;
         }
     }
@@ -85,9 +85,8 @@ async fn attack_with_a_new_key_or_protocol(target: &Target) -> Result<(), Broken
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_freeze_stops_key_creation_and_changes_of_protocol() {
-    attack_with_a_new_key_or_protocol(&Target::honest("").await)
-        .await
-        .unwrap();
+    let target = Target::honest("").await;
+    attack_with_a_new_key_or_protocol(&target).await.unwrap();
     let weak = Target::weak("", deaf_to_guardians).await;
     attack_with_a_new_key_or_protocol(&weak).await.unwrap_err();
 }

@@ -13,7 +13,7 @@ const MISSING: (&str, &str) = ("two", "approve:treasury:2");
 /// Neither custodian prepares it, for lack of approvals.
 async fn stays_pending(target: &Target, ask: &Ask) -> Result<(), Broken> {
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(ask)).await;
+        let reply = target.asked(number, ask).await;
         target.stays_out(number, ask.hash(), &reply, &pending(MISSING.0, MISSING.1))?;
     }
     Ok(())
@@ -60,13 +60,9 @@ async fn attack_with_approvals_of_an_earlier_request(target: &Target) -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn t15_approvals_of_an_earlier_request_do_not_count_again() {
     let target = Target::honest(TWO).await;
-    attack_with_approvals_of_an_earlier_request(&target)
-        .await
-        .unwrap();
+    holds!(&target, attack_with_approvals_of_an_earlier_request);
     let weak = Target::weak(TWO, any_approval).await;
-    attack_with_approvals_of_an_earlier_request(&weak)
-        .await
-        .unwrap_err();
+    breaks!(&weak, attack_with_approvals_of_an_earlier_request);
 }
 
 /// With one approval that is good and one with other times.
@@ -100,9 +96,9 @@ async fn attack_with_approvals_out_of_time(target: &Target) -> Result<(), Broken
 #[tokio::test(flavor = "multi_thread")]
 async fn t15_approvals_out_of_their_time_do_not_count() {
     let target = Target::honest(TWO).await;
-    attack_with_approvals_out_of_time(&target).await.unwrap();
+    holds!(&target, attack_with_approvals_out_of_time);
     let weak = Target::weak(TWO, any_approval).await;
-    attack_with_approvals_out_of_time(&weak).await.unwrap_err();
+    breaks!(&weak, attack_with_approvals_out_of_time);
 }
 
 /// Prepared while the approvals held, begun after that.
@@ -148,9 +144,9 @@ async fn attack_with_a_withdrawn_approval(target: &Target) -> Result<(), Broken>
 #[tokio::test(flavor = "multi_thread")]
 async fn t15_a_withdrawn_approval_does_not_count_again() {
     let target = Target::honest(TWO).await;
-    attack_with_a_withdrawn_approval(&target).await.unwrap();
+    holds!(&target, attack_with_a_withdrawn_approval);
     let weak = Target::weak(TWO, deaf_to_people).await;
-    attack_with_a_withdrawn_approval(&weak).await.unwrap_err();
+    breaks!(&weak, attack_with_a_withdrawn_approval);
 }
 
 async fn attack_with_a_lifted_freeze(target: &Target) -> Result<(), Broken> {
@@ -194,7 +190,7 @@ async fn attack_with_skewed_clocks(target: &Target) -> Result<(), Broken> {
         (intent.issued_at, intent.expires_at) = (issued_at, expires_at);
         let ask = target.ask(intent);
         for number in [1, 2] {
-            let reply = target.say(number, target.prepare(&ask)).await;
+            let reply = target.asked(number, &ask).await;
             target.stays_out(number, ask.hash(), &reply, &unproven(code))?;
         }
     }
@@ -204,11 +200,10 @@ async fn attack_with_skewed_clocks(target: &Target) -> Result<(), Broken> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t15_requests_out_of_their_time_are_refused() {
-    attack_with_skewed_clocks(&Target::honest("").await)
-        .await
-        .unwrap();
+    let target = Target::honest("").await;
+    holds!(&target, attack_with_skewed_clocks);
     let weak = Target::weak("", any_time).await;
-    attack_with_skewed_clocks(&weak).await.unwrap_err();
+    breaks!(&weak, attack_with_skewed_clocks);
 }
 
 /// A word that is put off does not undo a stricter one of the same moment.
@@ -227,7 +222,7 @@ async fn attack_with_words_of_one_moment(target: &Target) -> Result<(), Broken> 
             let reply = target.say(number, NodeRequest::Say(said.clone())).await;
             assert_eq!(reply, NodeReply::Noted);
         }
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         let expected = denied(&["rejected"]);
         target.stays_out(number, ask.hash(), &reply, &expected)?;
     }
@@ -238,7 +233,7 @@ async fn attack_with_words_of_one_moment(target: &Target) -> Result<(), Broken> 
 #[tokio::test(flavor = "multi_thread")]
 async fn t15_of_two_words_of_one_moment_the_stricter_holds() {
     let target = Target::honest(TWO).await;
-    attack_with_words_of_one_moment(&target).await.unwrap();
+    holds!(&target, attack_with_words_of_one_moment);
     let weak = Target::weak(TWO, deaf_to_people).await;
-    attack_with_words_of_one_moment(&weak).await.unwrap_err();
+    breaks!(&weak, attack_with_words_of_one_moment);
 }

@@ -14,7 +14,7 @@ async fn attack_with_another_transaction(target: &Target) -> Result<(), Broken> 
     ask.intent.intent.action = target.payment(900_000_000);
     ask.approvals = target.approvals(&["ann", "ben"], &ask);
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         let expected = unproven("operator-signature");
         target.stays_out(number, ask.hash(), &reply, &expected)?;
     }
@@ -25,16 +25,16 @@ async fn attack_with_another_transaction(target: &Target) -> Result<(), Broken> 
 #[tokio::test(flavor = "multi_thread")]
 async fn t16_another_transaction_under_the_operators_signature_is_refused() {
     let target = Target::honest(TWO).await;
-    attack_with_another_transaction(&target).await.unwrap();
+    holds!(&target, attack_with_another_transaction);
     let weak = Target::weak(TWO, any_operator).await;
-    attack_with_another_transaction(&weak).await.unwrap_err();
+    breaks!(&weak, attack_with_another_transaction);
 }
 
 async fn attack_without_an_approval(target: &Target) -> Result<(), Broken> {
     let mut ask = target.approved_payment(1_000);
     let dropped = ask.approvals.pop().unwrap();
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         let expected = pending("two", "approve:treasury:2");
         target.stays_out(number, ask.hash(), &reply, &expected)?;
     }
@@ -45,11 +45,10 @@ async fn attack_without_an_approval(target: &Target) -> Result<(), Broken> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t16_a_dropped_approval_is_missing() {
-    attack_without_an_approval(&Target::honest(TWO).await)
-        .await
-        .unwrap();
+    let target = Target::honest(TWO).await;
+    holds!(&target, attack_without_an_approval);
     let weak = Target::weak(TWO, no_approvals).await;
-    attack_without_an_approval(&weak).await.unwrap_err();
+    breaks!(&weak, attack_without_an_approval);
 }
 
 /// Ben's approval, changed before he signs it: as he would give it of something else.
@@ -64,7 +63,7 @@ async fn attack_with_an_approval_of(
     approvals.push(signed("ben", other));
     let ask = ask.approved(approvals);
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         let expected = pending("two", "approve:treasury:2");
         target.stays_out(number, ask.hash(), &reply, &expected)?;
     }
@@ -88,8 +87,8 @@ async fn t16_an_approval_of_something_else_does_not_count() {
     let target = Target::honest(TWO).await;
     let weak = Target::weak(TWO, any_approval).await;
     for change in OTHERS {
-        attack_with_an_approval_of(&target, change).await.unwrap();
-        attack_with_an_approval_of(&weak, change).await.unwrap_err();
+        holds!(&target, attack_with_an_approval_of, change);
+        breaks!(&weak, attack_with_an_approval_of, change);
     }
 }
 
@@ -103,7 +102,7 @@ async fn attack_with_approvals_under_another_version(target: &Target) -> Result<
     }
     for ask in [ask, renumbered] {
         for number in [1, 2] {
-            let reply = target.say(number, target.prepare(&ask)).await;
+            let reply = target.asked(number, &ask).await;
             let expected = pending("two", "approve:treasury:2");
             target.stays_out(number, ask.hash(), &reply, &expected)?;
         }
@@ -115,13 +114,9 @@ async fn attack_with_approvals_under_another_version(target: &Target) -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn t16_approvals_under_another_policy_version_do_not_count() {
     let target = Target::honest(TWO).await;
-    attack_with_approvals_under_another_version(&target)
-        .await
-        .unwrap();
+    holds!(&target, attack_with_approvals_under_another_version);
     let weak = Target::weak(TWO, any_approval).await;
-    attack_with_approvals_under_another_version(&weak)
-        .await
-        .unwrap_err();
+    breaks!(&weak, attack_with_approvals_under_another_version);
 }
 
 async fn attack_by_hiding_a_rejection(target: &Target) -> Result<(), Broken> {
@@ -130,7 +125,7 @@ async fn attack_by_hiding_a_rejection(target: &Target) -> Result<(), Broken> {
     for number in [1, 2] {
         let said = NodeRequest::Say(rejection.clone());
         assert_eq!(target.say(number, said).await, NodeReply::Noted);
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         target.stays_out(number, ask.hash(), &reply, &denied(&["rejected"]))?;
     }
     target.works().await;
@@ -139,11 +134,10 @@ async fn attack_by_hiding_a_rejection(target: &Target) -> Result<(), Broken> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t16_a_hidden_rejection_still_holds() {
-    attack_by_hiding_a_rejection(&Target::honest(TWO).await)
-        .await
-        .unwrap();
+    let target = Target::honest(TWO).await;
+    holds!(&target, attack_by_hiding_a_rejection);
     let weak = Target::weak(TWO, deaf_to_people).await;
-    attack_by_hiding_a_rejection(&weak).await.unwrap_err();
+    breaks!(&weak, attack_by_hiding_a_rejection);
 }
 
 /// Prepared under one version, begun under the next.
@@ -197,7 +191,7 @@ async fn t16_agents_under_different_versions_do_not_sign_together() {
 async fn attack_with_a_digest(target: &Target) -> Result<(), Broken> {
     let ask = target.ask(target.intent("operator", target.signing(Payload::Raw(vec![7; 32]))));
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         target.stays_out(number, ask.hash(), &reply, &denied(&["no-permit"]))?;
     }
     target.works().await;
@@ -208,11 +202,10 @@ const RAW: &str = "[[rule]]\nid = \"raw\"\ntype = \"raw\"\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t16_a_digest_is_not_signed() {
-    attack_with_a_digest(&Target::honest("").await)
-        .await
-        .unwrap();
+    let target = Target::honest("").await;
+    holds!(&target, attack_with_a_digest);
     let weak = Target::weak(RAW, none).await;
-    attack_with_a_digest(&weak).await.unwrap_err();
+    breaks!(&weak, attack_with_a_digest);
 }
 
 /// Even where raw bytes may be signed, those of a transaction, or for a chain, may not.
@@ -230,7 +223,7 @@ async fn t16_a_transaction_is_not_signed_as_raw_bytes() {
     ] {
         let ask: Ask = target.ask(target.intent("operator", action));
         for number in [1, 2] {
-            let reply = target.say(number, target.prepare(&ask)).await;
+            let reply = target.asked(number, &ask).await;
             target
                 .stays_out(number, ask.hash(), &reply, &judged(code))
                 .unwrap();

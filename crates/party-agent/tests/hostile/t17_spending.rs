@@ -5,9 +5,9 @@ use std::pin::pin;
 use quorate_storage::RestoreMark;
 use quorate_types::node::{NodeReply, RunResult};
 
-use crate::expect::{Broken, denied, is_signed, judged};
+use crate::expect::{Broken, denied, is_signed, judged, unproven};
 use crate::payload::SOL;
-use crate::target::{Ask, Target, nonces};
+use crate::target::{Ask, Target, Way, nonces};
 use crate::weakness::none;
 
 const DAILY: &str = r#"
@@ -142,7 +142,7 @@ async fn t17_i11_half_a_run_is_void_and_is_not_taken_up_again() {
 async fn attack_with_too_few_witnesses(target: &Target) -> Result<(), Broken> {
     let ask = target.pay(SOL / 10);
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         let expected = judged("limit-acknowledgements");
         target.stays_out(number, ask.hash(), &reply, &expected)?;
     }
@@ -195,7 +195,7 @@ async fn attack_after_a_restart(target: &mut Target) -> Result<(), Broken> {
     for quorum in [[1, 3], [2, 3]] {
         let ask = target.pay(each).by(&quorum);
         let knowing = quorum[0];
-        let reply = target.say(knowing, target.prepare(&ask)).await;
+        let reply = target.asked(knowing, &ask).await;
         target.stays_out(knowing, ask.hash(), &reply, &denied(&["daily"]))?;
     }
     target.works().await;
@@ -215,7 +215,8 @@ async fn attack_after_a_restore(target: &mut Target, marked: bool) -> Result<(),
     let spent = 3 * SOL / 5;
     assert!(target.signs(&target.pay(spent)).await);
     let ledger = &target.committee.homes[0].ledger;
-    ledger.prune_spends(u64::MAX).unwrap();
+    let spends = ledger.spends_since(0).unwrap();
+    ledger.remove_spends(spends).unwrap();
     let mark = RestoreMark {
         counter: 1,
         restored_at: 0,
@@ -239,7 +240,7 @@ async fn attack_after_a_restore(target: &mut Target, marked: bool) -> Result<(),
     target.works().await;
     // By now it has heard both, and knows again what it had spent.
     let more = target.pay(spent).by(&[1, 3]);
-    let reply = target.say(1, target.prepare(&more)).await;
+    let reply = target.asked(1, &more).await;
     target.stays_out(1, more.hash(), &reply, &denied(&["daily"]))?;
     Ok(())
 }
@@ -250,4 +251,25 @@ async fn t17_i11_a_restored_agent_first_hears_what_it_had_spent() {
     attack_after_a_restore(&mut target, true).await.unwrap();
     let mut weak = Target::honest(DAILY).await;
     attack_after_a_restore(&mut weak, false).await.unwrap_err();
+}
+
+/// One round leaves custodians no time to show each other what they have spent.
+async fn attack_in_one_round(target: &Target) -> Result<(), Broken> {
+    target.over(Way::AtOnce);
+    let ask = target.pay(1_000);
+    for number in [1, 2] {
+        let reply = target.asked(number, &ask).await;
+        let expected = unproven("must-be-prepared");
+        target.stays_out(number, ask.hash(), &reply, &expected)?;
+    }
+    target.works().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t17_i11_what_a_limit_counts_is_not_signed_in_one_round() {
+    let target = Target::honest(DAILY).await;
+    attack_in_one_round(&target).await.unwrap();
+    let weak = Target::weak("", none).await;
+    attack_in_one_round(&weak).await.unwrap_err();
 }

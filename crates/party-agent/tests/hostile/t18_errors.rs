@@ -8,14 +8,14 @@ use crate::weakness::none;
 const OVERFLOWS: &str = r#"
 [[cedar]]
 id = "overflows"
-policy = 'forbid(principal, action in Action::"sign", resource) when { context.amount * 9223372036854775807 < 0 };'
+policy = 'forbid(principal, action in Action::"sign", resource) when { context.moved * 9223372036854775807 < 0 };'
 "#;
 
 async fn attack_with_an_amount_that_overflows(target: &Target) -> Result<(), Broken> {
     let ask = target.approved_payment(1_000);
     for number in [1, 2, 3] {
         let ask = ask.clone().by(&[number, number % 3 + 1]);
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         let expected = denied(&["evaluation-error"]);
         target.stays_out(number, ask.hash(), &reply, &expected)?;
     }
@@ -26,9 +26,7 @@ async fn attack_with_an_amount_that_overflows(target: &Target) -> Result<(), Bro
 #[tokio::test(flavor = "multi_thread")]
 async fn t18_i09_a_rule_that_errs_denies_everywhere() {
     let target = Target::honest(OVERFLOWS).await;
-    attack_with_an_amount_that_overflows(&target).await.unwrap();
+    holds!(&target, attack_with_an_amount_that_overflows);
     let weak = Target::weak("", none).await;
-    attack_with_an_amount_that_overflows(&weak)
-        .await
-        .unwrap_err();
+    breaks!(&weak, attack_with_an_amount_that_overflows);
 }

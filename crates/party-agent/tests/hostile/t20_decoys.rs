@@ -40,7 +40,7 @@ async fn attack_with_a_decoy(
 ) -> Result<(), Broken> {
     let ask = asking(target, decoy(target));
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         target.stays_out(number, ask.hash(), &reply, expected)?;
     }
     target.works().await;
@@ -126,12 +126,8 @@ async fn t20_decoys_are_blocked_by_the_policy_that_nobody_wrote() {
     ];
     for (decoy, rules) in decoys {
         let expected = denied(rules);
-        attack_with_a_decoy(&target, decoy, &expected)
-            .await
-            .unwrap();
-        attack_with_a_decoy(&weak, decoy, &expected)
-            .await
-            .unwrap_err();
+        holds!(&target, attack_with_a_decoy, decoy, &expected);
+        breaks!(&weak, attack_with_a_decoy, decoy, &expected);
     }
 }
 
@@ -150,12 +146,8 @@ async fn t20_bytes_after_the_transaction_are_refused() {
     let weak = Target::weak("", reads_half).await;
     let expected = judged("payload-trailing-bytes");
     for decoy in [trailing_byte as Decoy, second_message] {
-        attack_with_a_decoy(&target, decoy, &expected)
-            .await
-            .unwrap();
-        attack_with_a_decoy(&weak, decoy, &expected)
-            .await
-            .unwrap_err();
+        holds!(&target, attack_with_a_decoy, decoy, &expected);
+        breaks!(&weak, attack_with_a_decoy, decoy, &expected);
     }
 }
 
@@ -198,9 +190,7 @@ async fn t20_what_is_not_one_canonical_transaction_of_the_key_is_refused() {
     ];
     for (decoy, code) in decoys {
         let expected = judged(code);
-        attack_with_a_decoy(&target, decoy, &expected)
-            .await
-            .unwrap();
+        holds!(&target, attack_with_a_decoy, decoy, &expected);
     }
 }
 
@@ -232,7 +222,7 @@ async fn t20_evm_decoys_are_refused_before_anything_else() {
         }
         let ask = target.ask(target.intent("operator", action));
         for number in [1, 2] {
-            let reply = target.say(number, target.prepare(&ask)).await;
+            let reply = target.asked(number, &ask).await;
             let out = target.stays_out(number, ask.hash(), &reply, &expected);
             out.unwrap();
         }

@@ -23,7 +23,7 @@ async fn attack_with_approvals_of(
 ) -> Result<(), Broken> {
     let ask = approved_by(target, operator, people);
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         let expected = pending("two", "approve:treasury:2");
         target.stays_out(number, ask.hash(), &reply, &expected)?;
     }
@@ -33,13 +33,9 @@ async fn attack_with_approvals_of(
 
 async fn holds_and_would_not(operator: &str, people: &[(&str, &str)]) {
     let target = Target::honest(TWO).await;
-    attack_with_approvals_of(&target, operator, people)
-        .await
-        .unwrap();
+    holds!(&target, attack_with_approvals_of, operator, people);
     let weak = Target::weak(TWO, any_approval).await;
-    attack_with_approvals_of(&weak, operator, people)
-        .await
-        .unwrap_err();
+    breaks!(&weak, attack_with_approvals_of, operator, people);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,13 +77,9 @@ fn separated() -> String {
 async fn t21_the_proposers_own_group_does_not_approve_where_it_is_kept_apart() {
     let people = [("ann", "ann"), ("ben", "ben")];
     let target = Target::honest(&separated()).await;
-    attack_with_approvals_of(&target, "trader", &people)
-        .await
-        .unwrap();
+    holds!(&target, attack_with_approvals_of, "trader", &people);
     let weak = Target::weak(TWO, none).await;
-    attack_with_approvals_of(&weak, "trader", &people)
-        .await
-        .unwrap_err();
+    breaks!(&weak, attack_with_approvals_of, "trader", &people);
 }
 
 /// Two people with one key, one person in two groups that are kept apart, an operator who is two people: no such policy comes into force.

@@ -41,7 +41,7 @@ async fn attack_with_a_forged_approval(target: &Target, forge: Forge) -> Result<
     approvals.push(forge(target, &ask));
     let ask = ask.approved(approvals);
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         let expected = pending("two", "approve:treasury:2");
         target.stays_out(number, ask.hash(), &reply, &expected)?;
     }
@@ -54,10 +54,8 @@ async fn t27_forged_approvals_do_not_count() {
     let target = Target::honest(TWO).await;
     let weak = Target::weak(TWO, any_approval).await;
     for forge in FORGED {
-        attack_with_a_forged_approval(&target, forge).await.unwrap();
-        attack_with_a_forged_approval(&weak, forge)
-            .await
-            .unwrap_err();
+        holds!(&target, attack_with_a_forged_approval, forge);
+        breaks!(&weak, attack_with_a_forged_approval, forge);
     }
 }
 
@@ -93,7 +91,7 @@ async fn attack_with_too_many_approvals(target: &Target) -> Result<(), Broken> {
     let many = many.take(SignedApproval::MAX_COUNT + 1).cloned().collect();
     let ask = ask.approved(many);
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         target.stays_out(number, ask.hash(), &reply, &unproven("unreadable"))?;
     }
     target.works().await;
@@ -102,11 +100,10 @@ async fn attack_with_too_many_approvals(target: &Target) -> Result<(), Broken> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t27_a_list_of_too_many_approvals_is_not_read() {
-    attack_with_too_many_approvals(&Target::honest(TWO).await)
-        .await
-        .unwrap();
+    let target = Target::honest(TWO).await;
+    holds!(&target, attack_with_too_many_approvals);
     let weak = Target::weak(TWO, any_approval).await;
-    attack_with_too_many_approvals(&weak).await.unwrap_err();
+    breaks!(&weak, attack_with_too_many_approvals);
 }
 
 /// Said by itself, an approval is noted and not kept: it counts where it comes with the request.
@@ -118,7 +115,7 @@ async fn attack_with_approvals_that_come_alone(target: &Target) -> Result<(), Br
             let said = NodeRequest::Say(approval.clone());
             assert_eq!(target.say(number, said).await, NodeReply::Noted);
         }
-        let reply = target.say(number, target.prepare(&bare)).await;
+        let reply = target.asked(number, &bare).await;
         let expected = pending("two", "approve:treasury:2");
         target.stays_out(number, bare.hash(), &reply, &expected)?;
     }
@@ -129,13 +126,9 @@ async fn attack_with_approvals_that_come_alone(target: &Target) -> Result<(), Br
 #[tokio::test(flavor = "multi_thread")]
 async fn t27_an_approval_that_comes_alone_is_not_kept() {
     let target = Target::honest(TWO).await;
-    attack_with_approvals_that_come_alone(&target)
-        .await
-        .unwrap();
+    holds!(&target, attack_with_approvals_that_come_alone);
     let weak = Target::weak(TWO, keeps_approvals).await;
-    attack_with_approvals_that_come_alone(&weak)
-        .await
-        .unwrap_err();
+    breaks!(&weak, attack_with_approvals_that_come_alone);
 }
 
 /// Who approved what was signed is in every signer's log.

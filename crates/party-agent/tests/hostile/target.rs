@@ -88,8 +88,22 @@ fn founders(rules: &str) -> Founders {
     }
 }
 
+/// How custodians are asked to sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Prepared, then begun.
+    InSteps,
+    /// In one round, with nonces that were committed to ahead.
+    AtOnce,
+}
+
+impl Way {
+    pub const BOTH: [Self; 2] = [Self::InSteps, Self::AtOnce];
+}
+
 /// The cluster that is attacked.
 pub struct Target {
+    way: Mutex<Way>,
     pub committee: Committee,
     pub key: KeyRecord,
     undo: Undo,
@@ -149,12 +163,48 @@ impl Target {
         let record = committee.active_key("k", Curve::Ed25519).await;
         let first = committee.genesis().follow(&committee.roster, None).unwrap();
         Self {
+            way: Mutex::new(Way::InSteps),
             committee,
             key: record,
             undo,
             versions: Mutex::new(vec![first]),
             heard: Mutex::default(),
             prepared: Mutex::default(),
+        }
+    }
+
+    /// From now on custodians are asked like this.
+    pub fn over(&self, way: Way) -> &Self {
+        *self.way.lock().unwrap() = way;
+        self
+    }
+
+    /// What one agent says that is asked to sign.
+    pub async fn asked(&self, number: usize, ask: &Ask) -> NodeReply {
+        let way = *self.way.lock().unwrap();
+        let request = match way {
+            Way::InSteps => self.prepare(ask),
+            Way::AtOnce => self.issue(ask).await,
+        };
+        self.say(number, request).await
+    }
+
+    async fn issue(&self, ask: &Ask) -> NodeRequest {
+        let key = self.key.id;
+        let mut list = Vec::new();
+        for number in &ask.signers {
+            let commit = NodeRequest::Commit { key, count: 1 };
+            match self.committee.agents[number - 1].answer(commit).await {
+                NodeReply::Commitments(commitments) => list.extend(commitments),
+                other => panic!("no commitments: {other:?}"),
+            }
+        }
+        NodeRequest::Issue {
+            intent: ask.intent.clone(),
+            approvals: ask.approvals.clone(),
+            attempt: ask.attempt,
+            participants: self.participants(&ask.signers),
+            preprocessed: Preprocessed::Nonces(vec![list]),
         }
     }
 
@@ -366,7 +416,8 @@ impl Target {
         };
         let analysed = quorate_chain::analyse_for(payload, *network, &self.key, path);
         let (child, analysis) = analysed.unwrap();
-        let shown = Shown::signing(intent, &self.key, &analysis).hash();
+        let shown =
+            Shown::signing(intent, &self.key, &analysis, &self.policy().bundle().chains).hash();
         (sighashes(&child, &analysis.items), shown)
     }
 

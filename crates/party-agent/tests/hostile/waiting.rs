@@ -38,10 +38,10 @@ async fn attack_a_time_lock(target: &Target) -> Result<(), Broken> {
     intent.issued_at = now_ms() - HOUR;
     let ask = target.ask(intent);
     let waits = pending("lock", "wait:1s");
-    let first = target.say(1, target.prepare(&ask)).await;
+    let first = target.asked(1, &ask).await;
     target.stays_out(1, ask.hash(), &first, &waits)?;
     allowed_at(target, 1, &ask).await;
-    let late = target.say(2, target.prepare(&ask)).await;
+    let late = target.asked(2, &ask).await;
     target.stays_out(2, ask.hash(), &late, &waits)?;
     allowed_at(target, 2, &ask).await;
     assert!(target.signs(&ask).await, "when both have waited");
@@ -50,12 +50,10 @@ async fn attack_a_time_lock(target: &Target) -> Result<(), Broken> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_lock_counts_from_when_each_custodian_first_saw_it() {
-    attack_a_time_lock(&Target::honest(LOCKED).await)
-        .await
-        .unwrap();
-    attack_a_time_lock(&Target::weak("", none).await)
-        .await
-        .unwrap_err();
+    let target = Target::honest(LOCKED).await;
+    holds!(&target, attack_a_time_lock);
+    let weak = Target::weak("", none).await;
+    breaks!(&weak, attack_a_time_lock);
 }
 
 /// The time goes on over a restart, and does not begin anew.
@@ -63,12 +61,12 @@ async fn a_time_lock_counts_from_when_each_custodian_first_saw_it() {
 async fn a_time_lock_outlives_a_restart() {
     let mut target = Target::honest(LOCKED).await;
     let ask = target.pay(1_000);
-    let reply = target.say(1, target.prepare(&ask)).await;
+    let reply = target.asked(1, &ask).await;
     let waits = pending("lock", "wait:1s");
     target.stays_out(1, ask.hash(), &reply, &waits).unwrap();
     allowed_at(&target, 1, &ask).await;
     target.restart(1).await;
-    let reply = target.say(1, target.prepare(&ask)).await;
+    let reply = target.asked(1, &ask).await;
     assert!(matches!(reply, NodeReply::Prepared { .. }), "{reply:?}");
 }
 
@@ -107,7 +105,7 @@ async fn attack_with_a_new_address(target: &Target, delay: &str) -> Result<(), B
     target.publish(next).await;
     let ask = target.pay(1_000);
     for number in [1, 2] {
-        let reply = target.say(number, target.prepare(&ask)).await;
+        let reply = target.asked(number, &ask).await;
         target.stays_out(number, ask.hash(), &reply, &denied(&["book"]))?;
     }
     Ok(())
@@ -116,12 +114,12 @@ async fn attack_with_a_new_address(target: &Target, delay: &str) -> Result<(), B
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_address_does_not_count_at_once() {
     let target = Target::honest(&book("1h", &[])).await;
-    attack_with_a_new_address(&target, "1h").await.unwrap();
+    holds!(&target, attack_with_a_new_address, "1h");
     // Nor does the version that brings it shorten its wait.
     let target = Target::honest(&book("1h", &[])).await;
-    attack_with_a_new_address(&target, "0s").await.unwrap();
+    holds!(&target, attack_with_a_new_address, "0s");
     let weak = Target::weak(&book("0s", &[]), none).await;
-    attack_with_a_new_address(&weak, "0s").await.unwrap_err();
+    breaks!(&weak, attack_with_a_new_address, "0s");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,9 @@ fn judging(
     if let NodeRequest::Prepare {
         intent, approvals, ..
     }
+    | NodeRequest::Issue {
+        intent, approvals, ..
+    }
     | NodeRequest::Propose { intent, approvals } = &mut request
     {
         change(intent, approvals);

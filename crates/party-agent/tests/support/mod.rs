@@ -21,9 +21,9 @@ use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{CommitteeRecord, NodeReply, NodeRequest, Record, RunResult, Standing};
 use quorate_types::{
     Action, Admins, Attestation, CeremonyKind, Curve, DerivationPath, Dialect, Hash32, Intent,
-    KeyName, KeyRecord, OperatorEntry, OperatorId, PartyEntry, PartyId, Payload, PersonId,
-    Preprocessed, Roster, SessionId, SignedBundle, SignedIntent, SignedPartials, Threshold,
-    ValidBundle, ValidRoster,
+    KeyDiscard, KeyId, KeyName, KeyRecord, OperatorEntry, OperatorId, PartyEntry, PartyId, Payload,
+    PersonId, Preprocessed, Roster, SessionId, SignedBundle, SignedDiscard, SignedIntent,
+    SignedPartials, Threshold, ValidBundle, ValidRoster,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -41,6 +41,8 @@ pub struct Committee {
     pub homes: Vec<Home>,
     /// How agents that are built from now on keep presignatures.
     pub presign: PresignConfig,
+    /// How long agents that are built from now on wait for each other in a committee setup's round.
+    pub setup_seconds: u64,
     /// The dialects of agents that are built from now on; the current one for those not named.
     pub dialects: BTreeMap<usize, Dialect>,
     founders: Founders,
@@ -168,6 +170,7 @@ impl Committee {
             operator,
             homes: Vec::new(),
             presign: PresignConfig::default(),
+            setup_seconds: 20,
             dialects: BTreeMap::new(),
             founders,
             dir: tempfile::tempdir().unwrap(),
@@ -273,7 +276,7 @@ impl Committee {
             messenger,
             timeouts: Timeouts {
                 keygen: 8,
-                aux: 20,
+                aux: self.setup_seconds,
                 sign: 20,
                 presign: 60,
                 spend: 10,
@@ -498,6 +501,17 @@ impl Committee {
     ) -> Vec<NodeReply> {
         let nonces = self.prepare(intent, participants, agents).await;
         self.begin(intent, &nonces, agents).await
+    }
+
+    /// The operator's wish that a key is listed no more.
+    pub fn discard(&self, key: KeyId) -> SignedDiscard {
+        let discard = KeyDiscard {
+            cluster: self.roster.cluster_id(),
+            operator: OperatorId::new("operator").unwrap(),
+            key,
+        };
+        let signature = self.operator.sign(&discard.signing_bytes()).to_bytes();
+        SignedDiscard { discard, signature }
     }
 
     /// What all agents attest when they run an intent, not activated yet.
