@@ -1,7 +1,7 @@
 //! Everything is taken once: sequence numbers within a stream, handshake messages by their id, session ids for the life
 //! of the process, and all of it only near its timestamp. The clock is an argument.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use quorate_types::SessionId;
 
@@ -117,21 +117,36 @@ impl SeenIds {
     }
 }
 
-/// The session ids this process has opened, 32 bytes each, kept for its life. Across restarts the agent's ledger keeps
-/// them.
+/// The session ids this process has opened last, 32 bytes each. Older ones the agent's ledger
+/// keeps, across restarts too, and their envelopes are stale.
 #[derive(Debug, Default)]
-pub struct OpenedSessions(HashSet<SessionId>);
+pub struct OpenedSessions {
+    ids: HashSet<SessionId>,
+    order: VecDeque<SessionId>,
+}
 
 impl OpenedSessions {
+    /// Ids kept at most; beyond it the oldest go.
+    pub const MAX: usize = 100_000;
+
     /// Records an id; `false` if it was opened before.
     pub fn record(&mut self, id: SessionId) -> bool {
-        self.0.insert(id)
+        if !self.ids.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > Self::MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
     }
 
-    /// Whether the id was opened before.
+    /// Whether the id was opened before, as far as is remembered.
     #[must_use]
     pub fn contains(&self, id: &SessionId) -> bool {
-        self.0.contains(id)
+        self.ids.contains(id)
     }
 }
 
@@ -184,5 +199,23 @@ mod tests {
         assert!(opened.record(id));
         assert!(!opened.record(id));
         assert!(opened.contains(&id));
+    }
+
+    #[test]
+    fn t34_opened_sessions_are_bounded_and_the_latest_are_kept() {
+        let mut opened = OpenedSessions::default();
+        let id = |number: u32| {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            SessionId::from_bytes(bytes)
+        };
+        let more = u32::try_from(OpenedSessions::MAX).unwrap() + 5;
+        for number in 0..more {
+            assert!(opened.record(id(number)));
+        }
+        assert_eq!(opened.ids.len(), OpenedSessions::MAX);
+        assert_eq!(opened.order.len(), OpenedSessions::MAX);
+        assert!(opened.contains(&id(more - 1)) && opened.contains(&id(5)));
+        assert!(!opened.record(id(more - 1)));
     }
 }

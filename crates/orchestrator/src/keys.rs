@@ -1,16 +1,20 @@
 //! What keys there are: the agents know, the orchestrator asks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
+use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use quorate_api::Problem;
 use quorate_types::canonical::Canonical as _;
 use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record};
 use quorate_types::{Attestation, Hash32, KeyId, PartyId, RefusalCode, ValidRoster};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::nodes::{NodeError, Nodes};
+use crate::silent::Silent;
 
 /// Keys that were looked up before. A key's record does not change while its epoch does not; when its protocol has, custodians say so.
 #[derive(Default)]
@@ -35,7 +39,7 @@ impl KeyCache {
     /// A key in force.
     ///
     /// # Errors
-    /// Nobody knows it.
+    /// Nobody knows it, or nobody can be asked.
     pub async fn find(
         &self,
         nodes: &Nodes,
@@ -45,7 +49,7 @@ impl KeyCache {
         if let Some(cached) = self.lock().get(&id) {
             return Ok(Arc::clone(&cached.key));
         }
-        let Some(found) = one(nodes, roster, id).await else {
+        let Some(found) = one(nodes, roster, id).await? else {
             let detail = format!("no custodian that answers knows key {id}");
             return Err(Problem::new(
                 404,
@@ -70,7 +74,7 @@ impl KeyCache {
     /// The key as custodians have it now; whoever missed a change is told of it.
     ///
     /// # Errors
-    /// Nobody knows it.
+    /// Nobody knows it, or nobody can be asked.
     pub async fn refresh(
         &self,
         nodes: &Nodes,
@@ -105,7 +109,12 @@ type Place = (KeyId, Hash32);
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one agent may take to tell all its keys.
-const LISTING_LIMIT: Duration = Duration::from_secs(30);
+const LISTING_LIMIT: Duration = Duration::from_secs(10);
+/// How long others have, once enough have answered about one key, and agents to be told what they
+/// missed of it.
+const GRACE: Duration = Duration::from_millis(1500);
+/// How long bringing the agents up to date may take.
+const HEAL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Pages through one agent's keys.
 async fn of_party(nodes: &Nodes, party: &PartyId) -> Result<Vec<KeyListing>, NodeError> {
@@ -118,6 +127,9 @@ async fn of_party(nodes: &Nodes, party: &PartyId) -> Result<Vec<KeyListing>, Nod
         {
             NodeReply::Keys(page) if page.is_empty() => return Ok(found),
             NodeReply::Keys(page) if rises(after, &page) => found.extend(page),
+            NodeReply::Refused(refusal) => {
+                return Err(NodeError::Refused(Box::new(refusal)));
+            }
             _ => {
                 return Err(NodeError::Unreadable {
                     party: party.clone(),
@@ -138,41 +150,92 @@ fn rises(after: Option<KeyId>, page: &[KeyListing]) -> bool {
 ///
 /// A key that every party has attested but some agent has not been told about is activated there on the way, and so is a protocol: that is
 /// how an activation lost to a crash is made up for.
-pub async fn all(nodes: &Nodes, roster: &ValidRoster) -> Vec<KeyListing> {
+///
+/// # Errors
+/// Nobody can be asked; or too few to be sure that there is none.
+pub async fn all(nodes: &Nodes, roster: &ValidRoster) -> Result<Vec<KeyListing>, Problem> {
     let parties = roster.party_ids();
-    let lists = futures::future::join_all(
+    let lists = join_all(
         parties
             .iter()
             .map(|p| timeout(LISTING_LIMIT, of_party(nodes, p))),
     )
     .await;
     let mut gathered = Gathered::default();
+    let mut silent = Silent::of(parties.len());
     for (party, list) in parties.iter().zip(lists) {
-        for listing in list.ok().and_then(Result::ok).unwrap_or_default() {
-            gathered.take(roster, party, listing);
+        match list {
+            Ok(Ok(list)) => {
+                let each = list.into_iter();
+                each.for_each(|listing| gathered.take(roster, party, listing));
+            }
+            Ok(Err(error)) => silent.push(party, error),
+            Err(_) => silent.push(party, "its list takes too long"),
         }
     }
+    silent.unless_somebody_answered()?;
     gathered.heal(nodes, roster).await;
-    gathered.keys.into_values().collect()
+    let keys: Vec<_> = gathered.keys.into_values().collect();
+    if keys.is_empty() {
+        let what = "no custodian that answers knows of any key, and others may";
+        silent.unless_enough_answered(roster.threshold().t(), what)?;
+    }
+    Ok(keys)
 }
 
 /// One key, if every party has attested it.
-pub async fn one(nodes: &Nodes, roster: &ValidRoster, id: KeyId) -> Option<KeyListing> {
+///
+/// # Errors
+/// Nobody can be asked.
+pub async fn one(
+    nodes: &Nodes,
+    roster: &ValidRoster,
+    id: KeyId,
+) -> Result<Option<KeyListing>, Problem> {
+    let request = NodeRequest::Key { id };
+    let ask = |party: PartyId| {
+        let request = &request;
+        async move {
+            let reply = nodes.ask(&party, request, TIMEOUT).await;
+            (party, reply)
+        }
+    };
     let parties = roster.party_ids();
-    let replies = nodes
-        .ask_all(&parties, &NodeRequest::Key { id }, TIMEOUT)
-        .await;
-    let mut gathered = Gathered::default();
-    for (party, reply) in parties.iter().zip(replies) {
-        let Ok(NodeReply::Keys(found)) = reply else {
-            continue;
+    let mut silent = Silent::of(parties.len());
+    let mut replies: FuturesUnordered<_> = parties.into_iter().map(ask).collect();
+    let (mut gathered, mut answered) = (Gathered::default(), 0);
+    let mut until = tokio::time::Instant::now() + TIMEOUT;
+    while let Ok(Some((party, reply))) = timeout_at(until, replies.next()).await {
+        let found = match reply {
+            Ok(NodeReply::Keys(found)) => found,
+            other => {
+                silent.push(&party, said_instead(other));
+                continue;
+            }
         };
+        answered += 1;
         for listing in found.into_iter().filter(|k| k.record.id == id).take(1) {
-            gathered.take(roster, party, listing);
+            gathered.take(roster, &party, listing);
+        }
+        // One of t is honest, and what is complete proves itself: who stalls is not waited for.
+        if answered >= usize::from(roster.threshold().t())
+            && gathered.complete(id, roster).is_some()
+        {
+            until = until.min(tokio::time::Instant::now() + GRACE);
         }
     }
-    gathered.heal(nodes, roster).await;
-    gathered.keys.into_values().find(|key| key.active)
+    silent.unless_somebody_answered()?;
+    let _ = timeout(GRACE, gathered.heal(nodes, roster)).await;
+    Ok(gathered.keys.into_values().find(|key| key.active))
+}
+
+/// Why a custodian's answer is none.
+fn said_instead(reply: Result<NodeReply, NodeError>) -> String {
+    match reply {
+        Ok(NodeReply::Refused(refusal)) => refusal.to_string(),
+        Ok(_) => "answered something else".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// What custodians say of keys, put together.
@@ -241,46 +304,83 @@ impl Gathered {
         of_key.find(|key| key.attestations.len() == roster.parties().len())
     }
 
+    /// Tells everybody what it missed, at once and for a bounded time: who does not take it is told
+    /// another time.
     async fn heal(&self, nodes: &Nodes, roster: &ValidRoster) {
-        for (party, id) in &self.inactive {
-            if let Some(key) = self.complete(*id, roster) {
-                let record = Record::Key(key.record.clone());
-                activate(nodes, party, key, record, &key.attestations).await;
-                self.heal_protocol(nodes, party, key).await;
+        let parties: BTreeSet<&PartyId> = self
+            .inactive
+            .iter()
+            .map(|(party, _)| party)
+            .chain(self.changes.iter().map(|(party, ..)| party))
+            .collect();
+        let all = parties
+            .into_iter()
+            .map(|party| self.heal_party(nodes, roster, party));
+        let _ = timeout(HEAL_LIMIT, join_all(all)).await;
+    }
+
+    async fn heal_party(&self, nodes: &Nodes, roster: &ValidRoster, party: &PartyId) {
+        let missed = self.missed(roster, party);
+        for (key, record, attestations) in missed {
+            if !activate(nodes, party, key, record, attestations).await {
+                return;
             }
         }
-        for (party, id, at) in &self.changes {
+    }
+
+    /// Keys that a party has not activated, and changes of protocols that it does not have.
+    fn missed<'s>(
+        &'s self,
+        roster: &ValidRoster,
+        party: &PartyId,
+    ) -> Vec<(&'s KeyListing, Record, &'s [Attestation])> {
+        let mut missed = Vec::new();
+        let protocol = |missed: &mut Vec<_>, key: &'s KeyListing| {
+            let later = key.protocol.as_ref();
+            missed.extend(later.map(|p| {
+                let record = Record::Protocol(p.record.clone());
+                (key, record, p.attestations.as_slice())
+            }));
+        };
+        for (_, id) in self.inactive.iter().filter(|(p, _)| p == party) {
+            if let Some(key) = self.complete(*id, roster) {
+                let record = Record::Key(key.record.clone());
+                missed.push((key, record, key.attestations.as_slice()));
+                protocol(&mut missed, key);
+            }
+        }
+        for (_, id, at) in self.changes.iter().filter(|(p, ..)| p == party) {
             if let Some(key) = self.complete(*id, roster)
                 && *at < change(key)
             {
-                self.heal_protocol(nodes, party, key).await;
+                protocol(&mut missed, key);
             }
         }
-    }
-
-    async fn heal_protocol(&self, nodes: &Nodes, party: &PartyId, key: &KeyListing) {
-        if let Some(protocol) = &key.protocol {
-            let record = Record::Protocol(protocol.record.clone());
-            activate(nodes, party, key, record, &protocol.attestations).await;
-        }
+        missed
     }
 }
 
+/// Returns whether it did.
 async fn activate(
     nodes: &Nodes,
     party: &PartyId,
     key: &KeyListing,
     record: Record,
     attestations: &[Attestation],
-) {
+) -> bool {
     let request = NodeRequest::Activate {
         record,
         attestations: attestations.to_vec(),
     };
     match nodes.ask(party, &request, TIMEOUT).await {
         Ok(NodeReply::Active) => {
-            tracing::info!(%party, key = %key.record.name, "activated")
+            tracing::info!(%party, key = %key.record.name, "activated");
+            true
         }
-        other => tracing::warn!(%party, key = %key.record.name, ?other, "cannot activate"),
+        other => {
+            tracing::warn!(%party, key = %key.record.name, ?other, "cannot activate");
+            // A refusal is about this key; who does not answer would not about the next.
+            other.is_ok()
+        }
     }
 }

@@ -30,7 +30,7 @@ use crate::pool::Priority;
 use crate::presignatures::PresignDesk;
 use crate::primes::{NEEDED, PrimeStock};
 use crate::protocols::{ProtocolDesk, ProtocolError};
-use crate::refusals::{Refusals, intent_of};
+use crate::refusals::{About, Refusals};
 use crate::runs::{Ended, Runs};
 use crate::signing::Signing;
 use crate::taking_part::Places;
@@ -310,7 +310,7 @@ impl Agent {
 
     /// Answers one request.
     pub async fn answer(self: &Arc<Self>, request: NodeRequest) -> NodeReply {
-        let about = intent_of(&request);
+        let about = About::of(&request);
         let _pass = is_online(&request).then(|| self.online.begin());
         match Box::pin(self.dispatch(request)).await {
             Ok(reply) => reply,
@@ -383,6 +383,8 @@ impl Agent {
                 record,
                 attestations,
             } => self.activate(record, attestations).await,
+            NodeRequest::Affirm { challenge } => self.affirm(challenge),
+            NodeRequest::Discard(discard) => self.discard(discard).await,
         }
     }
 
@@ -659,6 +661,8 @@ const fn is_online(request: &NodeRequest) -> bool {
         | NodeRequest::Begin { .. }
         | NodeRequest::Await { .. }
         | NodeRequest::Settle { .. }
+        | NodeRequest::Affirm { .. }
+        | NodeRequest::Discard(_)
         | NodeRequest::Activate { .. } => false,
     }
 }

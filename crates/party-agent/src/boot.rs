@@ -96,6 +96,11 @@ impl ServingAgent {
         self.accept.restore();
     }
 
+    /// Takes the custodian's word for the policy's version.
+    pub fn accept_policy(&self, version: u64) {
+        self.accept.policy(version);
+    }
+
     /// Looks at the ledger's times again.
     pub fn accept_clock(&self) {
         self.accept.clock();

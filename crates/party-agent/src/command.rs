@@ -187,6 +187,29 @@ impl LiftBanArgs {
     }
 }
 
+/// Confirm the policy's version to an agent that was restored.
+#[derive(Debug, Args)]
+pub struct AcceptPolicyArgs {
+    #[command(flatten)]
+    agent: LocalArgs,
+    /// The version that the admins say is in force
+    #[arg(value_name = "VERSION")]
+    version: u64,
+}
+
+impl AcceptPolicyArgs {
+    /// Tells the agent that runs here.
+    ///
+    /// # Errors
+    /// No such agent, one that has a later version, or one that still waits for something else.
+    pub async fn run(&self) -> anyhow::Result<AgentStatus> {
+        let version = self.version;
+        self.agent
+            .ask(&ControlRequest::AcceptPolicy { version })
+            .await
+    }
+}
+
 /// Open a running agent's store.
 #[derive(Debug, Args)]
 pub struct UnsealArgs {

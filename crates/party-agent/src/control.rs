@@ -37,6 +37,12 @@ pub enum ControlRequest {
     AcceptClock,
     /// Resume although not every peer that should has said what it last heard: those that have not are lost for good.
     AcceptRestore,
+    /// The admins' policy is at this version, as the custodian has heard from them: nobody else
+    /// could tell this agent.
+    AcceptPolicy {
+        /// The version.
+        version: u64,
+    },
     /// Let a party sign by DKLs23 again for a key, with setups made later than the one it was banned for.
     LiftBan {
         /// The key.

@@ -23,7 +23,7 @@ use crate::serve::FrontDoor;
 use crate::{AgentConfig, Unlock, control};
 
 const AT_START: &str = "it could not be unsealed at start";
-/// How long accepting a restore may take.
+/// How long accepting a restore or a policy may take.
 const SETTLING: Duration = Duration::from_secs(5);
 
 enum State {
@@ -165,6 +165,7 @@ impl Daemon {
             }
             ControlRequest::AcceptClock => self.accept_clock().await,
             ControlRequest::AcceptRestore => self.accept_restore().await,
+            ControlRequest::AcceptPolicy { version } => self.accept_policy(version).await,
             ControlRequest::LiftBan { key, party } => self.lift_ban(&key, party).await,
         };
         match done.and_then(|()| self.status()) {
@@ -193,6 +194,23 @@ impl Daemon {
     }
 
     async fn accept_restore(&self) -> anyhow::Result<()> {
+        self.accept(ServingAgent::accept_restore).await
+    }
+
+    async fn accept_policy(&self, version: u64) -> anyhow::Result<()> {
+        if let State::Unsealed(serving) = &self.state {
+            let own = serving.agent.agent().policy().version();
+            if version < own {
+                bail!(
+                    "this agent has policy version {own} already, signed by the admins; an older one is not gone back to"
+                );
+            }
+        }
+        self.accept(|agent| agent.accept_policy(version)).await
+    }
+
+    /// Tells an agent that does not serve something, and waits until it does.
+    async fn accept(&self, tell: impl FnOnce(&ServingAgent)) -> anyhow::Result<()> {
         let State::Unsealed(serving) = &self.state else {
             bail!("the agent is sealed; unseal it first");
         };
@@ -200,15 +218,17 @@ impl Daemon {
         if standing.borrow().is_serving() {
             return Ok(());
         }
-        serving.agent.accept_restore();
-        let settled = standing.wait_for(Standing::is_serving);
-        if tokio::time::timeout(SETTLING, settled).await.is_err() {
-            bail!(
+        let before = standing.borrow_and_update().clone();
+        tell(&serving.agent);
+        // It may have to wait for something else now, and says so.
+        let settled = standing.wait_for(|now| now.is_serving() || *now != before);
+        match tokio::time::timeout(SETTLING, settled).await {
+            Ok(Ok(now)) if now.is_serving() => Ok(()),
+            _ => bail!(
                 "it still does not serve: {}",
                 serving.agent.agent().standing()
-            );
+            ),
         }
-        Ok(())
     }
 
     async fn accept_clock(&self) -> anyhow::Result<()> {

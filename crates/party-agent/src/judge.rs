@@ -115,6 +115,9 @@ pub enum RefusalReason {
     /// Too much at once.
     #[error("busy: {0} runs at once is the limit; retry in a moment")]
     Busy(usize),
+    /// Too much of one operator at once.
+    #[error("{0} sessions of one operator at once is the limit; retry when some have ended")]
+    Quota(usize),
     /// The ledger cannot be written: nothing is done unrecorded.
     #[error(transparent)]
     Ledger(#[from] quorate_storage::LedgerError),
@@ -130,6 +133,12 @@ pub enum RefusalReason {
         /// The agent's own version.
         ours: WireVersion,
     },
+    /// A word on a request whose result is in the ledger.
+    #[error("request {0} has been signed already; what is said of it now changes nothing")]
+    AlreadySigned(quorate_types::IntentHash),
+    /// A wish to discard a key that no operator of the roster signed.
+    #[error("no operator of this custodian's roster wants to discard that key")]
+    Discard,
     /// Not a request of this protocol.
     #[error("the request cannot be read: {0}")]
     Unreadable(String),
@@ -149,6 +158,7 @@ impl RefusalReason {
                 RefusalCode::KeyUnknown
             }
             Self::KeyBook(KeyBookError::NotActive(_)) => RefusalCode::KeyNotActive,
+            Self::KeyBook(KeyBookError::InForce(_)) => RefusalCode::KeyInForce,
             Self::KeyBook(KeyBookError::NameTaken(_)) => RefusalCode::KeyNameTaken,
             Self::KeyBook(KeyBookError::NoCommittee) => RefusalCode::CommitteeNotSetUp,
             Self::KeyBook(KeyBookError::Attestations(_) | KeyBookError::OtherRecord) => {
@@ -181,7 +191,10 @@ impl RefusalReason {
             Self::PresignatureCount { .. } => RefusalCode::PresignatureCount,
             Self::MustBePrepared => RefusalCode::MustBePrepared,
             Self::Epoch { .. } => RefusalCode::Epoch,
+            Self::AlreadySigned(_) => RefusalCode::AlreadySigned,
+            Self::Discard => RefusalCode::OperatorSignature,
             Self::Busy(_) => RefusalCode::Busy,
+            Self::Quota(_) => RefusalCode::Quota,
             Self::Unreadable(_) => RefusalCode::Unreadable,
             Self::Local(_) => RefusalCode::LocalFault,
             Self::Version { .. } => RefusalCode::PeerVersion,

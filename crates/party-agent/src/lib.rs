@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod backup;
 pub mod boot;
+mod catching_up;
 pub mod command;
 pub mod config;
 pub mod control;

@@ -1,7 +1,7 @@
 //! Heartbeats: sent, remembered, and asked for at every start.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,19 +18,22 @@ use rand_core::{OsRng, RngCore as _};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::catching_up::CatchingUp;
 use crate::standing::{ANOTHER_COPY, Knowledge, Verdict};
 use crate::{Agent, log};
 
 /// Every agent's heartbeats.
 const EVERYONE: &str = "mpc.presence.*";
 /// How often this is looked after, and how often peers are asked while they have not answered.
-const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// What an agent records is told at once; but where much happens for long, one heartbeat in this time tells of all of it.
 const AT_MOST_EVERY: Duration = Duration::from_millis(50);
 /// How much of that may be used up at once.
 const BURST: Duration = Duration::from_millis(500);
 /// How often a heartbeat is sent where nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often records are forgotten that count no more.
+const PRUNE: Duration = Duration::from_secs(600);
 /// How long peers have to answer before this party makes do with fewer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// In milliseconds.
@@ -96,6 +99,8 @@ const RECORD: &str = "peer/";
 pub struct Accept {
     restore: Notify,
     clock: Notify,
+    policy: Notify,
+    version: Mutex<Option<u64>>,
 }
 
 impl Accept {
@@ -104,19 +109,29 @@ impl Accept {
         self.restore.notify_one();
     }
 
+    /// The admins' policy is at this version, says the custodian, who asked them.
+    pub fn policy(&self, version: u64) {
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
+        self.policy.notify_one();
+    }
+
+    fn version(&self) -> Option<u64> {
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The ledger's times were set right: look at them again.
     pub fn clock(&self) {
         self.clock.notify_one();
     }
 }
 
-struct Task {
-    agent: Arc<Agent>,
+pub(crate) struct Task {
+    pub(crate) agent: Arc<Agent>,
     transport: Arc<dyn Transport>,
     standing: watch::Sender<Standing>,
     memory: Memory,
-    nonce: [u8; 32],
-    answers: BTreeMap<PartyId, Option<Heartbeat>>,
+    pub(crate) nonce: [u8; 32],
+    pub(crate) answers: BTreeMap<PartyId, Option<Heartbeat>>,
     started: Instant,
     /// Unix milliseconds. Whatever an earlier life of this disk did, it did before.
     started_at: u64,
@@ -129,7 +144,14 @@ struct Task {
     /// When each peer's question was last answered.
     answered: BTreeMap<PartyId, Instant>,
     accepted: bool,
+    /// The policy's version, as the custodian confirmed it to this process.
+    pub(crate) confirmed_policy: Option<u64>,
+    /// What peers say of their policies.
+    pub(crate) policies: CatchingUp,
     rival: bool,
+    /// Since this process started.
+    pub(crate) has_served: bool,
+    pruned: Instant,
     /// What the disk said when this process started, or resumed: against that it is held, not against what it has done since.
     before: Heartbeat,
     /// Whether enough peers have answered that one of them is honest.
@@ -167,7 +189,11 @@ pub async fn run(
         asked: now,
         answered: BTreeMap::new(),
         accepted: false,
+        confirmed_policy: None,
+        policies: CatchingUp::default(),
         rival: false,
+        has_served: false,
+        pruned: now,
         before,
         confirmed: false,
     };
@@ -180,6 +206,7 @@ pub async fn run(
                 None => return Ok(()),
             },
             () = accept.restore.notified() => task.accepted = true,
+            () = accept.policy.notified() => task.confirmed_policy = accept.version(),
             () = accept.clock.notified() => task.serve_anew().await.unwrap_or_else(|e| later(&e)),
             _ = ticks.tick() => task.look_after().await.unwrap_or_else(|e| later(&e)),
             () = task.agent.worked(), if !task.due => task.due = true,
@@ -237,7 +264,19 @@ impl Task {
             Presence::Recall { party, nonce } if is_from(&party) => {
                 self.recollect(party, nonce).await;
             }
-            Presence::Heartbeat(_) | Presence::Recall { .. } => {}
+            Presence::AskPolicy {
+                party,
+                nonce,
+                have,
+                from,
+            } if is_from(&party) => self.tell_policy(party, nonce, have, from).await,
+            Presence::Policy(signed) if is_from(&signed.word.from) => {
+                self.hear_policy(*signed).await;
+            }
+            Presence::Heartbeat(_)
+            | Presence::Recall { .. }
+            | Presence::AskPolicy { .. }
+            | Presence::Policy(_) => {}
             Presence::Recollection(signed) => self.hear_recollection(&signed),
         }
     }
@@ -328,6 +367,17 @@ impl Task {
             self.beat().await?;
         }
         self.memory.save().await;
+        self.prune().await
+    }
+
+    async fn prune(&mut self) -> Result<(), LedgerError> {
+        if self.pruned.elapsed() < PRUNE {
+            return Ok(());
+        }
+        self.pruned = Instant::now();
+        let policy = Arc::clone(self.agent.policy());
+        let forgotten = write(move || policy.prune_spending(now_ms())).await?;
+        tracing::debug!(forgotten, "spend records count no more");
         Ok(())
     }
 
@@ -336,7 +386,7 @@ impl Task {
         let mark = self.agent.ledger().restore_mark()?;
         let threshold = self.agent.roster().threshold();
         // A policy is published to a quarantined agent, too; that is how it catches up.
-        self.before.policy_version = self.agent.policy().version();
+        let policy = self.policy_knowledge()?;
         let verdict = Knowledge {
             own: &self.before,
             mark,
@@ -345,10 +395,11 @@ impl Task {
             waited: self.waited(),
             accepted: self.accepted,
             rival: self.rival,
+            policy,
         }
         .verdict();
-        // It was for this moment.
-        self.accepted &= !self.waited();
+        // It was for this moment, unless the custodian is asked for more.
+        self.accepted &= !self.waited() || matches!(verdict, Verdict::ConfirmPolicy { .. });
         let serving = self.standing.borrow().is_serving();
         match verdict {
             Verdict::Stay(standing) => {
@@ -356,6 +407,11 @@ impl Task {
                 if !(serving && matches!(standing, Standing::Confirming { .. })) {
                     self.stay(standing);
                 }
+                self.ask().await;
+                Ok(())
+            }
+            Verdict::ConfirmPolicy { reason } => {
+                self.stay(Standing::Quarantined { reason });
                 self.ask().await;
                 Ok(())
             }
@@ -384,6 +440,7 @@ impl Task {
                 self.resume(counter, seen_log_size, seen_at, backup_made_at)
                     .await?;
                 self.before = self.agent.heartbeat()?;
+                self.confirmed_policy = None;
                 // Only now: one that could not be written down is tried again, also by an agent that serves.
                 self.confirmed = true;
                 self.serve().await
@@ -415,13 +472,15 @@ impl Task {
         });
     }
 
-    async fn ask(&self) {
+    async fn ask(&mut self) {
         let (party, nonce) = (self.agent.party().clone(), self.nonce);
         self.publish(&Presence::Recall { party, nonce }).await;
+        self.ask_for_policies().await;
     }
 
     async fn serve(&mut self) -> Result<(), LedgerError> {
         let not_before = self.agent.ledger().not_before()?;
+        self.has_served = true;
         self.standing.send_replace(Standing::Serving { not_before });
         self.beat().await
     }
@@ -491,14 +550,14 @@ impl Task {
     }
 
     /// Nothing is said unsigned: a token that is away now may be back at the next heartbeat.
-    fn sign(&self, message: &[u8]) -> Option<[u8; 64]> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<[u8; 64]> {
         let signed = self.agent.sign(message);
         signed
             .inspect_err(|error| tracing::warn!(%error, "cannot sign a heartbeat"))
             .ok()
     }
 
-    async fn publish(&self, presence: &Presence) {
+    pub(crate) async fn publish(&self, presence: &Presence) {
         let subject = Subject::Presence(self.agent.party().clone()).to_string();
         let bytes = Bytes::from(self.agent.dialects.own().frame(presence));
         if let Err(error) = self.transport.publish(subject, bytes).await {

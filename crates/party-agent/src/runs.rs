@@ -1,12 +1,13 @@
 //! Runs this agent knows of: prepared, running, ended. Bounded in number and age.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorate_types::node::{NodeReply, RunResult};
 use quorate_types::{
-    Hash32, IntentHash, PartyId, Preprocessed, PresignaturePool, SignedApproval, VerifiedIntent,
+    Hash32, IntentHash, OperatorId, PartyId, Preprocessed, PresignaturePool, SignedApproval,
+    VerifiedIntent,
 };
 use tokio::sync::watch;
 
@@ -19,6 +20,9 @@ const PREPARED_FOR: Duration = Duration::from_secs(60);
 const ENDED_FOR: Duration = Duration::from_secs(600);
 /// How many runs are prepared or running at once.
 const MAX_RUNS: usize = 4096;
+/// How many sessions those of one operator may have, prepared or running: one for each item. A
+/// single request may have more.
+const MAX_SESSIONS_EACH: usize = 1024;
 /// How many ended ones are remembered in memory; the oldest go first.
 const MAX_ENDED: usize = 4096;
 /// How often stale runs are looked for.
@@ -126,13 +130,19 @@ struct Known {
     swept: Option<Instant>,
     /// Prepared or running when it was last swept, and begun to be prepared since.
     live: usize,
+    /// Sessions of each operator's, counted alike.
+    live_of: HashMap<OperatorId, usize>,
+    /// Whose each run is, and how many sessions it has.
+    owners: HashMap<IntentHash, (OperatorId, usize)>,
 }
 
 impl Known {
     /// Forgets what is stale, where that was not done a moment ago.
     fn sweep(&mut self, now: u64) {
         let recently = self.swept.is_some_and(|at| at.elapsed() < SWEEP);
-        if recently && self.live < MAX_RUNS && self.runs.len() < 2 * (MAX_RUNS + MAX_ENDED) {
+        let crowded = self.live_of.values().any(|live| *live >= MAX_SESSIONS_EACH);
+        let full = self.live >= MAX_RUNS || crowded;
+        if recently && !full && self.runs.len() < 2 * (MAX_RUNS + MAX_ENDED) {
             return;
         }
         self.swept = Some(Instant::now());
@@ -142,11 +152,27 @@ impl Known {
         let mut ended: Vec<(Instant, RunId)> =
             ended.map(|(id, (since, _))| (*since, *id)).collect();
         self.live = self.runs.len() - ended.len();
+        self.count_owners();
         let surplus = ended.len().saturating_sub(MAX_ENDED);
         ended.sort_unstable();
         for (_, id) in ended.into_iter().take(surplus) {
             self.runs.remove(&id);
         }
+    }
+
+    fn count_owners(&mut self) {
+        let known: HashSet<IntentHash> = self.runs.keys().map(|(intent, _)| *intent).collect();
+        self.owners.retain(|intent, _| known.contains(intent));
+        self.live_of.clear();
+        for ((intent, _), (_, run)) in &self.runs {
+            if let Some((owner, sessions)) = self.owners.get(intent).filter(|_| !run.is_ended()) {
+                *self.live_of.entry(owner.clone()).or_default() += sessions;
+            }
+        }
+    }
+
+    fn live_of(&self, operator: &OperatorId) -> usize {
+        self.live_of.get(operator).copied().unwrap_or(0)
     }
 
     /// A run as it is now: one that is stale is not there.
@@ -180,7 +206,14 @@ impl Runs {
         if known.live >= MAX_RUNS {
             return Err(RefusalReason::Busy(MAX_RUNS));
         }
+        let operator = prepared.evidence.intent.intent().operator.clone();
+        let (sessions, live) = (prepared.plan.items(), known.live_of(&operator));
+        if live > 0 && live.saturating_add(sessions) > MAX_SESSIONS_EACH {
+            return Err(RefusalReason::Quota(MAX_SESSIONS_EACH));
+        }
         known.live += 1;
+        *known.live_of.entry(operator.clone()).or_default() += sessions;
+        known.owners.insert(id.0, (operator, sessions));
         let run = Run::Prepared(Box::new(prepared));
         known.runs.insert(id, (Instant::now(), run));
         Ok(())
@@ -239,5 +272,98 @@ impl Runs {
             ))),
             Err(_) => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use quorate_types::canonical::Canonical as _;
+    use quorate_types::{
+        Action, Admins, Intent, OperatorEntry, PartyEntry, PersonId, Roster, SignedIntent,
+        Threshold, ValidRoster,
+    };
+
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    fn key(of: &str) -> SigningKey {
+        let mut seed = [0; 32];
+        seed[..of.len()].copy_from_slice(of.as_bytes());
+        SigningKey::from_bytes(&seed)
+    }
+
+    fn roster() -> ValidRoster {
+        let public = |of: &str| key(of).verifying_key().to_bytes();
+        let entry = |name: &str| PartyEntry {
+            id: PartyId::new(name).unwrap(),
+            identity: public(name),
+            channel: public(&format!("{name}-channel")),
+        };
+        let operator = |name: &str| OperatorEntry {
+            id: OperatorId::new(name).unwrap(),
+            key: public(name),
+        };
+        let roster = Roster {
+            cluster: "test".to_owned(),
+            threshold: Threshold::new(2, 2).unwrap(),
+            parties: vec![entry("party-1"), entry("party-2")],
+            operators: vec![operator("ann"), operator("eve")],
+            admins: Admins::single(PersonId::new("admin").unwrap(), public("admin")),
+        };
+        roster.try_into().unwrap()
+    }
+
+    fn prepared(roster: &ValidRoster, operator: &str, number: u64) -> Prepared {
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&number.to_be_bytes());
+        let intent = Intent {
+            roster: roster.hash(),
+            operator: OperatorId::new(operator).unwrap(),
+            nonce,
+            issued_at: NOW,
+            expires_at: NOW + 60_000,
+            action: Action::SetUpCommittee,
+        };
+        let signature = key(operator).sign(&intent.signing_bytes()).to_bytes();
+        let signed = SignedIntent { intent, signature };
+        Prepared {
+            evidence: Evidence {
+                intent: signed.verify(roster, NOW).unwrap(),
+                approvals: Vec::new(),
+            },
+            plan: Plan::SetUpCommittee,
+            policy: Hash32::from_bytes([0; 32]),
+            participants: roster.party_ids(),
+            witnesses: Vec::new(),
+            seat: 0,
+            nonce: [1; 32],
+            pool: None,
+            preprocessed: Preprocessed::Nothing,
+        }
+    }
+
+    fn prepare(runs: &Runs, prepared: Prepared, now: u64) -> Result<(), RefusalReason> {
+        let id = (prepared.evidence.intent.hash(), 0);
+        runs.prepare(id, prepared, now)
+    }
+
+    #[test]
+    fn t34_one_operator_does_not_take_all_runs_and_expired_ones_make_room() {
+        let (roster, runs) = (roster(), Runs::default());
+        for number in 0..MAX_SESSIONS_EACH as u64 {
+            prepare(&runs, prepared(&roster, "eve", number), NOW).unwrap();
+        }
+        let more = || prepared(&roster, "eve", 1 << 20);
+        let full = prepare(&runs, more(), NOW).unwrap_err();
+        assert!(matches!(full, RefusalReason::Quota(_)), "{full}");
+        prepare(&runs, prepared(&roster, "ann", 0), NOW).unwrap();
+        // Begun ones are still its own.
+        let first = prepared(&roster, "eve", 0).evidence.intent.hash();
+        let begun = runs.begin((first, 0), &[[1; 32], [2; 32]], NOW).unwrap();
+        assert!(prepare(&runs, more(), NOW).is_err());
+        drop(begun);
+        prepare(&runs, more(), NOW + 60_000).unwrap();
     }
 }

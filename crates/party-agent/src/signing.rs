@@ -33,6 +33,9 @@ pub(crate) struct Signing {
 /// Interactive CGGMP24 signatures of one request that are made at once: more would only wait for each other, until a round's time-out.
 const HEAVY_AT_ONCE: usize = 8;
 
+/// The same of the other protocols: each has a thread and a session.
+const LIGHT_AT_ONCE: usize = 64;
+
 /// What a protocol needs besides a share.
 #[derive(Clone)]
 enum Means {
@@ -53,7 +56,7 @@ impl Agent {
         let means = self.means(signing, descriptors).await?;
         let at_once = match means {
             Means::Cggmp24(_) => HEAVY_AT_ONCE,
-            Means::Dkls23(_) | Means::Frost => items.len(),
+            Means::Dkls23(_) | Means::Frost => LIGHT_AT_ONCE,
         };
         let sessions = items
             .into_iter()

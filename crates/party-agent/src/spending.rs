@@ -28,7 +28,7 @@ const REPORT: u16 = 1;
 /// Bytes of records in one message.
 const CHUNK: usize = 192 * 1024;
 /// Messages of one peer in one exchange.
-const MAX_CHUNKS: usize = 256;
+const MAX_CHUNKS: usize = 1_500;
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Ask {
@@ -57,6 +57,11 @@ pub enum SpendingError {
     /// Messages, signatures or memory.
     #[error("what was spent cannot be exchanged: {0}")]
     Local(String),
+    /// More than is kept of one custodian within the longest window.
+    #[error(
+        "this custodian keeps no more spend records of its own within the longest window of the policy; wait until older ones are forgotten"
+    )]
+    Full,
     /// It was restored and has not heard enough peers since.
     #[error(
         "this custodian was restored and has heard what was spent from {heard} of the {needed} peers it needs; let every custodian take part once"
@@ -81,6 +86,7 @@ impl SpendingError {
         match self {
             Self::Missing(_) => RefusalCode::SpendingMissing,
             Self::Report(ReportError::Conflict(_)) => RefusalCode::SpendingConflict,
+            Self::Full | Self::Report(ReportError::Full(_)) => RefusalCode::Quota,
             Self::Report(_) => RefusalCode::SpendingUnusable,
             Self::Peer(..) => RefusalCode::SpendingPeer,
             Self::Local(_) => RefusalCode::SpendingLocal,
@@ -136,6 +142,10 @@ impl Agent {
         let restores = restores.map_err(|e| SpendingError::Local(e.to_string()))?;
         let mut spending = self.policy.spending();
         spending.restored(restores);
+        // A void may always be added: it says that less was spent.
+        if matches!(entry, SpendEntry::Spend(_)) && spending.is_full(&self.party) {
+            return Err(SpendingError::Full);
+        }
         let record: SpendRecord = spending.next(entry, now_ms());
         drop(spending);
         let signature = self.keys.sign(&record.signing_bytes());
@@ -265,7 +275,11 @@ impl Agent {
         let local = |e: &dyn std::fmt::Display| SpendingError::Local(e.to_string());
         let mut asked = BTreeMap::new();
         for peer in others {
-            let from = self.policy.spending().last(peer);
+            // A backup may have the latest of a peer's records alone.
+            let from = match self.check_memory() {
+                Ok(()) => self.policy.spending().last(peer),
+                Err(_) => None,
+            };
             asked.insert(peer.clone(), from);
             let ask = borsh::to_vec(&Ask { from }).map_err(|e| local(&e))?;
             session

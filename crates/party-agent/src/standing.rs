@@ -10,6 +10,11 @@
 //! * if one knows a later epoch or policy than the disk, the party stays quarantined until it has that;
 //! * otherwise it serves: at once with `min(t, n-1)` answers; after a while with `t-1`, which are enough to sign with but may all be
 //!   hostile, and then without the presignatures and nonces it had, and refusing intents issued before; the others are asked on;
+//! * what peers say they heard proves nothing about the policy where all who answer may be hostile,
+//!   or where nobody's heartbeats reached them. So peers also hand out their own chain of bundles,
+//!   signed by the admins, and the party follows it; t of them that have nothing later,
+//!   and are not behind themselves, suffice, for one is honest. Where there cannot be t, a disk that was restored, or that no peer remembers as
+//!   it is, waits until its custodian confirms the version (T35);
 //! * if it hears its own signature from another process since it started, another copy of it runs, and it stops until it is restarted.
 
 use std::collections::BTreeMap;
@@ -36,6 +41,27 @@ pub struct Knowledge<'a> {
     pub accepted: bool,
     /// Whether another process of this party was heard since this one started.
     pub rival: bool,
+    /// How far the policy can be believed to be the latest.
+    pub policy: PolicyKnowledge,
+}
+
+/// What is known of the policy besides the version that the disk had, which [`Knowledge::own`] has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PolicyKnowledge {
+    /// The version in force now; it may have come since the process started.
+    pub version: u64,
+    /// The highest version this party is known to have had in force; durable.
+    pub floor: u64,
+    /// How many peers say, since this process asked, that they have no later version than this
+    /// party.
+    pub told: usize,
+    /// How many of those are settled: not started, or restored, a moment ago themselves.
+    pub vouched: usize,
+    /// The version that the custodian has confirmed to this process.
+    pub confirmed: Option<u64>,
+    /// Whether this process has served: versions that came into force since are later than the one
+    /// it began with.
+    pub has_served: bool,
 }
 
 /// Said of a second process with the same identity.
@@ -46,6 +72,11 @@ pub(crate) const ANOTHER_COPY: &str = "another copy of this custodian is running
 pub enum Verdict {
     /// More answers are needed, or something must be caught up with.
     Stay(Standing),
+    /// The custodian must confirm the policy's version first.
+    ConfirmPolicy {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Serve, with everything the disk has.
     Serve,
     /// Serve, but destroy presignatures and nonces first: too few peers could say that none was used.
@@ -68,30 +99,84 @@ impl Knowledge<'_> {
         if let Some(reason) = self.behind() {
             return Verdict::Stay(Standing::Quarantined { reason });
         }
-        let sure = usize::from(self.threshold.t().min(self.threshold.n() - 1));
-        let enough_to_sign = usize::from(self.threshold.t() - 1);
         let have = self.answers.len();
-        let forgotten = self.has_forgotten();
-        if have >= sure || (self.accepted && self.waited && forgotten) {
-            return match forgotten {
-                true => self.resume(),
-                false => Verdict::Serve,
+        let gathered = have >= self.sure();
+        if self.has_forgotten() {
+            return match gathered || (self.accepted && self.waited) {
+                true if self.is_latest_policy() => self.resume(),
+                true => self.confirm_policy("this disk was restored or put back"),
+                false => self.wait_for_memories(),
             };
         }
-        if self.waited && have >= enough_to_sign && !forgotten {
-            return Verdict::ServePurged;
-        }
-        if forgotten {
-            let reason = format!(
-                "this disk was restored or put back, and {have} of the {sure} peers needed have said what they last heard from this party; start them, or if they are lost for good: quorate agent accept-restore"
-            );
-            return Verdict::Stay(Standing::Quarantined { reason });
+        // Peers that speak an older version of the protocol hand out no policy: they are not waited
+        // for.
+        let told = self.policy.told >= self.sure() || self.waited;
+        if (gathered && told) || (self.waited && have >= self.enough_to_sign()) {
+            return match (self.is_known_policy(), gathered) {
+                (true, true) => Verdict::Serve,
+                (true, false) => Verdict::ServePurged,
+                (false, _) => self.confirm_policy("no peer remembers this party as this disk is"),
+            };
         }
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let answers = match gathered {
+            true => self.policy.told,
+            false => have,
+        };
         Verdict::Stay(Standing::Confirming {
-            answers: count(have),
-            needed: count(if self.waited { enough_to_sign } else { sure }),
+            answers: count(answers),
+            needed: count(match self.waited {
+                true => self.enough_to_sign(),
+                false => self.sure(),
+            }),
         })
+    }
+
+    /// Answers of which one is honest, where not every party must sign.
+    fn sure(&self) -> usize {
+        usize::from(self.threshold.t().min(self.threshold.n() - 1))
+    }
+
+    fn enough_to_sign(&self) -> usize {
+        usize::from(self.threshold.t() - 1)
+    }
+
+    /// Whether nothing later than the policy in force can be in force elsewhere: t peers have none,
+    /// of whom one is honest, or the custodian says so.
+    fn is_latest_policy(&self) -> bool {
+        let confirmed = self.policy.confirmed;
+        self.policy.vouched >= usize::from(self.threshold.t())
+            || confirmed.is_some_and(|version| self.policy.version >= version)
+    }
+
+    /// The same for a disk of which nothing says that it was put back: a peer that remembers this
+    /// party under this policy suffices, and a party that never did anything has nothing to go back
+    /// to.
+    fn is_known_policy(&self) -> bool {
+        let own = self.own;
+        let is_new = self.mark.is_none() && own.log_size == 0 && own.keys == 0;
+        let remembered = |seen: &Heartbeat| {
+            (seen.restores, seen.policy_version) == (own.restores, own.policy_version)
+        };
+        let settled = self.policy.has_served || is_new || self.is_latest_policy();
+        settled || self.seen().any(remembered)
+    }
+
+    fn wait_for_memories(&self) -> Verdict {
+        let (have, sure) = (self.answers.len(), self.sure());
+        let reason = format!(
+            "this disk was restored or put back, and {have} of the {sure} peers needed have said what they last heard from this party; start them, or if they are lost for good: quorate agent accept-restore"
+        );
+        Verdict::Stay(Standing::Quarantined { reason })
+    }
+
+    fn confirm_policy(&self, why: &str) -> Verdict {
+        let version = self.policy.version;
+        let (vouched, t) = (self.policy.vouched, self.threshold.t());
+        let reason = format!(
+            "{why}, and {vouched} of the {t} peers it takes say that there is no policy after version {version}; ask the admins which version is in force, then: quorate agent accept-policy VERSION"
+        );
+        Verdict::ConfirmPolicy { reason }
     }
 
     fn seen(&self) -> impl Iterator<Item = &Heartbeat> {
@@ -109,11 +194,17 @@ impl Knowledge<'_> {
                 seen.epoch, own.epoch
             ));
         }
-        let seen = self.seen().find(|s| s.policy_version > own.policy_version);
-        seen.map(|seen| {
+        let seen = self.seen().map(|seen| seen.policy_version).max();
+        let floor = self.policy.floor.max(seen.unwrap_or(0));
+        let (own, confirmed) = (self.policy.version, self.policy.confirmed.unwrap_or(0));
+        if floor > own {
+            return Some(format!(
+                "this party has enforced policy version {floor}, this disk has {own}: start a peer that has it, or publish the policy again"
+            ));
+        }
+        (confirmed > own).then(|| {
             format!(
-                "peers saw this party enforce policy version {}, this disk has {}: publish the policy to it again",
-                seen.policy_version, own.policy_version
+                "the custodian confirmed policy version {confirmed}, this disk has {own}: start a peer that has it, or publish the policy again"
             )
         })
     }
@@ -176,6 +267,21 @@ mod tests {
         (t, n): (u16, u16),
         waited: bool,
     ) -> Verdict {
+        let policy = PolicyKnowledge {
+            vouched: answers.len(),
+            ..PolicyKnowledge::default()
+        };
+        judged(own, mark, answers, (t, n), waited, policy)
+    }
+
+    fn judged(
+        own: &Heartbeat,
+        mark: Option<RestoreMark>,
+        answers: &[Option<Heartbeat>],
+        (t, n): (u16, u16),
+        waited: bool,
+        policy: PolicyKnowledge,
+    ) -> Verdict {
         let answers = answers
             .iter()
             .enumerate()
@@ -194,8 +300,29 @@ mod tests {
             waited,
             accepted: false,
             rival: false,
+            policy: PolicyKnowledge {
+                version: policy.version.max(own.policy_version),
+                told: policy.told.max(policy.vouched),
+                ..policy
+            },
         }
         .verdict()
+    }
+
+    fn under(version: u64, log_size: u64) -> Heartbeat {
+        Heartbeat {
+            policy_version: version,
+            keys: 1,
+            ..heartbeat(log_size)
+        }
+    }
+
+    #[track_caller]
+    fn waits_for_the_custodian(verdict: &Verdict) {
+        assert!(
+            matches!(verdict, Verdict::ConfirmPolicy { .. }),
+            "{verdict:?}"
+        );
     }
 
     #[test]
@@ -219,7 +346,169 @@ mod tests {
     #[test]
     fn where_all_must_sign_all_others_are_asked() {
         let own = heartbeat(10);
+        let remembered = [Some(heartbeat(10))];
+        assert_eq!(
+            verdict(&own, None, &remembered, (2, 2), false),
+            Verdict::Serve
+        );
+        let nobody = verdict(&own, None, &[], (2, 2), true);
+        assert!(matches!(nobody, Verdict::Stay(_)), "{nobody:?}");
+    }
+
+    /// All who answer may be hostile where all must sign: that they remember nothing says nothing.
+    #[test]
+    fn t35_i07_where_all_must_sign_a_disk_that_no_peer_remembers_waits_for_its_custodian() {
+        let own = under(1, 10);
+        let earlier = Some(Heartbeat {
+            policy_version: 0,
+            ..heartbeat(4)
+        });
+        for answer in [None, earlier] {
+            for waited in [false, true] {
+                let answers = std::slice::from_ref(&answer);
+                waits_for_the_custodian(&verdict(&own, None, answers, (2, 2), waited));
+            }
+        }
+        let confirmed = PolicyKnowledge {
+            vouched: 1,
+            confirmed: Some(1),
+            ..PolicyKnowledge::default()
+        };
+        let serves = judged(&own, None, &[None], (2, 2), false, confirmed);
+        assert_eq!(serves, Verdict::Serve);
+        let later = PolicyKnowledge {
+            confirmed: Some(2),
+            ..confirmed
+        };
+        let behind = judged(&own, None, &[None], (2, 2), false, later);
+        assert!(matches!(behind, Verdict::Stay(_)), "{behind:?}");
+    }
+
+    #[test]
+    fn t35_a_party_that_never_did_anything_starts_unattended() {
+        let own = Heartbeat {
+            policy_version: 1,
+            ..heartbeat(0)
+        };
         assert_eq!(verdict(&own, None, &[None], (2, 2), false), Verdict::Serve);
+        waits_for_the_custodian(&verdict(&own, Some(mark(true)), &[None], (2, 2), false));
+    }
+
+    #[test]
+    fn t35_i07_a_restored_disk_where_all_must_sign_waits_for_its_custodian() {
+        let own = under(1, 10);
+        let seen = Some(under(1, 10));
+        for answer in [None, seen] {
+            let answers = std::slice::from_ref(&answer);
+            waits_for_the_custodian(&verdict(&own, Some(mark(false)), answers, (2, 2), true));
+        }
+    }
+
+    #[test]
+    fn t35_i07_a_restored_disk_goes_on_when_t_peers_have_no_later_policy() {
+        let own = under(1, 10);
+        let answers = [None, None];
+        let silent = judged(
+            &own,
+            Some(mark(false)),
+            &answers,
+            (2, 3),
+            true,
+            PolicyKnowledge {
+                vouched: 1,
+                ..PolicyKnowledge::default()
+            },
+        );
+        waits_for_the_custodian(&silent);
+        let both = verdict(&own, Some(mark(false)), &answers, (2, 3), true);
+        assert!(matches!(both, Verdict::Resume { .. }), "{both:?}");
+    }
+
+    #[test]
+    fn t35_i07_too_few_answers_do_not_do_for_a_disk_that_no_peer_remembers() {
+        let own = under(3, 10);
+        let answers = [Some(under(2, 9))];
+        waits_for_the_custodian(&verdict(&own, None, &answers, (2, 3), true));
+        let answers = [Some(under(3, 9))];
+        let remembered = verdict(&own, None, &answers, (2, 3), true);
+        assert_eq!(remembered, Verdict::ServePurged);
+    }
+
+    #[test]
+    fn t35_i07_below_the_highest_version_a_party_had_it_stays_quarantined() {
+        let own = under(2, 10);
+        for confirmed in [None, Some(1), Some(2)] {
+            let policy = PolicyKnowledge {
+                floor: 3,
+                vouched: 2,
+                confirmed,
+                ..PolicyKnowledge::default()
+            };
+            let answers = [Some(under(2, 10)), Some(under(2, 10))];
+            let verdict = judged(&own, None, &answers, (2, 3), true, policy);
+            assert!(
+                matches!(verdict, Verdict::Stay(Standing::Quarantined { .. })),
+                "{verdict:?}"
+            );
+        }
+    }
+
+    /// Its peers remember it under the version that it began with, and of its own new heartbeats
+    /// they tell it nothing.
+    #[test]
+    fn t35_a_policy_that_comes_while_it_serves_makes_nobody_doubt_the_one_before() {
+        let own = under(2, 10);
+        let policy = PolicyKnowledge {
+            vouched: 1,
+            has_served: true,
+            ..PolicyKnowledge::default()
+        };
+        let purged = judged(&own, None, &[None], (2, 3), true, policy);
+        assert_eq!(purged, Verdict::ServePurged);
+        // That it forgot something it may still hear.
+        let answers = [Some(under(2, 11))];
+        let forgot = judged(&own, None, &answers, (2, 3), true, policy);
+        assert!(matches!(forgot, Verdict::Stay(_)), "{forgot:?}");
+    }
+
+    /// It was away for a version, which one peer hands out: what the disk had when it started is what a
+    /// peer must remember.
+    #[test]
+    fn t35_a_later_policy_that_is_followed_does_not_make_a_disk_unknown() {
+        let own = under(2, 10);
+        let policy = PolicyKnowledge {
+            version: 3,
+            vouched: 1,
+            ..PolicyKnowledge::default()
+        };
+        let answers = [Some(under(2, 10))];
+        let verdict = judged(&own, None, &answers, (2, 3), true, policy);
+        assert_eq!(verdict, Verdict::ServePurged);
+    }
+
+    /// Saying that peers are lost is not saying which policy is in force.
+    #[test]
+    fn t35_i07_accepting_a_restore_is_not_accepting_a_policy() {
+        let own = under(1, 10);
+        let answers = BTreeMap::from([(PartyId::new("party-2").unwrap(), None)]);
+        let knowledge = |confirmed| Knowledge {
+            own: &own,
+            mark: Some(mark(false)),
+            answers: &answers,
+            threshold: Threshold::new(2, 3).unwrap(),
+            waited: true,
+            accepted: true,
+            rival: false,
+            policy: PolicyKnowledge {
+                version: 1,
+                vouched: 1,
+                confirmed,
+                ..PolicyKnowledge::default()
+            },
+        };
+        waits_for_the_custodian(&knowledge(None).verdict());
+        let resumed = knowledge(Some(1)).verdict();
+        assert!(matches!(resumed, Verdict::Resume { .. }), "{resumed:?}");
     }
 
     #[test]
@@ -313,6 +602,10 @@ mod tests {
             ..heartbeat(12)
         };
         let answers = BTreeMap::from([(PartyId::new("party-2").unwrap(), Some(seen))]);
+        let policy = PolicyKnowledge {
+            confirmed: Some(0),
+            ..PolicyKnowledge::default()
+        };
         let knowledge = |own, accepted| Knowledge {
             own,
             mark: None,
@@ -321,6 +614,7 @@ mod tests {
             waited: true,
             accepted,
             rival: false,
+            policy,
         };
         let stay = knowledge(&own, false).verdict();
         assert!(matches!(stay, Verdict::Stay(_)), "{stay:?}");
@@ -359,6 +653,7 @@ mod tests {
             waited: true,
             accepted: true,
             rival: true,
+            policy: PolicyKnowledge::default(),
         };
         let stay = knowledge.verdict();
         assert!(

@@ -12,6 +12,9 @@ use crate::spend::{Place, SignedSpendRecord, Spend, SpendEntry, SpendRecord};
 /// How far a peer's record may seem to come from the future, in milliseconds.
 const MAX_SKEW_MS: u64 = 120_000;
 
+/// Bytes of records kept of one party: about 600,000 plain transfers within the longest window.
+const MAX_BYTES: usize = 256 << 20;
+
 /// Two different records of one party in one place, both signed by it: it was rolled back, or it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpendConflict {
@@ -35,6 +38,9 @@ pub enum ReportError {
         /// Why not.
         reason: &'static str,
     },
+    /// More than is kept of one party (T34).
+    #[error("{0} shows more spend records of the longest window than are kept of one custodian")]
+    Full(PartyId),
 }
 
 /// See the module.
@@ -44,6 +50,12 @@ pub struct SpendBook {
     restores: u64,
     history: History,
     records: BTreeMap<PartyId, BTreeMap<Place, SignedSpendRecord>>,
+    /// Bytes of each party's records.
+    sizes: BTreeMap<PartyId, usize>,
+    max_bytes: usize,
+    /// The shortest of the longest windows that were ever counted by here: peers may have forgotten
+    /// what was older.
+    shortest_window: Option<u64>,
     /// Records that say that something was spent and are not void, by [`Spend::content`].
     alive: HashMap<Hash32, BTreeSet<(PartyId, Place)>>,
     /// Places that their own party has declared void, whether or not a spend is known there.
@@ -54,14 +66,31 @@ impl SpendBook {
     /// An empty book of a party that was restored so often.
     #[must_use]
     pub fn new(me: PartyId, restores: u64, bundle: &Bundle) -> Self {
-        Self {
+        let mut book = Self {
             me,
             restores,
             history: History::new(bundle),
             records: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            max_bytes: MAX_BYTES,
+            shortest_window: None,
             alive: HashMap::new(),
             voided: BTreeSet::new(),
-        }
+        };
+        book.note_window(bundle.longest_window());
+        book
+    }
+
+    /// The same, keeping so many bytes of each party's records.
+    #[must_use]
+    pub const fn keeping(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    fn note_window(&mut self, window: u64) {
+        let shortest = self.shortest_window.into_iter().chain([window]);
+        self.shortest_window = shortest.filter(|window| *window > 0).min();
     }
 
     /// The sums.
@@ -70,9 +99,15 @@ impl SpendBook {
         &self.history
     }
 
+    /// A bundle was in force before: other parties may have forgotten by its windows.
+    pub fn was_under(&mut self, bundle: &Bundle) {
+        self.note_window(bundle.longest_window());
+    }
+
     /// Counts everything anew, as another bundle counts.
     pub fn recount(&mut self, bundle: &Bundle) {
         self.history = History::new(bundle);
+        self.note_window(bundle.longest_window());
         let ids: Vec<Hash32> = self.alive.keys().copied().collect();
         for id in ids {
             self.count(id);
@@ -129,9 +164,34 @@ impl SpendBook {
             }
             SpendEntry::Void { .. } => None,
         };
-        self.records.entry(party).or_default().insert(place, signed);
+        let length = size(&signed);
+        let records = self.records.entry(party.clone()).or_default();
+        let replaced = records.insert(place, signed).map_or(0, |old| size(&old));
+        let kept = self.sizes.entry(party).or_default();
+        *kept = kept.saturating_sub(replaced).saturating_add(length);
         for id in before.into_iter().chain(touched) {
             self.count(id);
+        }
+    }
+
+    /// Whether nothing more is kept of a party before some of its records are forgotten.
+    #[must_use]
+    pub fn is_full(&self, party: &PartyId) -> bool {
+        self.size_of(party) >= self.max_bytes
+    }
+
+    fn size_of(&self, party: &PartyId) -> usize {
+        self.sizes.get(party).copied().unwrap_or(0)
+    }
+
+    /// The time (Unix milliseconds) before which records count for no window, whoever's clock is
+    /// how wrong.
+    #[must_use]
+    pub fn horizon(&self, now: u64) -> u64 {
+        match self.history.longest_window() {
+            // Nothing is counted now; what comes next may count what was spent meanwhile.
+            0 => 0,
+            kept => now.saturating_sub(kept.saturating_add(2 * MAX_SKEW_MS)),
         }
     }
 
@@ -195,8 +255,10 @@ impl SpendBook {
                 last = None;
             }
         }
-        let mut fresh = Vec::new();
-        for signed in report {
+        let (horizon, mut size_after) = (self.horizon(now), self.size_of(peer));
+        let mut fresh: Vec<SignedSpendRecord> = Vec::new();
+        let mut report = report.peekable();
+        while let Some(signed) = report.next() {
             let record = &signed.record;
             if record.party != *peer {
                 return Err(unusable("a record is another party's"));
@@ -217,21 +279,36 @@ impl SpendBook {
             match self.records.get(peer).and_then(|r| r.get(&record.place)) {
                 Some(known) if *known == signed => {}
                 Some(known) => return Err(conflict(known, Some(signed))),
-                None => fresh.push(signed),
+                // Too old to count. The last one stays, so that the next report can follow it.
+                None if latest(record) < horizon && report.peek().is_some() => {}
+                None => {
+                    size_after = size_after.saturating_add(size(&signed));
+                    fresh.push(signed);
+                }
             }
+        }
+        if !fresh.is_empty() && size_after > self.max_bytes {
+            return Err(ReportError::Full(peer.clone()));
         }
         Ok(fresh)
     }
 
-    /// Forgets records before a time, except each party's last one.
-    pub fn prune(&mut self, before: u64) {
+    /// Forgets records before a time, except each party's last one. Returns what it forgot, which
+    /// its keeper may then delete.
+    pub fn prune(&mut self, before: u64) -> Vec<SignedSpendRecord> {
         let mut touched = BTreeSet::new();
+        let mut forgotten = Vec::new();
         for (party, records) in &mut self.records {
             let Some(last) = records.last_key_value().map(|(place, _)| *place) else {
                 continue;
             };
+            let kept = self.sizes.entry(party.clone()).or_default();
             records.retain(|place, signed| {
                 let keep = latest(&signed.record) >= before || *place == last;
+                if !keep {
+                    *kept = kept.saturating_sub(size(signed));
+                    forgotten.push(signed.clone());
+                }
                 match &signed.record.entry {
                     _ if keep => {}
                     SpendEntry::Spend(spend) => {
@@ -250,13 +327,16 @@ impl SpendBook {
             }
             self.count(id);
         }
+        forgotten
     }
 
     /// Whether a peer's report may begin with another record than the one it was asked to begin with: it was restored since and has
     /// forgotten what it recorded (its peers have not), or it has pruned everything that old.
     fn begins_anew(&self, before: &SignedSpendRecord, first: &SignedSpendRecord, now: u64) -> bool {
         let (known, place) = (before.record.place, first.record.place);
-        let kept_ms = self.history.longest_window().saturating_add(MAX_SKEW_MS);
+        // It may have forgotten by a policy whose windows were shorter.
+        let window = self.shortest_window.unwrap_or(0);
+        let kept_ms = window.saturating_add(MAX_SKEW_MS);
         let outlived = latest(&before.record).saturating_add(kept_ms) < now;
         place.restores > known.restores || (outlived && place > known)
     }
@@ -293,6 +373,11 @@ impl SpendBook {
             SpendEntry::Void { .. } => None,
         }
     }
+}
+
+/// Bytes that a record takes.
+fn size(signed: &SignedSpendRecord) -> usize {
+    signed.canonical_bytes().len()
 }
 
 /// The later of a record's two times: both are its recorder's word.

@@ -100,14 +100,51 @@ impl KdfParams {
         lanes: 4,
     };
 
-    /// Costs that someone with write access to the file could not have lowered, nor raised to exhaust memory.
+    /// The most memory accepted: 1 GiB.
+    const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+    /// The most work accepted, memory times passes: 64 times what is recommended would be 12 GiB,
+    /// this is 4.
+    const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
+
+    /// Costs that someone with write access to the file could not have lowered, nor raised to
+    /// exhaust memory or time.
     #[must_use]
     pub const fn is_acceptable(self) -> bool {
         self.memory_kib >= 64 * 1024
-            && self.memory_kib <= 4 * 1024 * 1024
+            && self.memory_kib <= Self::MAX_MEMORY_KIB
             && self.passes >= 1
-            && self.passes <= 64
+            && (self.memory_kib as u64).saturating_mul(self.passes as u64) <= Self::MAX_WORK_KIB
             && self.lanes >= 1
-            && self.lanes <= 64
+            && self.lanes <= 16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t34_costs_are_bounded_both_ways() {
+        let with = |memory_kib, passes, lanes| KdfParams {
+            memory_kib,
+            passes,
+            lanes,
+        };
+        let gib = 1024 * 1024;
+        for good in [KdfParams::RECOMMENDED, with(gib, 4, 16)] {
+            assert!(good.is_acceptable(), "{good:?}");
+        }
+        for bad in [
+            with(64 * 1024 - 1, 3, 4),
+            with(gib + 1, 1, 1),
+            with(4 * gib, 64, 64),
+            with(gib, 5, 1),
+            with(64 * 1024, 65, 1),
+            with(64 * 1024, 0, 1),
+            with(64 * 1024, 3, 0),
+            with(64 * 1024, 3, 17),
+        ] {
+            assert!(!bad.is_acceptable(), "{bad:?}");
+        }
     }
 }

@@ -31,6 +31,7 @@ fn backup(lock: &Lock) -> Vec<u8> {
         party: PartyId::new("party-1").unwrap(),
         made_at: 1_700_000_000_000,
         restore_counter: 0,
+        policy_version: 1,
         keys: Vec::new(),
     };
     make(&about, &content, lock, |_| {

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use quorate_api::{PartyStatus, Problem, ResultView};
-use quorate_types::node::{KeyListing, NodeReply, NodeRequest, Record, RunResult};
+use quorate_types::node::{
+    CommitteeListing, KeyListing, NodeReply, NodeRequest, Record, RunResult,
+};
 use quorate_types::{Action, Attestation, PartyId, ProtocolListing, RefusalCode, ValidRoster};
 
 use super::attempt::{Attempts, Inputs, PartyEnd, problem_of};
@@ -12,6 +14,8 @@ use crate::keys::KeyCache;
 use crate::nodes::Nodes;
 
 const ACTIVATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where nobody asked for it, and somebody waits for something else.
+const HEAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(
     attempts: &Attempts<'_>,
@@ -131,25 +135,35 @@ async fn activate(
     outdated
 }
 
-/// A setup that one custodian has in force, and so every party attested, is brought into force where it is not: that is how an
-/// activation lost to a crash is made up for.
-pub(super) async fn heal(nodes: &Nodes, parties: &[PartyStatus]) {
+/// A setup that one custodian has in force, and every party attested, is brought into force where
+/// it is not: that is how an activation lost to a crash is made up for.
+pub(super) async fn heal(nodes: &Nodes, roster: &ValidRoster, parties: &[PartyStatus]) {
     let statuses = || parties.iter().filter_map(|p| p.status.as_ref());
-    let Some(listing) = statuses().find_map(|s| s.committee.as_ref()) else {
+    let mut listings = statuses().filter_map(|s| s.committee.as_ref());
+    let Some(listing) = listings.find(|listing| is_attested(roster, listing)) else {
         return;
     };
     let request = NodeRequest::Activate {
         record: Record::Committee(listing.record.clone()),
         attestations: listing.attestations.clone(),
     };
-    for behind in statuses().filter(|s| s.committee.is_none()) {
-        match nodes.ask(&behind.party, &request, ACTIVATE_TIMEOUT).await {
+    let behind = statuses().filter(|s| s.committee.is_none());
+    let behind: Vec<PartyId> = behind.map(|s| s.party.clone()).collect();
+    let replies = nodes.ask_all(&behind, &request, HEAL_TIMEOUT).await;
+    for (party, reply) in behind.iter().zip(replies) {
+        match reply {
             Ok(NodeReply::Active) => {
-                tracing::info!(party = %behind.party, "committee setup activated")
+                tracing::info!(%party, "committee setup activated")
             }
             other => {
-                tracing::warn!(party = %behind.party, ?other, "cannot activate the committee setup")
+                tracing::warn!(%party, ?other, "cannot activate the committee setup")
             }
         }
     }
+}
+
+/// What one custodian shows is only what it says, unless all have signed it.
+fn is_attested(roster: &ValidRoster, listing: &CommitteeListing) -> bool {
+    let attesters = roster.attesters(&listing.record, &listing.attestations);
+    attesters.len() == roster.parties().len()
 }

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use quorate_api::{ClusterStatus, Delivery, IntentState, IntentView, PartyStatus, Problem};
 use quorate_messaging::Transport;
+use quorate_policy::ProofError;
 use quorate_service::now_ms;
-use quorate_types::node::{KeyListing, NodeReply, NodeRequest};
+use quorate_types::canonical::Canonical as _;
+use quorate_types::node::{KeyListing, NodeReply, NodeRequest, NodeStatus};
 use quorate_types::{
-    Action, IntentHash, PartyId, ProblemCode, RefusalCode, SignedApproval, SignedBundle,
-    SignedFreeze, SignedIntent, ValidRoster,
+    Action, Hash32, IntentHash, OperatorId, PartyId, ProblemCode, RefusalCode, SignedApproval,
+    SignedBundle, SignedDiscard, SignedFreeze, SignedIntent, ValidRoster, Verdict,
 };
 
 use crate::keys::{self, KeyCache};
 use crate::nodes::Nodes;
+use crate::silent::Silent;
 
 mod admission;
 mod apart;
@@ -33,12 +36,15 @@ use admission::{Admission, Place};
 use attempt::Attempts;
 use case::Case;
 use commitments::Commitments;
+use policies::Policies;
 use statuses::Statuses;
 use stock::Stock;
 
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Intents remembered; the oldest ended ones go first.
 const MAX_INTENTS: usize = 10_000;
+/// Intents of one operator that run or wait at once.
+const MAX_INTENTS_EACH: usize = 2_500;
 /// Intents in one listing.
 const MAX_LISTED: usize = 100;
 
@@ -53,6 +59,7 @@ pub struct Coordinator {
     key_cache: KeyCache,
     admission: Admission,
     statuses: Statuses,
+    policies: Arc<Policies>,
     heavy: Admission,
 }
 
@@ -64,9 +71,11 @@ impl Coordinator {
         let filling =
             stock::keep_filled(Arc::downgrade(&stock), nodes.clone(), Arc::clone(&roster));
         tokio::spawn(filling);
+        let policies = Arc::new(Policies::new(Arc::clone(&roster)));
         Arc::new(Self {
             roster,
             nodes,
+            policies,
             intents: Mutex::new(HashMap::new()),
             numbers: AtomicU64::new(0),
             stock,
@@ -116,9 +125,12 @@ impl Coordinator {
             .zip(replies)
             .map(party_status)
             .collect::<Vec<_>>();
-        committee::heal(&self.nodes, &parties).await;
         let statuses: Vec<_> = parties.iter().filter_map(|p| p.status.clone()).collect();
-        policies::heal(&self.nodes, &statuses).await;
+        let healing = self.policies.heal(&self.nodes, &statuses, parties.len());
+        tokio::join!(
+            committee::heal(&self.nodes, &self.roster, &parties),
+            healing
+        );
         ClusterStatus {
             cluster: self.roster.roster().cluster.clone(),
             threshold: self.roster.threshold(),
@@ -128,8 +140,23 @@ impl Coordinator {
     }
 
     /// Every key.
-    pub async fn keys(&self) -> Vec<KeyListing> {
+    ///
+    /// # Errors
+    /// Nobody can be asked; or too few to be sure that there is none.
+    pub async fn keys(&self) -> Result<Vec<KeyListing>, Problem> {
         keys::all(&self.nodes, &self.roster).await
+    }
+
+    /// Has every custodian list a key no more that did not come into force.
+    pub async fn discard(&self, discard: SignedDiscard) -> Vec<Delivery> {
+        let parties = self.roster.party_ids();
+        policies::deliver(&self.nodes, &parties, &NodeRequest::Discard(discard)).await
+    }
+
+    /// What every custodian signs to be in force with it.
+    pub async fn affirmations(&self, challenge: Hash32) -> Vec<Delivery> {
+        let parties = self.roster.party_ids();
+        policies::affirmations(&self.nodes, &parties, challenge, STATUS_TIMEOUT).await
     }
 
     /// Takes an intent and starts on it; one that is known already is only looked up.
@@ -145,6 +172,7 @@ impl Coordinator {
         if let Some(known) = intents.get(&hash) {
             return Ok(known.view.borrow().clone());
         }
+        check_quota(&intents, &intent.intent().operator)?;
         make_room(&mut intents)?;
         self.admission.has_room(intent.intent())?;
         self.heavy.has_room(intent.intent())?;
@@ -184,47 +212,88 @@ impl Coordinator {
     /// them any more.
     ///
     /// # Errors
-    /// An unknown intent, or a word that no custodian accepts.
+    /// An unknown intent, one that has ended, or a word that no custodian accepts. A rejection of one that has ended reaches the
+    /// custodians all the same: whoever has the request might hand it in again.
     pub async fn say(&self, said: SignedApproval) -> Result<IntentView, Problem> {
         let case = self.case(said.approval.intent).ok_or_else(unknown_intent)?;
+        let ended = case.ended();
+        if let (Some(problem), Verdict::Approve) = (&ended, said.approval.verdict) {
+            return Err(problem.clone());
+        }
+        self.check_word(&said).await.map_err(|e| {
+            let title = "The word is not a person's";
+            Problem::new(422, RefusalCode::ApprovalRefused, title, e.to_string())
+        })?;
+        let (nodes, parties) = (self.nodes.clone(), self.roster.party_ids());
         let request = NodeRequest::Say(said.clone());
-        let told = policies::deliver(&self.nodes, &self.roster.party_ids(), &request).await;
-        if told.iter().all(|d| d.problem.is_some()) {
-            let problem = told.into_iter().find_map(|d| d.problem).unwrap_or_default();
-            return Err(Problem::new(
-                422,
-                RefusalCode::ApprovalRefused,
-                "No custodian accepts it",
-                problem,
-            ));
+        let told = tokio::spawn(async move { policies::deliver(&nodes, &parties, &request).await });
+        // Whoever is slow hears of it all the same, and nobody waits for that.
+        let told = tokio::time::timeout(STATUS_TIMEOUT, told).await;
+        if let Some(problem) = ended {
+            return Err(problem);
+        }
+        if let Ok(Ok(told)) = told
+            && let Some(problem) = policies::nobody_took(&told)
+        {
+            return Err(problem);
         }
         case.add(said)?;
         Ok(case.view.borrow().clone())
     }
 
-    /// Has every custodian bring a bundle into force.
-    pub async fn publish(&self, bundle: SignedBundle) -> Vec<Delivery> {
+    /// Whether a person of the policy said it. One custodian that accepts junk is not to fill a
+    /// request's places with it (T36).
+    async fn check_word(&self, said: &SignedApproval) -> Result<(), ProofError> {
+        if self.policies.check_word(said).is_ok() {
+            return Ok(());
+        }
+        // The policy may have changed since it was last looked at.
+        self.fetch_policies().await;
+        self.policies.check_word(said)
+    }
+
+    /// Verifies what custodians say they have in force.
+    async fn fetch_policies(&self) -> Vec<NodeStatus> {
         let parties = self.roster.party_ids();
-        policies::deliver(
-            &self.nodes,
-            &parties,
-            &NodeRequest::Publish(Box::new(bundle)),
-        )
-        .await
+        let statuses = self.statuses.of(&self.nodes, &parties).await;
+        self.policies.fetch(&self.nodes, &statuses).await;
+        statuses
+    }
+
+    /// Has every custodian bring a bundle into force, and sign what is in force with it then: the challenge is the bundle's hash.
+    pub async fn publish(&self, bundle: SignedBundle) -> Vec<Delivery> {
+        let (parties, challenge) = (self.roster.party_ids(), bundle.bundle.canonical_hash());
+        let request = NodeRequest::Publish(Box::new(bundle));
+        policies::order(&self.nodes, &parties, &request, challenge).await
     }
 
     /// A version of the policy; 0 is the one in force.
     ///
     /// # Errors
-    /// Nobody has it.
+    /// Nobody has it, or nobody can be asked.
     pub async fn policy(&self, version: u64) -> Result<SignedBundle, Problem> {
-        policies::find(&self.nodes, &self.roster.party_ids(), version).await
+        self.statuses.doubt();
+        let statuses = self.fetch_policies().await;
+        let parties = self.roster.party_ids();
+        let mut silent = Silent::of(parties.len());
+        let quiet = |party: &&PartyId| !statuses.iter().any(|s| s.party == **party);
+        for party in parties.iter().filter(quiet) {
+            silent.push(party, "does not answer");
+        }
+        silent.unless_somebody_answered()?;
+        self.policies.find(&self.nodes, &statuses, version).await
     }
 
-    /// Has every custodian stop.
+    /// Has every custodian stop, and sign what is in force with it then: the challenge is the order's hash.
     pub async fn freeze(&self, order: SignedFreeze) -> Vec<Delivery> {
-        let parties = self.roster.party_ids();
-        policies::deliver(&self.nodes, &parties, &NodeRequest::Freeze(order)).await
+        let (parties, challenge) = (self.roster.party_ids(), order.order.canonical_hash());
+        policies::order(
+            &self.nodes,
+            &parties,
+            &NodeRequest::Freeze(order),
+            challenge,
+        )
+        .await
     }
 
     /// Where an intent is, waiting up to `wait` for its end.
@@ -262,6 +331,7 @@ impl Coordinator {
                         commitments: &self.commitments,
                         keys: &self.key_cache,
                         statuses: &self.statuses,
+                        policies: &self.policies,
                         admission: &self.admission,
                         heavy: &self.heavy,
                     };
@@ -304,13 +374,9 @@ pub(crate) fn unknown_intent() -> Problem {
 
 /// Of those that have ended the older half goes: whoever asked for a recent one may not have seen its end yet.
 fn forget_older_half(intents: &mut HashMap<IntentHash, Arc<Case>>) {
-    let ended = |case: &Case| {
-        let state = case.view.borrow().state;
-        matches!(state, IntentState::Done | IntentState::Failed)
-    };
     let mut numbers: Vec<u64> = intents
         .values()
-        .filter(|c| ended(c))
+        .filter(|c| has_ended(c))
         .map(|c| c.number)
         .collect();
     numbers.sort_unstable();
@@ -319,8 +385,35 @@ fn forget_older_half(intents: &mut HashMap<IntentHash, Arc<Case>>) {
         .checked_sub(1)
         .and_then(|l| numbers.get(l / 2))
     {
-        intents.retain(|_, case| case.number > *last || !ended(case));
+        intents.retain(|_, case| case.number > *last || !has_ended(case));
     }
+}
+
+/// Whether a request has ended.
+fn has_ended(case: &Case) -> bool {
+    let state = case.view.borrow().state;
+    matches!(state, IntentState::Done | IntentState::Failed)
+}
+
+/// One operator's requests are not to take the places of another's.
+fn check_quota(
+    intents: &HashMap<IntentHash, Arc<Case>>,
+    operator: &OperatorId,
+) -> Result<(), Problem> {
+    // Nobody has so many where all together have not.
+    if intents.len() < MAX_INTENTS_EACH {
+        return Ok(());
+    }
+    let own = intents
+        .values()
+        .filter(|case| case.intent.intent().operator == *operator && !has_ended(case));
+    if own.count() < MAX_INTENTS_EACH {
+        return Ok(());
+    }
+    let detail = format!("{MAX_INTENTS_EACH} requests of {operator} are running or waiting");
+    let mut problem = Problem::new(429, RefusalCode::Quota, "Too many requests", detail);
+    problem.retry_after = Some(60);
+    Err(problem)
 }
 
 fn make_room(intents: &mut HashMap<IntentHash, Arc<Case>>) -> Result<(), Problem> {

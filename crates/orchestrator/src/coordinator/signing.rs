@@ -19,9 +19,10 @@ use super::admission::{Admission, Turn};
 use super::apart::Apart;
 use super::attempt::{Attempts, Inputs, PartyEnd, end_or_waiting, problem_of};
 use super::commitments::{self, Commitments};
+use super::policies::Policies;
 use super::statuses::Statuses;
 use super::stock::{Hand, Stock};
-use super::{policies, waiting};
+use super::waiting::{self, Demands};
 use crate::keys::KeyCache;
 use crate::nodes::Nodes;
 
@@ -43,6 +44,7 @@ pub(super) struct Means<'a> {
     pub commitments: &'a Commitments,
     pub keys: &'a KeyCache,
     pub statuses: &'a Statuses,
+    pub policies: &'a Arc<Policies>,
     /// To being worked on.
     pub admission: &'a Admission,
     /// To computing for long.
@@ -69,8 +71,8 @@ struct Signing<'a> {
     path: DerivationPath,
     expected: Expected,
     doubts: Doubts,
-    /// How many must take part or acknowledge.
-    needed: u16,
+    /// How many must take part or acknowledge, as custodians say.
+    demands: Demands,
     /// A rolling limit counts the request: custodians show each other what was spent before they
     /// sign.
     prepared: bool,
@@ -123,7 +125,7 @@ impl<'a> Signing<'a> {
         let key = means.keys.find(attempts.nodes, means.roster, *key).await?;
         Ok(Self {
             expected: Expected::of(&attempts.case.intent, &key)?,
-            needed: key.record.threshold.t(),
+            demands: Demands::default(),
             path: path.clone(),
             doubts: Doubts::default(),
             prepared: means.keys.is_counted(key.record.id),
@@ -274,9 +276,9 @@ impl<'a> Signing<'a> {
     async fn pick(&self) -> Result<(Vec<PartyId>, Vec<PartyId>), Problem> {
         pick(
             self.attempts,
-            self.means.statuses,
+            self.means,
             &self.key,
-            self.needed,
+            &self.demands,
             &self.doubts,
         )
         .await
@@ -409,7 +411,7 @@ impl<'a> Signing<'a> {
         if wants_witnesses(ends) {
             let opinion =
                 waiting::ask(self.attempts.nodes, self.means.roster, self.attempts.case).await;
-            self.needed = self.needed.max(opinion.acknowledgements);
+            self.demands.take(opinion.acknowledgements);
         }
         for (party, end) in ends {
             if is_refused(end, RefusalCode::PresignatureUnavailable) {
@@ -608,13 +610,13 @@ async fn able(nodes: &Nodes, known: &Statuses, candidates: &[PartyId]) -> Vec<No
 }
 
 /// The t of the committee that answer and have least against them, in committee order, and so many
-/// more that `needed` acknowledge. All of them under the same policy: who missed a version gets it
+/// more that enough acknowledge. All of them under the same policy: who missed a version gets it
 /// first.
 async fn pick(
     attempts: &Attempts<'_>,
-    known: &Statuses,
+    means: &Means<'_>,
     key: &KeyListing,
-    needed: u16,
+    demands: &Demands,
     doubts: &Doubts,
 ) -> Result<(Vec<PartyId>, Vec<PartyId>), Problem> {
     let candidates: Vec<PartyId> = key
@@ -624,22 +626,20 @@ async fn pick(
         .filter(|p| !doubts.out.contains(p))
         .cloned()
         .collect();
-    let nodes = attempts.nodes;
+    let (nodes, known, policies) = (attempts.nodes, means.statuses, means.policies);
+    let t = usize::from(key.record.threshold.t());
     let mut statuses = able(nodes, known, &candidates).await;
-    if policies::heal(nodes, &statuses).await {
+    let enough = demands.needed(t, statuses.len());
+    if policies.heal(nodes, &statuses, enough).await {
         known.doubt();
         statuses = able(nodes, known, &candidates).await;
     }
-    let t = usize::from(key.record.threshold.t());
     let apart = Apart::of(&statuses, key);
-    let version = policies::common(&statuses, t);
-    let current = statuses
-        .into_iter()
-        .filter(|s| Some(s.policy_version) == version);
-    let mut healthy: Vec<PartyId> = current.map(|s| s.party).collect();
+    let version = policies.common(&statuses, t);
+    let mut healthy: Vec<PartyId> = policies.under(statuses, version);
+    let all = demands.needed(t, healthy.len());
     // Stable: committee order among those with as much against them.
     healthy.sort_by_key(|party| doubts.weight(party));
-    let all = usize::from(needed).max(t);
     apart.put_first(&mut healthy, t);
     match (healthy.get(..t), healthy.get(t..all)) {
         (Some(quorum), Some(witnesses)) => {

@@ -9,6 +9,7 @@ use quorate_storage::backup::{
 use quorate_types::node::Record;
 use zeroize::Zeroizing;
 
+use super::authority::{self, is_authority};
 use super::{AgentBackupError, Source, blocking, carried_files, io};
 use crate::keybook::Stored;
 
@@ -57,6 +58,8 @@ fn public_part(source: &Source) -> Result<Content, AgentBackupError> {
             .records
             .extend(found.filter(|(name, _)| carries_record(name)));
     }
+    let spends = authority::spends(&source.opened.ledger)?;
+    content.records.extend(spends);
     Ok(content)
 }
 
@@ -72,6 +75,7 @@ fn lock_up(
         party: source.party().clone(),
         made_at: now,
         restore_counter: restored,
+        policy_version: authority::policy_version(content),
         keys: keys(content)?,
     };
     Ok(Made {
@@ -85,7 +89,7 @@ fn lock_up(
 
 fn keys(content: &Content) -> Result<Vec<KeySummary>, AgentBackupError> {
     let mut keys = Vec::new();
-    for (name, bytes) in &content.records {
+    for (name, bytes) in content.records.iter().filter(|(n, _)| !is_authority(n)) {
         if let Record::Key(key) = decode(name, bytes)?.record {
             keys.push(KeySummary {
                 id: key.id,

@@ -1,5 +1,6 @@
 //! Backups of a custodian: made from its open store and ledger, verified without writing anything, restored into an empty directory.
 
+mod authority;
 mod make;
 mod restore;
 mod schedule;

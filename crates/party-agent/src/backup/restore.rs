@@ -14,6 +14,7 @@ use crate::AgentConfig;
 use crate::boot::{ledger_file, store_dir};
 use crate::hardware::HsmConfig;
 use crate::identity::in_token;
+use crate::policy::raise_floor;
 
 /// The passphrase of the restored store.
 #[derive(Debug)]
@@ -145,6 +146,7 @@ fn fill(
         ledger.put_record(name, record)?;
     }
     ledger.set_restore_mark(mark)?;
+    raise_floor(&ledger, backup.manifest().policy_version.unwrap_or(0))?;
     for (name, bytes) in &content.files {
         let path = dir.join(name);
         if let Some(parent) = path.parent() {

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
+use ed25519_dalek::SigningKey;
 use quorate_messaging::PartyKeys;
 use quorate_mpc_protocol::{Aux, DangerTestLevel, Share};
 use quorate_storage::backup::{self as format, AgeIdentity, Lock, ObjectName, Opener};
@@ -16,11 +17,17 @@ use quorate_types::{
     Protocol, ProtocolRecord, Roster, SessionId, Threshold, ValidRoster,
 };
 
+use std::sync::Arc;
+
+use quorate_policy::{Place, SignedSpendRecord, SpendEntry, SpendRecord};
+use quorate_types::canonical::Canonical as _;
+
 use super::verify::verify_at;
 use super::*;
 use crate::boot::{identity_item, store_dir};
 use crate::config::{BackupConfig, NatsConfig};
 use crate::keybook::{Stored, aux_name, key_name, share_name};
+use crate::policy::{PolicyDesk, to_ledger};
 use crate::protocols::protocol_name;
 use tokio::sync::watch;
 
@@ -29,10 +36,11 @@ struct World {
     dir: tempfile::TempDir,
     keys: Vec<PartyKeys>,
     identity: AgeIdentity,
+    admin: SigningKey,
     source: Source,
 }
 
-fn roster(keys: &[PartyKeys]) -> Roster {
+fn roster(keys: &[PartyKeys], admin: &SigningKey) -> Roster {
     let entry = |(keys, number): (&PartyKeys, u16)| PartyEntry {
         id: party_id(number),
         identity: keys.identity(),
@@ -48,7 +56,7 @@ fn roster(keys: &[PartyKeys]) -> Roster {
         }],
         admins: quorate_types::Admins::single(
             quorate_types::PersonId::new("admin").unwrap(),
-            PartyKeys::generate(&mut rand_core::OsRng).identity(),
+            admin.verifying_key().to_bytes(),
         ),
     }
 }
@@ -84,7 +92,8 @@ impl World {
         for file in ["ca.crt", "cert.pem", "key.pem"] {
             std::fs::write(home.join("tls").join(file), file).unwrap();
         }
-        let roster = serde_json::to_vec(&roster(&keys)).unwrap();
+        let admin = SigningKey::generate(&mut rand_core::OsRng);
+        let roster = serde_json::to_vec(&roster(&keys, &admin)).unwrap();
         std::fs::write(home.join("roster.json"), roster).unwrap();
         let config = AgentConfig {
             policy: None,
@@ -123,6 +132,7 @@ impl World {
             dir,
             keys,
             identity,
+            admin,
             source,
         };
         world.fill();
@@ -330,7 +340,7 @@ fn t24_a_record_in_force_needs_everyones_attestation_and_the_manifest_the_same_k
     opened.manifest.keys.pop();
     let error = verify_at::<DangerTestLevel>(opened, None).unwrap_err();
     assert!(error.to_string().contains("manifest"), "{error}");
-    let other = ValidRoster::try_from(roster(&world.keys)).unwrap();
+    let other = ValidRoster::try_from(roster(&world.keys, &world.admin)).unwrap();
     let opened = world.open(&world.backup());
     let error = verify_at::<DangerTestLevel>(opened, Some(&other)).unwrap_err();
     assert!(matches!(error, AgentBackupError::OtherRoster { .. }));
@@ -517,4 +527,124 @@ fn t23_a_secret_in_the_place_of_a_recipient_is_not_repeated() {
     let error = Lock::to_recipients([secret]).unwrap_err().to_string();
     assert!(error.contains("a secret identity"), "{error}");
     assert!(!error.contains("QQQQ"), "{error}");
+}
+
+/// Two versions of a policy in force, a spend and a ban, as an agent leaves them.
+fn with_authority() -> World {
+    let world = World::new();
+    let (ledger, roster) = (&world.source.opened.ledger, &world.source.opened.roster);
+    let desk = desk(&world.source);
+    let mut before = None;
+    for _ in 0..2 {
+        let signers = [("admin", &world.admin)];
+        let text = quorate_testkit::policy::PERMISSIVE;
+        let next = quorate_testkit::policy::bundle(roster, before.as_ref(), text, &signers);
+        desk.publish(next.clone(), 5).unwrap();
+        before = Some(next.follow(roster, before.as_ref()).unwrap());
+    }
+    let record = SpendRecord {
+        party: party_id(2),
+        place: Place {
+            restores: 0,
+            sequence: 4,
+        },
+        at: 77,
+        entry: SpendEntry::Void {
+            place: Place {
+                restores: 0,
+                sequence: 3,
+            },
+        },
+    };
+    let signature = world.keys[1].sign(&record.signing_bytes()).unwrap();
+    let spend = to_ledger(&SignedSpendRecord { record, signature });
+    ledger.add_spends(vec![spend]).unwrap();
+    world
+}
+
+fn desk(source: &Source) -> PolicyDesk {
+    let (roster, ledger) = (&source.opened.roster, &source.opened.ledger);
+    PolicyDesk::open(party_id(1), Arc::clone(roster), Arc::clone(ledger), None, 9).unwrap()
+}
+
+#[test]
+fn t35_i07_a_backup_brings_back_the_whole_chain_and_what_was_spent() {
+    let world = with_authority();
+    let verified = world.verify(&world.backup()).unwrap();
+    assert_eq!(verified.summary().policy_version, Some(2));
+    let restored = world.restore("new", 0).unwrap();
+    let copy = Source::open(&restored.config_file).unwrap();
+    let desk = desk(&copy);
+    assert_eq!(desk.version(), 2, "not the first version again");
+    assert_eq!(desk.floor().unwrap(), 2);
+    let spends = |source: &Source| source.opened.ledger.spends_since(0).unwrap();
+    assert_eq!(spends(&copy), spends(&world.source));
+    assert_eq!(spends(&copy).len(), 1);
+    // Without the chain it is below what it had, and stays out.
+    let names = copy.opened.ledger.records("policy/").unwrap();
+    let last = names.last().unwrap().0.clone();
+    copy.opened.ledger.delete_records(vec![last]).unwrap();
+    drop(desk);
+    let older = self::desk(&copy);
+    assert_eq!((older.version(), older.floor().unwrap()), (1, 2));
+}
+
+#[test]
+fn t35_i07_a_backup_whose_chain_was_cut_or_is_not_the_admins_is_refused() {
+    let world = with_authority();
+    let name = |version: u64| format!("policy/{version:020}");
+    let check = |change: &dyn Fn(&mut format::Opened), says: &str| {
+        let mut opened = world.open(&world.backup());
+        change(&mut opened);
+        let error = verify_at::<DangerTestLevel>(opened, None).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    };
+    check(
+        &|o| drop(o.content.records.remove(&name(2))),
+        "its policies end with version 1, its manifest says 2",
+    );
+    check(
+        &|o| drop(o.content.records.remove(&name(1))),
+        "its policies do not follow each other",
+    );
+    check(
+        &|o| {
+            let second = o.content.records.remove(&name(2)).unwrap();
+            o.content.records.insert(name(1), second);
+        },
+        "its policies do not follow each other",
+    );
+    check(
+        &|o| {
+            let bytes = o.content.records.get_mut(&name(2)).unwrap();
+            // In the last signature, after the lengths of everything before.
+            let at = bytes.len() - 20;
+            bytes[at] ^= 1;
+        },
+        "its policies do not follow each other",
+    );
+    check(
+        &|o| o.manifest.policy_version = Some(1),
+        "its policies end with version 2, its manifest says 1",
+    );
+    check(
+        &|o| {
+            let bytes = o.content.records.get_mut(format::SPENDS).unwrap();
+            let at = bytes.len() - 20;
+            bytes[at] ^= 1;
+        },
+        "the record spends is damaged",
+    );
+}
+
+/// As a program made it that carried the first version only.
+#[test]
+fn t35_a_backup_without_a_chain_is_still_read_and_says_so() {
+    let world = with_authority();
+    let mut opened = world.open(&world.backup());
+    let authority = |name: &String| name.starts_with("policy/") || name == format::SPENDS;
+    opened.content.records.retain(|name, _| !authority(name));
+    opened.manifest.policy_version = None;
+    let verified = verify_at::<DangerTestLevel>(opened, None).unwrap();
+    assert_eq!(verified.summary().policy_version, None);
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::AgentBackupError;
+use super::authority::{self, is_authority};
 use super::make::decode;
 use crate::boot::identity_item;
 use crate::keybook::{aux_name, key_name, share_name};
@@ -37,6 +38,9 @@ pub struct Summary {
     pub made_at: u64,
     /// How often the party had been restored.
     pub restore_counter: u64,
+    /// Version of the policy in it, followed from the first; none in backups of programs that
+    /// carried the first one only.
+    pub policy_version: Option<u64>,
     /// Keys whose share is there and right.
     pub keys: Vec<KeySummary>,
     /// Committee setups whose auxiliary information is there and right.
@@ -76,7 +80,8 @@ fn wrong(reason: impl Into<String>) -> AgentBackupError {
     AgentBackupError::Wrong(reason.into())
 }
 
-/// Checks everything in an opened backup: identity keys are the roster's; every record in force is attested by its whole committee; every share
+/// Checks everything in an opened backup: identity keys are the roster's; the chain of policies is
+/// the admins'; every record in force is attested by its whole committee; every share
 /// decodes, fits its own public share, and is the one its record tells of; auxiliary information has its record's digest. With `roster`, the backup's must be the same.
 ///
 /// # Errors
@@ -115,7 +120,7 @@ pub(super) fn verify_at<L: Level>(
     let mut used = BTreeSet::from([identity_item()]);
     let mut keys = Vec::new();
     let mut committees = BTreeSet::new();
-    for (name, bytes) in &content.records {
+    for (name, bytes) in content.records.iter().filter(|(n, _)| !is_authority(n)) {
         let stored = decode(name, bytes)?;
         if stored.active {
             check_attested(name, &stored.record, &stored.attestations, &roster)?;
@@ -145,6 +150,7 @@ pub(super) fn verify_at<L: Level>(
             }
         }
     }
+    let policy_version = authority::check(content, manifest, &roster)?;
     if keys != manifest.keys {
         return Err(wrong("its manifest lists other keys than its records"));
     }
@@ -153,6 +159,7 @@ pub(super) fn verify_at<L: Level>(
         roster: roster.hash().to_string(),
         made_at: manifest.made_at,
         restore_counter: manifest.restore_counter,
+        policy_version,
         keys,
         committees: committees.len(),
         without_record: content.secrets.keys().filter(|n| !used.contains(n)).count(),

@@ -105,12 +105,30 @@ pub(super) fn stored(ledger: &Ledger, version: u64) -> Result<Option<SignedBundl
         .map_err(|_| PolicyError::Damaged("policy"))
 }
 
+/// The version that a record's name says, if it is a policy's.
+pub(crate) fn version_of(record: &str) -> Option<u64> {
+    let version = record.strip_prefix("policy/")?.parse().ok()?;
+    (name(version) == record).then_some(version)
+}
+
 /// Follows the chain from its first version, checking every signature again.
 pub(super) fn load(ledger: &Ledger, roster: &ValidRoster) -> Result<Option<InForce>, PolicyError> {
+    let records = ledger.records("policy/")?;
+    follow_all(roster, records.iter().map(|(name, bytes)| (name, bytes)))
+}
+
+/// Follows stored bundles, in the order of their names.
+pub(super) fn follow_all<'a>(
+    roster: &ValidRoster,
+    records: impl Iterator<Item = (&'a String, &'a Vec<u8>)>,
+) -> Result<Option<InForce>, PolicyError> {
     let mut current: Option<InForce> = None;
-    for (_, bytes) in ledger.records("policy/")? {
+    for (name, bytes) in records {
         let stored: Stored =
-            borsh::from_slice(&bytes).map_err(|_| PolicyError::Damaged("policy"))?;
+            borsh::from_slice(bytes).map_err(|_| PolicyError::Damaged("policy"))?;
+        if version_of(name) != Some(stored.signed.bundle.version) {
+            return Err(PolicyError::Damaged("policy"));
+        }
         let accepted_at = stored.accepted_at;
         current = Some(next(roster, current.as_ref(), stored.signed, accepted_at)?);
     }

@@ -4,15 +4,19 @@
 mod bundles;
 mod orders;
 mod ruling;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use quorate_policy::{SignedSpendRecord, SpendBook};
+use quorate_storage::backup::SPENDS;
 use quorate_storage::{Ledger, LedgerError, Spend};
 use quorate_types::canonical::{Canonical as _, tagged_hash};
 use quorate_types::{Bundle, Hash32, PartyId, SignedBundle, ValidRoster};
 
 use bundles::InForce;
+pub(crate) use bundles::version_of;
 use orders::Orders;
 pub use ruling::{PolicyRefusal, Question, Ruling};
 
@@ -57,6 +61,9 @@ pub struct PolicyDesk {
     spending: Mutex<SpendBook>,
     /// Bundles come into force one at a time.
     publishing: Mutex<()>,
+    /// Held by whatever may forbid a request while it comes into force, and shared by requests from
+    /// the last look at that until their start is durable.
+    authority: RwLock<()>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,11 +90,13 @@ impl PolicyDesk {
             chain = Some(first);
         }
         let orders = Orders::load(&ledger)?;
-        let nothing = nothing_in_force(&roster);
+        let nothing = Bundle::empty(roster.cluster_id());
         let counted = chain
             .as_ref()
             .map_or(&nothing, |c| c.engine.bundle().bundle());
-        let spending = load_spending(party, restores, &ledger, counted)?;
+        take_in_spends(&ledger)?;
+        let mut spending = load_spending(party, restores, &ledger, counted)?;
+        prune(&mut spending, &ledger, now)?;
         Ok(Self {
             roster,
             ledger,
@@ -95,6 +104,7 @@ impl PolicyDesk {
             orders: Mutex::new(orders),
             spending: Mutex::new(spending),
             publishing: Mutex::new(()),
+            authority: RwLock::new(()),
         })
     }
 
@@ -133,6 +143,10 @@ impl PolicyDesk {
             return Ok(before.engine.bundle().bundle().version);
         }
         let next = bundles::next(&self.roster, before.as_deref(), signed, now)?;
+        let _alone = self
+            .authority
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         bundles::store(&self.ledger, &next)?;
         let version = next.engine.bundle().bundle().version;
         {
@@ -159,32 +173,79 @@ impl PolicyDesk {
         }
     }
 
+    /// The highest version that was ever in force here, as far as is known. Below it this custodian
+    /// takes part in nothing.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub(crate) fn floor(&self) -> Result<u64, LedgerError> {
+        floor(&self.ledger)
+    }
+
+    /// The floor never goes down.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub(crate) fn raise_floor(&self, version: u64) -> Result<(), LedgerError> {
+        raise_floor(&self.ledger, version)
+    }
+
+    /// Forgets spend records that count for no window any more, here and in the ledger. Returns how
+    /// many.
+    ///
+    /// # Errors
+    /// The ledger's; what it still has is then forgotten when it is next opened.
+    pub(crate) fn prune_spending(&self, now: u64) -> Result<usize, LedgerError> {
+        prune(&mut self.spending(), &self.ledger, now)
+    }
+
     pub(crate) fn spending(&self) -> MutexGuard<'_, SpendBook> {
         lock(&self.spending)
     }
 }
 
-/// A bundle that allows and counts nothing.
-fn nothing_in_force(roster: &ValidRoster) -> Bundle {
-    Bundle {
-        cluster: roster.cluster_id(),
-        version: 0,
-        previous: Hash32::from_bytes([0; 32]),
-        issued_at: 0,
-        admins: roster.roster().admins.clone(),
-        people: Vec::new(),
-        relying_party: None,
-        key_groups: Vec::new(),
-        assets: Vec::new(),
-        book: Vec::new(),
-        book_delay_ms: 0,
-        counters: Vec::new(),
-        limit_ack: None,
-        separations: Vec::new(),
-        rules: Vec::new(),
-        lifts: Vec::new(),
-        source: String::new(),
+/// The version that a chain of stored bundles ends with, every signature checked; 0 without any.
+pub(crate) fn chain_version<'a>(
+    roster: &ValidRoster,
+    records: impl Iterator<Item = (&'a String, &'a Vec<u8>)>,
+) -> Result<u64, PolicyError> {
+    let last = bundles::follow_all(roster, records)?;
+    Ok(last.map_or(0, |last| last.engine.bundle().bundle().version))
+}
+
+/// Spends that came out of a backup are the ledger's own from now on.
+fn take_in_spends(ledger: &Ledger) -> Result<(), PolicyError> {
+    let Some(bytes) = ledger.record(SPENDS)? else {
+        return Ok(());
+    };
+    let spends = borsh::from_slice(&bytes).map_err(|_| PolicyError::Damaged("spend records"))?;
+    ledger.add_spends(spends)?;
+    Ok(ledger.delete_records(vec![SPENDS.to_owned()])?)
+}
+
+/// In the ledger: the highest version of the policy that was ever in force, little-endian.
+const FLOOR: &str = "policy-floor";
+
+fn floor(ledger: &Ledger) -> Result<u64, LedgerError> {
+    let stored = ledger.record(FLOOR)?;
+    let decoded = stored.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+    Ok(decoded.unwrap_or(0))
+}
+
+/// Raises the floor to a version; a lower one changes nothing.
+pub(crate) fn raise_floor(ledger: &Ledger, version: u64) -> Result<(), LedgerError> {
+    match floor(ledger)? < version {
+        true => ledger.put_record(FLOOR, &version.to_le_bytes()),
+        false => Ok(()),
     }
+}
+
+fn prune(book: &mut SpendBook, ledger: &Ledger, now: u64) -> Result<usize, LedgerError> {
+    let forgotten = book.prune(book.horizon(now));
+    if !forgotten.is_empty() {
+        ledger.remove_spends(forgotten.iter().map(to_ledger).collect())?;
+    }
+    Ok(forgotten.len())
 }
 
 /// As the ledger keeps a record.
@@ -214,6 +275,11 @@ fn load_spending(
         .sort_by(|a, b| (&a.record.party, a.record.place).cmp(&(&b.record.party, b.record.place)));
     for signed in records {
         book.add(signed);
+    }
+    for version in 1..bundle.version {
+        if let Some(before) = bundles::stored(ledger, version)? {
+            book.was_under(&before.bundle);
+        }
     }
     Ok(book)
 }

@@ -41,6 +41,11 @@ impl Bans {
     }
 }
 
+/// Whether bytes are a ban as the ledger keeps it.
+pub(crate) fn is_ban(bytes: &[u8]) -> bool {
+    borsh::from_slice::<Kept>(bytes).is_ok()
+}
+
 fn ban_name(ban: &Ban) -> String {
     format!("ban/{}/{}", ban.key, ban.party)
 }

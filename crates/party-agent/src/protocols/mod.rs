@@ -23,8 +23,8 @@ use tokio::sync::watch;
 use crate::judge::storage_code;
 use crate::keybook::Stored;
 use crate::log;
-pub(crate) use bans::BanWatch;
 use bans::Bans;
+pub(crate) use bans::{BanWatch, is_ban};
 pub use changing::Change;
 
 /// Setups kept in memory; when there are more, all are opened anew.

@@ -10,7 +10,7 @@ use quorate_policy::{
     History, Place, ReportError, SignedSpendRecord, Spend, SpendBook, SpendEntry, SpendRecord,
 };
 use quorate_types::canonical::Canonical as _;
-use quorate_types::{Bundle, Hash32, IntentHash, KeyId, KeyName, PartyId, ValidRoster};
+use quorate_types::{Bundle, ChainRules, Hash32, IntentHash, KeyId, KeyName, PartyId, ValidRoster};
 
 use crate::naive;
 use crate::seeds::check;
@@ -104,6 +104,7 @@ fn spend(which: u8, at: u64) -> Spend {
         ),
         Some(ETHEREUM),
         &effects,
+        &ChainRules::default(),
         &[Hash32::from_bytes([which; 32])],
         at,
     )
@@ -722,4 +723,87 @@ fn rolling_sums_are_the_sums_of_a_list() {
             Ok(())
         },
     );
+}
+
+/// Older than the longest window, whoever's clock is two minutes off.
+const STALE: u64 = LONGEST + 5 * 60_000;
+
+#[test]
+fn t34_records_too_old_to_count_are_not_kept_but_for_the_last() {
+    let mut world = world();
+    let old = |sequence| spent("party-2", sequence, 1, NOW - STALE);
+    let report: Vec<_> = (0..50).map(old).collect();
+    assert_eq!(world.merge(&report), Ok(1), "only the last, to go on from");
+    assert_eq!(world.book.last(&party(2)), Some(place(0, 49)));
+    let next = [report[49].clone(), old(50), spent("party-2", 51, 2, NOW)];
+    assert_eq!(world.merge(&next), Ok(1));
+    let expected = expected(&world.bundle, &[spend(2, NOW)]);
+    assert_eq!(world.standings(world.book.history()), expected);
+}
+
+#[test]
+fn t34_what_is_forgotten_is_told_so_that_it_can_be_deleted() {
+    let mut world = world();
+    let made: Vec<_> = [STALE, STALE, 10, 5]
+        .iter()
+        .zip(0..)
+        .map(|(age, sequence)| spent("party-2", sequence, 1, NOW - age))
+        .collect();
+    for record in &made {
+        world.book.add(record.clone());
+    }
+    let horizon = world.book.horizon(NOW);
+    assert_eq!(world.book.prune(horizon), made[..2]);
+    assert!(world.book.prune(horizon).is_empty());
+    assert!(world.book.prune(NOW + 1).len() == 1, "the last one stays");
+}
+
+/// A hostile custodian records as much as it likes; what is kept of it is bounded, others' records
+/// are not.
+#[test]
+fn t34_more_than_is_kept_of_one_custodian_is_refused_and_others_are_not() {
+    let mut world = world();
+    let one = spent("party-2", 0, 1, NOW).canonical_bytes().len();
+    world.book = SpendBook::new(party(1), 0, &world.bundle).keeping(10 * one);
+    let report: Vec<_> = (0..11).map(|n| spent("party-2", n, 1, NOW)).collect();
+    assert_eq!(world.merge(&report), Err(ReportError::Full(party(2))));
+    assert_eq!(world.merge(&report[..10]), Ok(10));
+    assert!(world.book.is_full(&party(2)) && !world.book.is_full(&party(3)));
+    world.book.add(spent("party-3", 0, 2, NOW));
+    // What is forgotten makes room.
+    world.book.prune(NOW + 1);
+    assert!(!world.book.is_full(&party(2)));
+}
+
+/// Its windows were shorter when a peer forgot what was older: that is no lie.
+#[test]
+fn t34_a_peer_that_forgot_by_a_shorter_window_is_not_accused() {
+    let mut world = world();
+    let other = bundle(&world.roster, OTHER);
+    world.book = SpendBook::new(party(1), 0, &other);
+    let first = spent("party-2", 0, 1, NOW - 20 * HOUR);
+    world.book.add(first);
+    world.book.recount(&world.bundle);
+    let later = spent("party-2", 7, 2, NOW);
+    assert_eq!(world.merge(std::slice::from_ref(&later)), Ok(1));
+}
+
+/// Between two policies with limits there is one without: nothing is forgotten meanwhile, and a book
+/// that is read anew knows by which windows others may have forgotten.
+#[test]
+fn t34_a_policy_without_limits_forgets_nothing_and_an_earlier_window_is_remembered() {
+    let mut world = world();
+    world.book.add(spent("party-2", 0, 1, NOW - 20 * HOUR));
+    let unlimited = bundle(&world.roster, "");
+    world.book.recount(&unlimited);
+    let horizon = world.book.horizon(NOW);
+    assert_eq!(horizon, 0);
+    assert!(world.book.prune(horizon).is_empty());
+    // After a restart only the policy in force counts, and the others are told.
+    let shorter = bundle(&world.roster, OTHER);
+    world.book = SpendBook::new(party(1), 0, &world.bundle);
+    world.book.was_under(&shorter);
+    world.book.add(spent("party-2", 0, 1, NOW - 20 * HOUR));
+    let later = spent("party-2", 7, 2, NOW);
+    assert_eq!(world.merge(std::slice::from_ref(&later)), Ok(1));
 }

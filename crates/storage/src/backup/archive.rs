@@ -97,7 +97,8 @@ pub(super) fn write(
         party: about.party.clone(),
         made_at: about.made_at,
         restore_counter: about.restore_counter,
-        needs: Vec::new(),
+        needs: vec![crate::format::AUTHORITY.to_owned()],
+        policy_version: Some(about.policy_version),
         keys: about.keys.clone(),
         entries: entries
             .iter()

@@ -12,8 +12,8 @@ use crate::Passphrase;
 
 /// scrypt's cost, as the `age` tool has it: 2^18, about a second.
 const WORK_FACTOR: u8 = 18;
-/// The highest accepted: 2^22, about 16 seconds and 4 GiB.
-const MAX_WORK_FACTOR: u8 = 22;
+/// The highest accepted: 2^20, about four seconds and 1 GiB.
+const MAX_WORK_FACTOR: u8 = 20;
 
 /// To whom an age file is encrypted.
 #[derive(Debug)]

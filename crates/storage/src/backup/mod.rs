@@ -5,7 +5,7 @@
 //! | `manifest.json` | [`Manifest`]: whose, when, and the hash of every other entry |
 //! | `manifest.sig` | the party's Ed25519 signature over [`Opened::signed_message`], in hexadecimal |
 //! | `agent.toml`, `roster.json`, `policy.json`, `tls/*` | configuration, without passphrase and PIN files |
-//! | `records/<name>` | the ledger's public records: keys and their protocols, committees, pending ones |
+//! | `records/<name>` | the ledger's public records: keys and their protocols, committees, pending ones; every version of the policy, freeze orders, rejections, bans, spends |
 //! | `secrets/<kind>-<id>-<epoch>` | identity, shares, auxiliary information |
 //!
 //! Nothing that may be used once is ever in it: see [`KINDS`].
@@ -34,7 +34,23 @@ use crate::{ItemKind, ItemName};
 pub const KINDS: [ItemKind; 3] = [ItemKind::Identity, ItemKind::Share, ItemKind::Aux];
 
 /// Which of the ledger's records go into a backup: those of these names, or below those that end in a slash. An allow-list, as [`KINDS`] is.
-pub const RECORDS: [&str; 4] = ["key/", "committee", "pending-committee/", "protocol/"];
+/// Besides keys and committees that is authority, which is never to go back: the chain of policies,
+/// freeze orders, rejections, bans, and what was spent.
+pub const RECORDS: [&str; 9] = [
+    "key/",
+    "committee",
+    "pending-committee/",
+    "protocol/",
+    "policy/",
+    "freeze/",
+    "said/",
+    "ban/",
+    SPENDS,
+];
+
+/// What the party knew of spending, in one record; the agent takes it into its ledger when it first
+/// starts.
+pub const SPENDS: &str = "spends";
 
 /// Whether a record of this name goes into a backup.
 #[must_use]
@@ -56,7 +72,7 @@ pub const MAX_ENTRY: usize = 16 << 20;
 pub const CONFIG: &str = "agent.toml";
 /// The roster in a backup.
 pub const ROSTER: &str = "roster.json";
-/// The first policy bundle's name in an archive; later versions are delivered again.
+/// The first policy bundle's name in an archive; all versions are among the records.
 pub const POLICY: &str = "policy.json";
 
 /// Why a backup cannot be made, opened or believed. Nothing is written when one of these is returned.
@@ -145,6 +161,10 @@ pub struct Manifest {
     /// Needs of the backup beyond its format; a program that does not know one refuses it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
+    /// Version of the policy that the party had in force, 0 without one; the whole chain is in it.
+    /// Absent from backups of programs that carried the first version only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_version: Option<u64>,
     /// Every key in it.
     pub keys: Vec<KeySummary>,
     /// Every other entry, in order.
@@ -189,6 +209,8 @@ pub struct About {
     pub made_at: u64,
     /// How often the party has been restored.
     pub restore_counter: u64,
+    /// Version of the policy that it has in force; 0 without one.
+    pub policy_version: u64,
     /// Its keys.
     pub keys: Vec<KeySummary>,
 }

@@ -13,6 +13,7 @@ fn about() -> About {
         party: PartyId::new("party-1").unwrap(),
         made_at: 1_700_000_000_123,
         restore_counter: 2,
+        policy_version: 1,
         keys: Vec::new(),
     }
 }
@@ -162,6 +163,7 @@ fn an_archive_made_by_somebody_else_gets_nothing_past_the_checks() {
             made_at: 0,
             restore_counter: 0,
             needs: Vec::new(),
+            policy_version: None,
             keys: Vec::new(),
             entries: vec![EntryDigest {
                 path: path.to_owned(),

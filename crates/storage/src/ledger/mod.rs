@@ -280,13 +280,13 @@ impl Ledger {
             .read(|transaction| operations::spends_since(transaction, at))
     }
 
-    /// Forgets spends before a time, whose windows have all closed. Returns how many.
+    /// Forgets spends, by their times and ids; those that are not there are passed over.
     ///
     /// # Errors
     /// The database's.
-    pub fn prune_spends(&self, before: u64) -> Result<u64, LedgerError> {
+    pub fn remove_spends(&self, spends: Vec<Spend>) -> Result<(), LedgerError> {
         self.writer
-            .commit(move |transaction| operations::prune_spends(transaction, before))
+            .commit(move |transaction| operations::remove_spends(transaction, &spends))
     }
 
     /// Appends to the log; returns its new size.

@@ -170,8 +170,7 @@ pub(super) fn record_spends(
 ) -> Result<(), LedgerError> {
     let mut table = transaction.open_table(SPENDS).map_err(failed(WRITTEN))?;
     for spend in spends {
-        let mut key = spend.at.to_be_bytes().to_vec();
-        key.extend_from_slice(spend.id.as_bytes());
+        let key = spend_key(spend);
         let encoded = borsh::to_vec(spend).map_err(failed(WRITTEN))?;
         // The first record of a spend stays: another of the same id and time could only be smaller on purpose.
         if table
@@ -293,16 +292,22 @@ pub(super) fn spends_since(
     Ok(found)
 }
 
-pub(super) fn prune_spends(
+pub(super) fn remove_spends(
     transaction: &WriteTransaction,
-    before: u64,
-) -> Result<u64, LedgerError> {
+    spends: &[Spend],
+) -> Result<(), LedgerError> {
     let mut table = transaction.open_table(SPENDS).map_err(failed(WRITTEN))?;
-    let count = table.len().map_err(failed(WRITTEN))?;
-    table
-        .retain_in(..before.to_be_bytes().as_slice(), |_, _| false)
-        .map_err(failed(WRITTEN))?;
-    Ok(count - table.len().map_err(failed(WRITTEN))?)
+    for spend in spends {
+        let key = spend_key(spend);
+        table.remove(key.as_slice()).map_err(failed(WRITTEN))?;
+    }
+    Ok(())
+}
+
+fn spend_key(spend: &Spend) -> Vec<u8> {
+    let mut key = spend.at.to_be_bytes().to_vec();
+    key.extend_from_slice(spend.id.as_bytes());
+    key
 }
 
 pub(super) fn append(

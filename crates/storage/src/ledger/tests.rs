@@ -204,7 +204,8 @@ fn spends_are_kept_until_their_windows_close() {
     }];
     ledger.begin(batch).unwrap();
     assert_eq!(ledger.spends_since(30).unwrap(), [spend(30, 3)]);
-    assert_eq!(ledger.prune_spends(30).unwrap(), 2);
+    let closed = vec![spend(10, 1), spend(20, 2), spend(40, 4)];
+    ledger.remove_spends(closed).unwrap();
     assert_eq!(ledger.spends_since(0).unwrap(), [spend(30, 3)]);
 }
 
