@@ -60,7 +60,7 @@ pub fn taproot_spend(key: &KeyRecord, number: u64) -> anyhow::Result<Unsigned> {
     let funding = transaction(OutPoint::null(), vec![funded.clone()]);
     let someone = ScriptBuf::from_bytes([&[0x00, 0x14][..], &[0x42; 20]].concat());
     let sent = number.checked_add(10_000).context("too many")?;
-    let change = 99_000_000u64.checked_sub(sent).context("too many")?;
+    let change = 99_999_000u64.checked_sub(sent).context("too many")?;
     let spend = transaction(
         OutPoint::new(funding.compute_txid(), 0),
         vec![output(sent, someone), output(change, ours)],

@@ -149,8 +149,8 @@ impl Knowledge<'_> {
             || confirmed.is_some_and(|version| self.policy.version >= version)
     }
 
-    /// The same for a disk of which nothing says that it was put back: a peer that remembers this
-    /// party under this policy suffices, and a party that never did anything has nothing to go back
+    /// The same for a disk of which nothing says that it was put back: t peers that have none later
+    /// suffice, settled or not, and so does a peer that remembers this party under this policy; and a party that never did anything has nothing to go back
     /// to.
     fn is_known_policy(&self) -> bool {
         let own = self.own;
@@ -158,8 +158,10 @@ impl Knowledge<'_> {
         let remembered = |seen: &Heartbeat| {
             (seen.restores, seen.policy_version) == (own.restores, own.policy_version)
         };
+        // After a restart of them all none is settled, and none is more forgetful than another.
+        let told = self.policy.told >= usize::from(self.threshold.t());
         let settled = self.policy.has_served || is_new || self.is_latest_policy();
-        settled || self.seen().any(remembered)
+        settled || told || self.seen().any(remembered)
     }
 
     fn wait_for_memories(&self) -> Verdict {

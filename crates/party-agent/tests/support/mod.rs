@@ -42,7 +42,7 @@ pub struct Committee {
     /// How agents that are built from now on keep presignatures.
     pub presign: PresignConfig,
     /// How long agents that are built from now on wait for each other in a committee setup's round.
-    pub setup_seconds: u64,
+    pub setup_seconds: u32,
     /// The dialects of agents that are built from now on; the current one for those not named.
     pub dialects: BTreeMap<usize, Dialect>,
     founders: Founders,

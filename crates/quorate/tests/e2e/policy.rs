@@ -145,7 +145,8 @@ fn refusals(cluster: &Cluster, problem: &Value) -> Vec<Refusal> {
 #[test]
 fn a_large_transfer_waits_for_two_approvals_and_is_signed() {
     let desk = Desk::new(RULES);
-    let small = desk.transfer(SOL, "small.bin");
+    // One whole SOL would be above it with its fee.
+    let small = desk.transfer(SOL - 10_000, "small.bin");
     assert_eq!(
         desk.cluster.json(&Desk::sign_args(&small, &[]))["attempts"],
         1

@@ -72,7 +72,7 @@ fn admins_are_shown_what_they_sign_and_simulations_say_what_they_leave_out() {
     let raised = cluster.write("raised.toml", text.replace("\"8\"", "\"1000000\""));
     let line = |sign: char, above: &str| {
         format!(
-            "{sign} rule large: waits until 2 people of group approvers approve; about transactions, messages and typed data, where more than {above} SOL leaves"
+            "{sign} rule large: waits until 2 people of group approvers approve; about transactions, messages and typed data, where more than {above} SOL leaves, a fee that is paid in it counted"
         )
     };
     let expected = [line('-', "8"), line('+', "1000000")];
