@@ -1,5 +1,5 @@
-//! What judging costs by how many destinations are paid at once: it grows with their number, and a
-//! payload as large as 64 KiB, whatever is in it, is judged within 20 ms.
+//! What judging costs by how many destinations are paid at once: it grows with their number, up to
+//! the most that one payload may have. The list of allowed destinations is as long.
 //!
 //! `cargo bench -p quorate-policy --bench many`; `docs/benchmarks-parts.md` records the results.
 #![allow(
@@ -20,8 +20,9 @@ use quorate_policy::{
 };
 use quorate_types::canonical::Canonical as _;
 use quorate_types::{
-    AdminSignature, Admins, Curve, Hash32, IntentHash, KeyId, KeyName, Network, OperatorId,
-    PartyEntry, PartyId, Payload, PersonId, Roster, Scheme, SignedBundle, Threshold, ValidRoster,
+    AdminSignature, Admins, Curve, Hash32, IntentHash, KeyId, KeyName, Network, OperatorEntry,
+    OperatorId, PartyEntry, PartyId, Payload, PersonId, Roster, Scheme, SignedBundle, Threshold,
+    ValidRoster,
 };
 
 const NOW: u64 = 1_900_000_000_000;
@@ -43,7 +44,10 @@ fn roster() -> ValidRoster {
         cluster: "bench".to_owned(),
         threshold: Threshold::new(2, 3).unwrap(),
         parties: [1, 2, 3].map(party).to_vec(),
-        operators: Vec::new(),
+        operators: vec![OperatorEntry {
+            id: OperatorId::new("operator").unwrap(),
+            key: SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes(),
+        }],
         admins: Admins::single(
             PersonId::new("root").unwrap(),
             key().verifying_key().to_bytes(),
