@@ -107,7 +107,8 @@ pub struct Said {
     pub at: u64,
 }
 
-/// How publishing, freezing or asking went, for each custodian. The orchestrator's word, but for what is signed.
+/// How publishing, freezing or asking went, for each custodian. The orchestrator's word, but for
+/// what is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Who.

@@ -1,4 +1,5 @@
-//! Custodians that did not answer a question. What nobody could be asked is not known: that is never the same as nothing.
+//! Custodians that did not answer a question. What nobody could be asked is not known: that is
+//! never the same as nothing.
 
 use quorate_api::Problem;
 use quorate_types::{PartyId, ProblemCode};
@@ -38,7 +39,8 @@ impl Silent {
         Err(self.problem(ProblemCode::Unreachable, what))
     }
 
-    /// Fails where fewer answered than `enough`, that something is not there. Of t custodians one is honest, and knows every key in force.
+    /// Fails where fewer answered than `enough`, that something is not there. Of t custodians one
+    /// is honest, and knows every key in force.
     ///
     /// # Errors
     /// [`ProblemCode::PartyOffline`].

@@ -180,7 +180,8 @@ impl Task {
     }
 }
 
-/// The highest version that was in force, the one after `have` where it is wanted, and freeze orders.
+/// The highest version that was in force, the one after `have` where it is wanted, and freeze
+/// orders.
 fn said(
     policy: &PolicyDesk,
     have: u64,

@@ -98,7 +98,8 @@ fn listing((record, attestations, active): &Entry) -> KeyListing {
 #[derive(Default)]
 struct Book {
     keys: BTreeMap<KeyId, Entry>,
-    /// Of those that are not active, those that are listed no more. INVARIANT: none of them is active.
+    /// Of those that are not active, those that are listed no more. INVARIANT: none of them is
+    /// active.
     discarded: BTreeSet<KeyId>,
     /// Of the active ones.
     names: HashMap<KeyName, KeyId>,
@@ -242,7 +243,8 @@ impl KeyBook {
             .collect()
     }
 
-    /// One key, if it is here, discarded or not: whoever asks for it by its id may have to tell this
+    /// One key, if it is here, discarded or not: whoever asks for it by its id may have to tell
+    /// this
     /// agent that it is in force.
     #[must_use]
     pub fn listing(&self, id: KeyId) -> Vec<KeyListing> {
@@ -250,7 +252,8 @@ impl KeyBook {
         book.keys.get(&id).map(listing).into_iter().collect()
     }
 
-    /// Lists a key no more that is not active, after a restart too. Its share stays: other custodians may have all attestations, and then
+    /// Lists a key no more that is not active, after a restart too. Its share stays: other
+    /// custodians may have all attestations, and then
     /// the key still comes into force. Repeating it is harmless. Blocks: not for an async thread.
     ///
     /// # Errors
@@ -559,10 +562,12 @@ impl KeyBook {
     }
 }
 
-/// Where the ledger keeps operators' wishes to discard keys. Backups do not carry them: a restored custodian lists those keys again.
+/// Where the ledger keeps operators' wishes to discard keys. Backups do not carry them: a restored
+/// custodian lists those keys again.
 const DISCARDED: &str = "discarded-key/";
 
-/// The keys that operators discarded. One that came into force after that is among them; [`Book::put`] takes it out.
+/// The keys that operators discarded. One that came into force after that is among them;
+/// [`Book::put`] takes it out.
 fn discarded(ledger: &Ledger) -> Result<BTreeSet<KeyId>, KeyBookError> {
     let mut ids = BTreeSet::new();
     for (name, bytes) in ledger.records(DISCARDED)? {

@@ -214,7 +214,8 @@ impl Agent {
         .await
     }
 
-    /// Signs what is in force here. Also while quarantined: whoever ordered something is to know who heard it.
+    /// Signs what is in force here. Also while quarantined: whoever ordered something is to know
+    /// who heard it.
     pub(crate) fn affirm(&self, challenge: Hash32) -> Result<NodeReply, RefusalReason> {
         let affirmation = Affirmation {
             cluster: self.roster.cluster_id(),

@@ -13,7 +13,8 @@
 //! * what peers say they heard proves nothing about the policy where all who answer may be hostile,
 //!   or where nobody's heartbeats reached them. So peers also hand out their own chain of bundles,
 //!   signed by the admins, and the party follows it; t of them that have nothing later,
-//!   and are not behind themselves, suffice, for one is honest. Where there cannot be t, a disk that was restored, or that no peer remembers as
+//!   and are not behind themselves, suffice, for one is honest. Where there cannot be t, a disk
+//!   that was restored, or that no peer remembers as
 //!   it is, waits until its custodian confirms the version (T35);
 //! * if it hears its own signature from another process since it started, another copy of it runs, and it stops until it is restarted.
 
@@ -150,7 +151,8 @@ impl Knowledge<'_> {
     }
 
     /// The same for a disk of which nothing says that it was put back: t peers that have none later
-    /// suffice, settled or not, and so does a peer that remembers this party under this policy; and a party that never did anything has nothing to go back
+    /// suffice, settled or not, and so does a peer that remembers this party under this policy; and
+    /// a party that never did anything has nothing to go back
     /// to.
     fn is_known_policy(&self) -> bool {
         let own = self.own;
@@ -473,7 +475,8 @@ mod tests {
         assert!(matches!(forgot, Verdict::Stay(_)), "{forgot:?}");
     }
 
-    /// It was away for a version, which one peer hands out: what the disk had when it started is what a
+    /// It was away for a version, which one peer hands out: what the disk had when it started is
+    /// what a
     /// peer must remember.
     #[test]
     fn t35_a_later_policy_that_is_followed_does_not_make_a_disk_unknown() {

@@ -419,7 +419,8 @@ async fn listed(committee: &Committee, number: usize) -> Vec<bool> {
     }
 }
 
-/// Discarding destroys nothing: whoever attested a key cannot know that nobody has all attestations.
+/// Discarding destroys nothing: whoever attested a key cannot know that nobody has all
+/// attestations.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_discarded_key_is_listed_no_more_and_still_comes_into_force_once_all_attested() {
     let mut committee = Committee::new(2, 3, 3).await;

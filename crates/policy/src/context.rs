@@ -261,7 +261,8 @@ fn empty_payload() -> Vec<Field> {
     ]
 }
 
-/// Whether something is not understood that no list of contracts and methods can vouch for: bytes that are not what a known method
+/// Whether something is not understood that no list of contracts and methods can vouch for: bytes
+/// that are not what a known method
 /// takes, or that belong to no call.
 fn malformed(effects: &Effects) -> bool {
     let unknown = effects
@@ -358,7 +359,8 @@ fn clamped(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// A time after the year 9999, which Cedar's texts cannot say, is none: whatever asks for it denies.
+/// A time after the year 9999, which Cedar's texts cannot say, is none: whatever asks for it
+/// denies.
 fn datetime(unix_ms: u64) -> RestrictedExpression {
     let time = i64::try_from(unix_ms)
         .ok()

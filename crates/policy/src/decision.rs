@@ -6,7 +6,8 @@ use serde::Serialize;
 /// A rule that speaks against a request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Reason {
-    /// The rule's id, or one of the built-in ones: `no-permit`, `evaluation-error`, `frozen`, `rejected`, `bitcoin-network`.
+    /// The rule's id, or one of the built-in ones: `no-permit`, `evaluation-error`, `frozen`,
+    /// `rejected`, `bitcoin-network`.
     pub rule: String,
     /// For people.
     pub text: String,

@@ -164,7 +164,8 @@ impl Engine {
         self.decide_at(request, evidence, &self.standing(request, history))
     }
 
-    /// [`Self::decide`] with what [`Self::standing`] found: it takes long, and the history may go on
+    /// [`Self::decide`] with what [`Self::standing`] found: it takes long, and the history may go
+    /// on
     /// meanwhile.
     #[must_use]
     pub fn decide_at(

@@ -185,7 +185,8 @@ impl Viewer {
         self.roster.attesters(&key.record, &key.attestations).len() == self.roster.parties().len()
     }
 
-    /// What there is of a name: the one key that every custodian has signed, and what failed creations left. Every command looks names up here.
+    /// What there is of a name: the one key that every custodian has signed, and what failed
+    /// creations left. Every command looks names up here.
     pub async fn named(&self, name: &KeyName) -> anyhow::Result<Named> {
         let keys = self.keys().await?;
         let named = keys.into_iter().filter(|k| k.record.name == *name);
@@ -216,7 +217,8 @@ impl Viewer {
         }
     }
 
-    /// Fails where fewer than t custodians answer that something is not there. Of t one is honest, and knows every key in force.
+    /// Fails where fewer than t custodians answer that something is not there. Of t one is honest,
+    /// and knows every key in force.
     pub async fn unless_enough_answer(&self, what: &str) -> anyhow::Result<()> {
         let status = self.api.status().await?;
         let sealed = |s: &NodeStatus| matches!(s.standing, Standing::Sealed { .. });

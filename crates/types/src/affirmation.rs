@@ -1,4 +1,5 @@
-//! What a custodian affirms to be in force with it: the version of its policy, and freeze orders. Signed, so that whoever ordered something
+//! What a custodian affirms to be in force with it: the version of its policy, and freeze orders.
+//! Signed, so that whoever ordered something
 //! need not believe the orchestrator that it was done.
 
 use borsh::{BorshDeserialize, BorshSerialize};

@@ -28,7 +28,8 @@ pub struct ChainRules {
 }
 
 /// Beyond this a fee is no longer what a chain asks for, but money that is given away: the danger
-/// `excessive-fee`. Amounts are in the smallest unit of the chain's own coin: wei, satoshi, lamport.
+/// `excessive-fee`. Amounts are in the smallest unit of the chain's own coin: wei, satoshi,
+/// lamport.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]

@@ -7,7 +7,8 @@ use crate::canonical::Canonical;
 use crate::roster::verify_ed25519;
 use crate::{Hash32, KeyId, OperatorId, ValidRoster};
 
-/// Wish of an operator. Custodians list the key no more; its share stays in their stores, because another custodian may have what is needed
+/// Wish of an operator. Custodians list the key no more; its share stays in their stores, because
+/// another custodian may have what is needed
 /// to bring the key into force, and then it has to be there.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,8 +2,10 @@
 //!
 //! Two things in a PSBT may be present that no signature covers and no fact shows: key origins (BIP-32 derivations,
 //! extended keys, output scripts for wallets), and the witnesses inside a previous transaction, which its id leaves out.
-//! Nothing is decided by them: an output is change only when its script is the signing key's own. One of another child that is
-//! derived here is shown with its path. Key origins say which child to look at, and are not believed. In version 2 neither a
+//! Nothing is decided by them: an output is change only when its script is the signing key's own.
+//! One of another child that is
+//! derived here is shown with its path. Key origins say which child to look at, and are not
+//! believed. In version 2 neither a
 //! fallback lock time that another lock time overrides, nor a required one below the highest, is in the transaction.
 
 mod assemble;

@@ -212,7 +212,8 @@ impl Coordinator {
     /// them any more.
     ///
     /// # Errors
-    /// An unknown intent, one that has ended, or a word that no custodian accepts. A rejection of one that has ended reaches the
+    /// An unknown intent, one that has ended, or a word that no custodian accepts. A rejection of
+    /// one that has ended reaches the
     /// custodians all the same: whoever has the request might hand it in again.
     pub async fn say(&self, said: SignedApproval) -> Result<IntentView, Problem> {
         let case = self.case(said.approval.intent).ok_or_else(unknown_intent)?;
@@ -260,7 +261,8 @@ impl Coordinator {
         statuses
     }
 
-    /// Has every custodian bring a bundle into force, and sign what is in force with it then: the challenge is the bundle's hash.
+    /// Has every custodian bring a bundle into force, and sign what is in force with it then: the
+    /// challenge is the bundle's hash.
     pub async fn publish(&self, bundle: SignedBundle) -> Vec<Delivery> {
         let (parties, challenge) = (self.roster.party_ids(), bundle.bundle.canonical_hash());
         let request = NodeRequest::Publish(Box::new(bundle));
@@ -284,7 +286,8 @@ impl Coordinator {
         self.policies.find(&self.nodes, &statuses, version).await
     }
 
-    /// Has every custodian stop, and sign what is in force with it then: the challenge is the order's hash.
+    /// Has every custodian stop, and sign what is in force with it then: the challenge is the
+    /// order's hash.
     pub async fn freeze(&self, order: SignedFreeze) -> Vec<Delivery> {
         let (parties, challenge) = (self.roster.party_ids(), order.order.canonical_hash());
         policies::order(

@@ -102,7 +102,8 @@ fn not_done(party: &PartyId, reply: Result<NodeReply, NodeError>) -> Delivery {
     }
 }
 
-/// The problem of a word that nobody took: nobody can be reached, or what most custodians say against it.
+/// The problem of a word that nobody took: nobody can be reached, or what most custodians say
+/// against it.
 pub(super) fn nobody_took(told: &[Delivery]) -> Option<Problem> {
     if told.iter().any(|d| d.problem.is_none()) {
         return None;

@@ -1,7 +1,8 @@
 //! A hostile orchestrator against real agents: T15 to T21 and T27 of the threat list, freezes, and waiting times.
 //!
 //! Every attack is made twice: on agents as they are, which must refuse it, and on agents behind something that undoes the one check that the
-//! attack is about (`weakness`), or under a policy without the rule: there it must succeed, or the test would prove nothing. Custodians
+//! attack is about (`weakness`), or under a policy without the rule: there it must succeed, or the
+//! test would prove nothing. Custodians
 //! are asked in both ways there are to ask them (`target::Way`).
 #![allow(
     clippy::unwrap_used,

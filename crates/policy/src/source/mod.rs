@@ -98,7 +98,8 @@ pub fn compile(source: &str, header: Header) -> Result<Bundle, SourceError> {
 
 /// Rules that refuse dangers, as a bundle's text comes to now, where the bundle itself has none of
 /// that id: it was made by a program that did not know the danger. What the text allows stays
-/// allowed; where the text cannot be read any more, what such a program cannot have known is refused.
+/// allowed; where the text cannot be read any more, what such a program cannot have known is
+/// refused.
 pub(crate) fn unwritten_refusals(bundle: &Bundle) -> Vec<Rule> {
     let there = |rule: &Rule| bundle.rules.iter().any(|r| r.id == rule.id);
     let mut refusals = match recompiled(bundle) {

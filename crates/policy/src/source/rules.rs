@@ -338,12 +338,12 @@ fn built_in(
         let lifting = lifted.iter();
         let lifting = lifting.filter(|(dangers, _)| dangers.iter().any(|d| d == danger.name()));
         policy.unless = lifting.map(|(_, condition)| condition.clone()).collect();
-        forbid_unless_lifted(bundle, id(&refusal_id(danger))?, &policy)?;
+        forbid_unless_lifted(bundle, id(&refusal_id(danger.name()))?, &policy)?;
     }
     let mut policy = Policy::forbid("it moves an asset that the policy does not know".to_owned());
     policy.when.push("!context.knownAsset".to_owned());
     policy.unless = unknown_assets.to_vec();
-    forbid_unless_lifted(bundle, id("no-unknown-asset")?, &policy)
+    forbid_unless_lifted(bundle, id(&refusal_id("unknown-asset"))?, &policy)
 }
 
 fn refusal(danger: Danger) -> Result<Policy, String> {
@@ -356,13 +356,14 @@ fn refusal(danger: Danger) -> Result<Policy, String> {
     Ok(policy)
 }
 
-fn refusal_id(danger: Danger) -> String {
-    format!("no-{danger}")
+/// The id of the rule that refuses what has this name: a danger, or an unknown asset.
+pub(super) fn refusal_id(name: &str) -> String {
+    format!("no-{name}")
 }
 
 /// Those of these rules that refuse a danger.
 pub(super) fn refusals(rules: &[Rule]) -> Vec<Rule> {
-    let ids = Danger::ALL.map(refusal_id);
+    let ids = Danger::ALL.map(|danger| refusal_id(danger.name()));
     let refuses = |rule: &&Rule| ids.iter().any(|id| *id == rule.id.as_str());
     rules.iter().filter(refuses).cloned().collect()
 }
@@ -370,8 +371,8 @@ pub(super) fn refusals(rules: &[Rule]) -> Vec<Rule> {
 /// Refusals of dangers that not every program knew that made bundles.
 pub(super) fn later_refusals() -> Vec<Rule> {
     let later = [Danger::AnyChain, Danger::ExcessiveFee].into_iter();
-    let rule = |danger| {
-        let id = RuleId::new(&refusal_id(danger)).ok()?;
+    let rule = |danger: Danger| {
+        let id = RuleId::new(&refusal_id(danger.name())).ok()?;
         let cedar = refusal(danger).ok()?.text().ok()?;
         Some(Rule { id, cedar })
     };
@@ -517,7 +518,8 @@ fn condition(bundle: &Bundle, when: &When) -> Result<String, String> {
     })
 }
 
-/// More than so much of an asset leaves in one request. The chain's own coin leaves as the fee, too,
+/// More than so much of an asset leaves in one request. The chain's own coin leaves as the fee,
+/// too,
 /// whatever else is moved.
 fn more_than(whole: &str, asset: &Asset) -> Result<String, String> {
     let units = parse_units(whole, asset).map_err(|e| e.to_string())?;

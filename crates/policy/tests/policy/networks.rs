@@ -126,7 +126,8 @@ fn decide(desk: &Desk, sample: &Sample, label: Network, read: &(PublicKey, Analy
     desk.decide(act, IntentHash::from_bytes([5; 32])).0
 }
 
-/// For every payload and any two labels: if what is signed is the same, one of the labels is refused,
+/// For every payload and any two labels: if what is signed is the same, one of the labels is
+/// refused,
 /// or they decide nothing.
 #[test]
 fn t31_no_label_decides_about_bytes_that_do_not_name_it() {

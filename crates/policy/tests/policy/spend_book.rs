@@ -788,7 +788,8 @@ fn t34_a_peer_that_forgot_by_a_shorter_window_is_not_accused() {
     assert_eq!(world.merge(std::slice::from_ref(&later)), Ok(1));
 }
 
-/// Between two policies with limits there is one without: nothing is forgotten meanwhile, and a book
+/// Between two policies with limits there is one without: nothing is forgotten meanwhile, and a
+/// book
 /// that is read anew knows by which windows others may have forgotten.
 #[test]
 fn t34_a_policy_without_limits_forgets_nothing_and_an_earlier_window_is_remembered() {

@@ -472,7 +472,8 @@ fn a_bundle_that_is_not_what_its_text_says_is_doubted_and_shows_its_cedar() {
     assert!(said.contains("danger delegatecall: NOT REFUSED"), "{said}");
 }
 
-/// Labels and raw Cedar are anybody's texts: no control character reaches the terminal, and what only looks alike is told apart.
+/// Labels and raw Cedar are anybody's texts: no control character reaches the terminal, and what
+/// only looks alike is told apart.
 #[test]
 fn words_are_safe_for_a_terminal() {
     let entry = |label: &str| {

@@ -1,4 +1,5 @@
-//! What custodians sign to be in force with them. Who ordered something learns from that alone whether it was done: the orchestrator's word is
+//! What custodians sign to be in force with them. Who ordered something learns from that alone
+//! whether it was done: the orchestrator's word is
 //! no more than a hint, and a custodian that did not answer may still hear of the order later.
 
 use std::collections::BTreeMap;

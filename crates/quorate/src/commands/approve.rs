@@ -63,7 +63,8 @@ pub async fn run(
     };
     let mut view = viewer.api.say(&SignedApproval { approval, proof }).await?;
     if verdict != Verdict::Approve {
-        // What is being signed at this moment may be signed all the same: the person is told which it was.
+        // What is being signed at this moment may be signed all the same: the person is told which
+        // it was.
         while view.state == IntentState::Running {
             view = viewer.api.poll(hash).await?;
         }

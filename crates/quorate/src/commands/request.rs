@@ -151,7 +151,8 @@ pub async fn find(viewer: &Viewer, text: &str) -> anyhow::Result<IntentHash> {
 
 async fn list(viewer: &Viewer, json: bool) -> anyhow::Result<()> {
     let views = viewer.api.intents().await?;
-    // Also where there are none: an orchestrator that reaches no custodian is not one with nothing to do.
+    // Also where there are none: an orchestrator that reaches no custodian is not one with nothing
+    // to do.
     let keys = viewer.keys_if_any().await?;
     if json {
         return output::json(&views);
@@ -282,7 +283,8 @@ async fn show(viewer: &Viewer, args: &ShowArgs, json: bool) -> anyhow::Result<()
     Ok(())
 }
 
-/// Fails where a request has ended, as somebody's word on it then comes too late. That it is signed is believed with its signatures alone.
+/// Fails where a request has ended, as somebody's word on it then comes too late. That it is signed
+/// is believed with its signatures alone.
 pub fn unless_ended(decoded: &Decoded, view: &IntentView) -> anyhow::Result<()> {
     let hash = view.intent;
     match view.state {

@@ -1,4 +1,5 @@
-//! What people are told is so: of policies, freezes, requests that have ended, keys, and of custodians that cannot be reached.
+//! What people are told is so: of policies, freezes, requests that have ended, keys, and of
+//! custodians that cannot be reached.
 
 use std::time::Duration;
 

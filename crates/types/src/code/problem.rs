@@ -14,10 +14,12 @@ codes! {
         /// The orchestrator does not know a request with this hash.
         IntentUnknown = "intent-unknown", @ Caller,
             "`quorate request list` shows what it knows. After a restart of the orchestrator, send the same signed request again.";
-        /// The request has ended without a signature: it was refused, rejected, or not allowed in time.
+        /// The request has ended without a signature: it was refused, rejected, or not allowed in
+        /// time.
         RequestEnded = "request-ended", @ Caller,
             "`quorate request show REQUEST` says how it ended. Make a new request.";
-        /// So many custodians do not affirm that they carry an order out, or have a policy in force, that they could still sign without the others.
+        /// So many custodians do not affirm that they carry an order out, or have a policy in
+        /// force, that they could still sign without the others.
         OrderIncomplete = "order-incomplete", transient @ PeerAbsent,
             "`quorate status` shows what each custodian affirms. Repeat the command when those that are missing answer.";
         /// No custodian has a policy with this version.
@@ -38,7 +40,8 @@ codes! {
         /// The orchestrator's answer contradicts what the custodians signed, or itself.
         OrchestratorMisbehaved = "orchestrator-misbehaved", @ PeerMisbehaved,
             "Do not use what it answered. Look into the orchestrator; custodians and keys are not affected.";
-        /// The orchestrator cannot be reached, does not answer as one, or reaches no custodian. Nothing is known then, not even that there is nothing.
+        /// The orchestrator cannot be reached, does not answer as one, or reaches no custodian.
+        /// Nothing is known then, not even that there is nothing.
         Unreachable = "unreachable", transient @ PeerAbsent,
             "Check the endpoint in `client.toml`, and that `quorate orchestrator run` is running. If no custodian answers it: check that NATS and the agents are.";
         /// The person at the terminal said no when the command asked.

@@ -6,8 +6,10 @@ use quorate_types::Bundle;
 
 use super::{LIFT, Statement, words};
 
-/// What `after` changes against `before`, or everything that it says where there is none: one text each, `-` before what no longer holds
-/// and `+` before what holds now, things of one name together. First of all, with `!`, what is to be doubted. Nothing if they mean the same.
+/// What `after` changes against `before`, or everything that it says where there is none: one text
+/// each, `-` before what no longer holds
+/// and `+` before what holds now, things of one name together. First of all, with `!`, what is to
+/// be doubted. Nothing if they mean the same.
 #[must_use]
 pub fn changes(before: Option<&Bundle>, after: &Bundle) -> Vec<String> {
     let new = words(after);

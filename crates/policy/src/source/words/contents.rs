@@ -1,4 +1,5 @@
-//! What a bundle has besides its rules: admins, people, keys, assets, addresses, settings. Every field is named here: one more does not
+//! What a bundle has besides its rules: admins, people, keys, assets, addresses, settings. Every
+//! field is named here: one more does not
 //! compile until it is said.
 
 use quorate_types::bundle::{Admin, Admins};

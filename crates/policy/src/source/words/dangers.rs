@@ -4,11 +4,12 @@ use quorate_chain::Danger;
 use quorate_types::Bundle;
 
 use super::super::document::Document;
-use super::super::rules::{RuleKind, refused};
+use super::super::rules::{RuleKind, refusal_id, refused};
 use super::when::{ANYTHING, applies, calls};
 use super::{DANGER, Statement};
 
-/// Name in statements, and in the ids of rules, of what is no danger of a payload's own: an asset that the policy does not list.
+/// Name in statements, and in the ids of rules, of what is no danger of a payload's own: an asset
+/// that the policy does not list.
 const UNKNOWN_ASSET: &str = "unknown-asset";
 
 /// Every danger that is refused unless a rule allows it, by its name.
@@ -16,12 +17,8 @@ pub(super) fn names() -> Vec<&'static str> {
     refused().into_iter().chain([UNKNOWN_ASSET]).collect()
 }
 
-/// Id of the rule that refuses a danger.
-pub(super) fn rule_id(name: &str) -> String {
-    format!("no-{name}")
-}
-
-/// What becomes of a danger, as far as the text goes: refused, refused with exceptions, or allowed where a rule allows it unconditionally.
+/// What becomes of a danger, as far as the text goes: refused, refused with exceptions, or allowed
+/// where a rule allows it unconditionally.
 pub(super) fn statement(name: &'static str, document: &Document, bundle: &Bundle) -> Statement {
     let allowed: Vec<String> = document
         .rule
@@ -40,12 +37,13 @@ pub(super) fn statement(name: &'static str, document: &Document, bundle: &Bundle
     Statement::new(DANGER, name, text)
 }
 
-/// A danger that a bundle neither refuses nor allows, because it was compiled by a program that did not know it.
+/// A danger that a bundle neither refuses nor allows, because it was compiled by a program that did
+/// not know it.
 pub(super) fn not_refused(name: &'static str) -> Statement {
     let text = format!(
         "NOT REFUSED: {}; this bundle has no rule {}",
         meaning(name),
-        rule_id(name)
+        refusal_id(name)
     );
     Statement::new(DANGER, name, text)
 }

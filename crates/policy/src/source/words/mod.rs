@@ -1,7 +1,10 @@
-//! A bundle in sentences, so that what admins sign can be read: every difference in meaning is a difference in words.
+//! A bundle in sentences, so that what admins sign can be read: every difference in meaning is a
+//! difference in words.
 //!
-//! What custodians go by are the rules in the bundle, and sentences are made from the text beside them. So each rule is compiled anew from the
-//! text: one that is not what the text comes to is shown as it is, in Cedar, and the whole bundle is to be doubted.
+//! What custodians go by are the rules in the bundle, and sentences are made from the text beside
+//! them. So each rule is compiled anew from the
+//! text: one that is not what the text comes to is shown as it is, in Cedar, and the whole bundle
+//! is to be doubted.
 
 mod changes;
 mod contents;
@@ -16,6 +19,7 @@ use std::fmt;
 use quorate_types::{Bundle, Counter, KeyName, Rule};
 
 use super::document::Document;
+use super::rules::refusal_id;
 use super::{SourceError, recompiled};
 pub use changes::changes;
 pub use text::lines as printable;
@@ -86,7 +90,8 @@ pub fn words(bundle: &Bundle) -> Words {
 /// What the bundle's text comes to, compiled here and now.
 struct Made {
     document: Document,
-    /// Rules by their ids; none where the text cannot be compiled, or its assets, people or keys are not the bundle's.
+    /// Rules by their ids; none where the text cannot be compiled, or its assets, people or keys
+    /// are not the bundle's.
     rules: BTreeMap<String, String>,
     counters: Vec<Counter>,
     doubt: Option<String>,
@@ -163,7 +168,7 @@ impl Made {
         // The rules that nobody writes.
         let danger = dangers::names()
             .into_iter()
-            .find(|name| dangers::rule_id(name) == id);
+            .find(|name| refusal_id(name) == id);
         match danger {
             Some(name) => dangers::statement(name, &self.document, bundle),
             None => {
@@ -173,10 +178,11 @@ impl Made {
         }
     }
 
-    /// Dangers for which the bundle has no rule: allowed without a condition, or not known when it was made.
+    /// Dangers for which the bundle has no rule: allowed without a condition, or not known when it
+    /// was made.
     fn dangers(&self, bundle: &Bundle) -> Vec<Statement> {
         let has = |name: &&str| {
-            let id = dangers::rule_id(name);
+            let id = refusal_id(name);
             let raw = self.document.cedar.iter().any(|raw| raw.id.as_str() == id);
             let entries = self.document.rule.iter();
             let mut named = entries.filter(|entry| entry.id.as_str() == id);
@@ -185,12 +191,12 @@ impl Made {
         };
         let missing = dangers::names().into_iter().filter(|name| !has(name));
         missing
-            .map(|name| {
-                match self.rules.contains_key(&dangers::rule_id(name)) || self.doubt.is_some() {
+            .map(
+                |name| match self.rules.contains_key(&refusal_id(name)) || self.doubt.is_some() {
                     true => dangers::not_refused(name),
                     false => dangers::statement(name, &self.document, bundle),
-                }
-            })
+                },
+            )
             .collect()
     }
 
@@ -229,7 +235,8 @@ fn no_policy(error: &dyn fmt::Display) -> String {
     format!("its text is no policy: {}", text::lines(&error.to_string()))
 }
 
-/// The keys that the rules of a text name, and by which rules. Those of its key groups, and what raw Cedar names, are not among them.
+/// The keys that the rules of a text name, and by which rules. Those of its key groups, and what
+/// raw Cedar names, are not among them.
 ///
 /// # Errors
 /// Not the TOML of a policy.

@@ -1,4 +1,5 @@
-//! A rule of a template, as a sentence. Every field of every template is named here: one more does not compile until it is said.
+//! A rule of a template, as a sentence. Every field of every template is named here: one more does
+//! not compile until it is said.
 
 use quorate_types::{Bundle, KeyName};
 
@@ -9,7 +10,8 @@ use super::when::{
     ANY_SIGNING, PROPOSED, SIGNING, WITH_FEE, amount, applies, calls, groups, limited_keys,
 };
 
-/// What the rule does; nothing for templates that are no rule of their own in a bundle: allowed dangers and unknown assets, and separations.
+/// What the rule does; nothing for templates that are no rule of their own in a bundle: allowed
+/// dangers and unknown assets, and separations.
 pub(super) fn sentence(kind: &RuleKind, bundle: &Bundle) -> Option<String> {
     let about = |when: &When| applies(when, bundle, SIGNING);
     Some(match kind {

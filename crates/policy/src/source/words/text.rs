@@ -1,6 +1,8 @@
-//! Pieces of sentences. Values that people chose are written so that no value looks like the words around it, or like another value.
+//! Pieces of sentences. Values that people chose are written so that no value looks like the words
+//! around it, or like another value.
 
-/// A value as it is, where it is plain; otherwise quoted, with everything escaped that is not a visible ASCII character.
+/// A value as it is, where it is plain; otherwise quoted, with everything escaped that is not a
+/// visible ASCII character.
 pub(super) fn value(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-:/#+".contains(&b);
     match !text.is_empty() && text.bytes().all(plain) {
@@ -9,7 +11,8 @@ pub(super) fn value(text: &str) -> String {
     }
 }
 
-/// A text in quotes. One with letters that are not ASCII, which may look like others, is followed by its escaped form.
+/// A text in quotes. One with letters that are not ASCII, which may look like others, is followed
+/// by its escaped form.
 pub(super) fn quoted(text: &str) -> String {
     if text.is_ascii() {
         return format!("{text:?}");
@@ -17,7 +20,8 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{text:?} (exactly \"{}\")", text.escape_default())
 }
 
-/// Lines of a program text for a terminal, indented but for the first: only visible ASCII characters stay as they are.
+/// Lines of a program text for a terminal, indented but for the first: only visible ASCII
+/// characters stay as they are.
 #[must_use]
 pub fn lines(text: &str) -> String {
     let shown = |c: char| match c {

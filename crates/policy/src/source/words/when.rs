@@ -18,7 +18,8 @@ pub(super) const ANY_SIGNING: &str = "transactions, messages, typed data and raw
 /// How amounts of a chain's own coin are compared; nothing is paid in a token.
 pub(super) const WITH_FEE: &str = "a fee that is paid in it counted";
 
-/// `about A and B, where C and D`: what `when` says; `usual` is what the rule is about where no actions are named.
+/// `about A and B, where C and D`: what `when` says; `usual` is what the rule is about where no
+/// actions are named.
 pub(super) fn applies(when: &When, bundle: &Bundle, usual: &str) -> String {
     let When {
         keys,
@@ -84,7 +85,8 @@ pub(super) fn amount(text: &str, asset: &str, bundle: &Bundle) -> String {
     format!("{} {}", units.unwrap_or_else(|| value(text)), value(asset))
 }
 
-/// `the key is hot or one of key group cold (vault and reserve)`: keys as limits take them, or nothing where that is every key.
+/// `the key is hot or one of key group cold (vault and reserve)`: keys as limits take them, or
+/// nothing where that is every key.
 pub(super) fn limited_keys(
     keys: &[KeyName],
     group: Option<&GroupName>,

@@ -110,7 +110,8 @@ pub async fn diff(client: &ClientArgs, args: &PolicyFileArgs, json: bool) -> any
     Ok(())
 }
 
-/// What one version changes against another, one text each; also that it changes nothing but its text.
+/// What one version changes against another, one text each; also that it changes nothing but its
+/// text.
 pub fn against(before: &Bundle, after: &Bundle) -> Vec<String> {
     let mut lines = changes(Some(before), after);
     if lines.is_empty() {

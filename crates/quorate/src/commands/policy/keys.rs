@@ -1,4 +1,5 @@
-//! Whether the keys that a policy names exist. A rule about a key that does not is silent, and nobody notices.
+//! Whether the keys that a policy names exist. A rule about a key that does not is silent, and
+//! nobody notices.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,8 @@ impl Known {
         }
     }
 
-    /// What is wrong with the keys that rules name: ones that neither the cluster nor a key group of the policy knows.
+    /// What is wrong with the keys that rules name: ones that neither the cluster nor a key group
+    /// of the policy knows.
     pub fn unknown(&self, bundle: &Bundle) -> anyhow::Result<Option<String>> {
         let Self::Keys(keys) = self else {
             return Ok(None);

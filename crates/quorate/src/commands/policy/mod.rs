@@ -93,7 +93,8 @@ pub fn draft(
     Ok(draft)
 }
 
-/// Reads a draft to look at it, a bundle whose rules are not what its text comes to as well: its words say so.
+/// Reads a draft to look at it, a bundle whose rules are not what its text comes to as well: its
+/// words say so.
 pub fn read_draft(
     file: &Path,
     roster: &ValidRoster,
